@@ -1,0 +1,305 @@
+"""The codec contract: one wire, both directions, no I/O.
+
+A codec is a stateless object; what has state is made by it: a `StreamDecoder` or a `StreamEncoder`, one per stream.
+The hub is items and events, never another wire, so N wires need N codecs. What a wire cannot carry is a declared
+`Loss`, reported with the encoded request; replay's `Repair`s are reported beside it. Deviations of providers are
+fields of `Compat`, whose defaults are the wire's standard; no codec knows a provider by name.
+
+Encoding is deterministic and prefix-stable: the same prompt gives the same bytes, and a longer history starts with the
+message bytes of the shorter one up to the last user turn's reasoning. Prompt caches live on that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, cast
+
+from ..errors import ApiError, ModelError
+from ..events import Response, ResponseEvent
+from ..items import JsonObject, JsonValue, WireName
+from ..prompt import Prompt
+
+__all__ = [
+    "Compat",
+    "DecodedRequest",
+    "Encoded",
+    "Loss",
+    "Repair",
+    "RepairKind",
+    "StreamDecoder",
+    "StreamEncoder",
+    "WireCodec",
+    "json_int",
+    "json_list",
+    "json_object",
+    "json_str",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compat:
+    """How a server deviates from the standard of its wire. Every default is the standard (or, where servers disagree,
+    what the most of them accept); a provider row sets only what differs, with its source in a comment.
+
+    `provider` is the label written into `Origin`; replay compares it, nothing else does.
+    """
+
+    provider: str = ""
+
+    # roles and message shapes
+    system_role: Literal["system", "developer", "user"] = "system"
+    """Role of the instructions on Chat and of system messages on Responses."""
+    content_as_string: bool = False
+    """Text-only content must be a plain string everywhere (DeepSeek, Moonshot: providers.md 3a)."""
+    omit_null_content: bool = False
+    """Leave `content` out next to tool calls instead of sending null (Moonshot, Mistral reject empty text)."""
+    tool_message_name: bool = False
+    """Tool messages carry the tool's `name` (Mistral)."""
+    error_prefix: str = "Error: "
+    """Put before a failed tool output where the wire has no error flag (Chat, Responses). Empty: send it bare."""
+    merge_system: bool = False
+    """Only one system message, at the start, is accepted (some vLLM templates)."""
+
+    # tokens and sampling
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    """Chat only: OpenAI's own reasoning models want `max_completion_tokens`, most others know only `max_tokens`."""
+    default_max_tokens: int | None = None
+    """Sent when the prompt has no cap. Messages must have one: its codec falls back to 8192."""
+    sampling: bool = True
+    """False: the model refuses temperature, top_p and penalties (OpenAI reasoning models)."""
+    stop: bool = True
+    max_stop: int | None = 4
+    temperature_max: float = 2.0
+
+    # streaming
+    include_usage: bool = True
+    """Chat: send `stream_options: {"include_usage": true}` when streaming."""
+
+    # tools
+    empty_tools: Literal["omit", "send"] = "omit"
+    """vLLM rejects `tools: []`; some proxies require it once history has calls (pains.md 13)."""
+    strict_tools: bool = True
+    """The server knows `strict` on function tools."""
+    custom_tools: bool = False
+    """The server knows free-form tools; otherwise they are lowered to a function with one string `input`."""
+    required_choice: Literal["required", "any", "auto"] = "required"
+    """How `tool_choice="required"` is spelled on Chat; `auto`: not supported, a loss."""
+    named_choice: bool = True
+    parallel_tool_calls: bool = True
+    """The server knows `parallel_tool_calls`."""
+    call_id_max: int = 64
+    call_id_exact: int | None = None
+    """Mistral wants ids of exactly 9 alphanumerics."""
+    qualify_call_ids: bool = False
+    """Call ids are only unique within a response (Bedrock): make them unique within the history."""
+    schema_dialect: Literal["as_is", "openai_strict", "gemini", "moonshot", "inline_refs"] = "as_is"
+
+    # structured output
+    output_schema: Literal["json_schema", "json_object", "tool", "none"] = "json_schema"
+
+    # reasoning
+    reasoning_request: Literal[
+        "none",
+        "effort",  # reasoning_effort / reasoning.effort
+        "object",  # OpenRouter: reasoning: {effort, max_tokens}
+        "thinking_type",  # thinking: {type: enabled|disabled} (DeepSeek, Moonshot, Z.AI)
+        "enable_thinking",  # enable_thinking, thinking_budget (DashScope)
+        "budget",  # Messages: thinking: {type: enabled, budget_tokens}
+        "adaptive",  # Messages: thinking: {type: adaptive}, output_config.effort
+    ] = "effort"
+    reasoning_replay: Literal["never", "open_calls", "always"] = "always"
+    """When reasoning goes back to its own origin: never; only while the turn has tool calls; always."""
+    reasoning_field: Literal[
+        "as_received", "reasoning", "reasoning_content", "reasoning_details", "content_list", "think_tag", "none"
+    ] = "as_received"
+    """Chat: the field it goes back in. `as_received` uses `Origin.field`."""
+    reasoning_always_present: bool = False
+    """Chat: every assistant message carries the reasoning field, an empty string if need be (DeepSeek v4)."""
+    encrypted_reasoning: bool = False
+    """Responses: ask for `include: ["reasoning.encrypted_content"]` when reasoning is on."""
+    foreign_reasoning: Literal["drop", "text"] = "drop"
+    """What becomes of reasoning from another origin: dropped, or made assistant text. Reported either way."""
+
+    # media
+    images: bool = True
+    """False: a text-only model; images become a placeholder text."""
+    images_in_tool_results: bool = True
+    """Chat: False moves a tool result's images into a following user message."""
+    files: bool = True
+
+    # storing and caching
+    store: bool | None = None
+    """Responses: the `store` member; None leaves it out unless the prompt says."""
+    send_item_ids: bool = False
+    """Responses: send provider item ids back (only where responses are stored)."""
+    prompt_cache_key: bool = False
+    cache_control: bool = False
+    """Messages: place cache breakpoints by rule (instructions and tools, and the newest user turn)."""
+
+    # decoding
+    output_excludes_reasoning: bool = False
+    """`completion_tokens` does not contain reasoning tokens (xAI: providers.md 3c)."""
+    finish_may_be_missing: bool = False
+    """Chat: EOF without a finish_reason is a normal end (Snowflake never sends one)."""
+
+    extra_body: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    """Members added to every body, before `Prompt.extra`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Something the prompt says that this wire (or server) cannot carry. Soft: the request goes out without it.
+
+    A hard loss is not a value: it is an UnsupportedError raised before anything is sent.
+    """
+
+    feature: str
+    detail: str = ""
+
+
+RepairKind = Literal[
+    "answered_open_call",  # a call without an output got a synthetic one
+    "dropped_orphan_output",  # an output that answers no call
+    "dropped_duplicate_output",  # a second output for one call
+    "moved_output",  # an output was brought next to its call
+    "moved_message",  # text between a call and its output was moved before the calls
+    "renamed_call_id",  # a call id this wire refuses, or used twice
+    "replaced_arguments",  # arguments that are no JSON object
+    "dropped_reasoning",  # foreign, unanchored, blank or not wanted by the profile
+    "textified_reasoning",  # foreign reasoning made text, because the caller asked for it
+    "dropped_duplicate_message",  # the same assistant text twice in a row
+    "dropped_empty_message",
+    "dropped_item",  # kinds that are never sent, or belong to another origin
+    "lowered_item",  # a kind this wire lacks, written as one it has
+    "replaced_image",  # an image for a text-only model
+    "replaced_characters",  # lone surrogates
+    "inserted_message",  # a message the wire insists on (role alternation, first role)
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """One change replay made. `item_index` is the place in the prompt's items; `reason` holds no conversation text."""
+
+    kind: RepairKind
+    item_index: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A request body ready to send, with everything that was not carried as it stood."""
+
+    body: bytes
+    losses: tuple[Loss, ...] = ()
+    repairs: tuple[Repair, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedRequest:
+    """A request somebody sent us: the prompt, and whether they want a stream (and on Chat, usage in it)."""
+
+    prompt: Prompt
+    stream: bool = False
+    include_usage: bool = False
+    losses: tuple[Loss, ...] = ()
+
+
+class StreamDecoder(Protocol):
+    """Bytes of one response stream in, events out. Made per stream; not thread-safe; never raises for what a peer sent.
+
+    Feed bytes as they come, in any split, until `done` or `error` is set; then feed nothing more. At EOF call `close`
+    once: it flushes, and decides whether EOF was a legal end on this wire. Then exactly one of two things is true:
+    the last event returned was `Completed`, or `error` is set (events that came before it are still returned, partial
+    items as `OutputItemDone` with status `incomplete`, and `error.partial` holds the response so far).
+    """
+
+    error: ModelError | None
+    done: bool
+    """`Completed` was returned or `error` is set: stop reading."""
+    finishing: bool
+    """The answer is whole but usage may still come (Chat after a finish_reason): read on for a short grace only."""
+    frames: int
+    """SSE events dispatched so far."""
+
+    def feed(self, data: bytes) -> list[ResponseEvent]: ...
+
+    def close(self) -> list[ResponseEvent]: ...
+
+    def snapshot(self) -> Response:
+        """The response so far, unfinished items marked incomplete; after the end, the whole of it."""
+        ...
+
+
+class StreamEncoder(Protocol):
+    """Events of one response in, bytes of this wire's stream out: what a server sends. Deterministic: ids come from the
+    events (`Created.response_id`, call ids) and are derived from them where the wire wants more.
+
+    `fail` writes the wire's in-stream error and ends; nothing may follow. `close` after `Completed` writes what the
+    wire puts last (`[DONE]` on Chat). A stream that is closed without `Completed` or `fail` must not look complete.
+    """
+
+    def feed(self, event: ResponseEvent) -> bytes: ...
+
+    def fail(self, error: ModelError) -> bytes: ...
+
+    def close(self) -> bytes: ...
+
+
+class WireCodec(Protocol):
+    """One wire. Stateless: one instance serves the whole process."""
+
+    wire: WireName
+    path: str
+    """What follows the base URL: `/chat/completions`, `/responses`, `/messages`."""
+    losses: frozenset[str]
+    """Features of a prompt this wire never carries (`Loss.feature` names)."""
+
+    def encode_request(self, prompt: Prompt, compat: Compat, *, stream: bool = True) -> Encoded:
+        """Raises InvalidPromptError or UnsupportedError; nothing else."""
+        ...
+
+    def decode_request(self, body: bytes) -> DecodedRequest:
+        """Raises InvalidRequestError (status 400) naming the member that is wrong."""
+        ...
+
+    def decode_response(self, body: bytes, prompt: Prompt, compat: Compat) -> Response:
+        """A whole (non-stream) answer. Raises ApiError for an error object in a 200, MalformedStream for anything
+        else that is no answer of this wire."""
+        ...
+
+    def encode_response(self, response: Response, prompt: Prompt) -> bytes: ...
+
+    def stream_decoder(self, prompt: Prompt, compat: Compat) -> StreamDecoder: ...
+
+    def stream_encoder(self, prompt: Prompt, *, include_usage: bool = True) -> StreamEncoder: ...
+
+    def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
+        """An HTTP error answer. Never raises: an unreadable body still gives the class its status calls for."""
+        ...
+
+    def encode_error(self, error: ModelError) -> tuple[int, dict[str, str], bytes]: ...
+
+
+def json_object(value: object) -> JsonObject | None:
+    """`value` if it is a JSON object, else None: the first look at anything a peer sent."""
+    return cast(JsonObject, value) if isinstance(value, dict) else None
+
+
+def json_list(value: object) -> list[JsonValue]:
+    """`value` if it is a JSON array, else an empty one."""
+    return cast("list[JsonValue]", value) if isinstance(value, list) else []
+
+
+def json_str(value: object) -> str:
+    """`value` if it is a string, else an empty one."""
+    return value if isinstance(value, str) else ""
+
+
+def json_int(*candidates: object) -> int | None:
+    """The first whole number among `candidates` (booleans are none; floats are cut), or None."""
+    for value in candidates:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return int(value)
+    return None

@@ -1,0 +1,352 @@
+"""Every error agent_core raises: by whose fault it is, and what to do about it.
+
+    AgentCoreError
+    ├── CallerError                 the caller's fault: fix the code or the configuration; nothing was sent
+    │   ├── ConfigError             unknown provider, unusable base URL, bad option
+    │   │   └── MissingKeyError     no API key for a provider that needs one
+    │   ├── InvalidPromptError      the prompt is not a prompt (bad item, schema, duplicate tool, broken image)
+    │   └── UnsupportedError        the wire cannot carry something the prompt insists on (a hard loss)
+    ├── ModelError                  the call to the model failed
+    │   ├── TransportError          the network's fault: connect, TLS, reset; usually worth another try
+    │   │   └── TransportTimeout    one of the four timers ran out: connect, first_event, idle, total
+    │   ├── StreamError             the peer broke the protocol of its wire after HTTP 200
+    │   │   ├── StreamInterrupted   the stream ended before its terminal marker
+    │   │   ├── MalformedStream     the body is not a stream of this wire (HTML, binary, broken JSON)
+    │   │   └── EventTooLarge       one event is larger than the reader's cap
+    │   └── ApiError                the peer said no, by HTTP status or by an error object inside a stream
+    │       ├── InvalidRequestError     400, 413, 422: the request is wrong; sending it again will not help
+    │       │   ├── ContextLengthError  the prompt does not fit the model's window
+    │       │   └── BadImageError       an image or file in the prompt was refused
+    │       ├── AuthenticationError     401, or a bad key reported as 400
+    │       ├── PermissionDeniedError   403, model or region not allowed
+    │       ├── ModelNotFoundError      404, or an unknown model reported as 400
+    │       ├── ContentFilterError      policy refused the prompt or the answer
+    │       ├── RateLimitError          429: wait and try again
+    │       ├── QuotaExceededError      out of credit: waiting will not help
+    │       │   └── UsageLimitError     a plan's limit, with the time it resets where the peer says so
+    │       ├── OverloadedError         529, 503 and the codes that mean it: wait and try again
+    │       └── ServerError             other 5xx
+    ├── ToolError                   a tool's fault; becomes an output for the model unless it is fatal
+    │   └── FatalToolError          ends the turn
+    ├── SessionError                the session file is unusable, locked or of an unknown version
+    ├── LimitReached                a limit the caller set on a run (turns, calls, tokens, time) was met
+    └── PatchError                  a patch that does not parse or does not apply; nothing was written
+
+Cancellation is not an error and is never wrapped in one. A lone error never leaves as an ExceptionGroup.
+Messages never hold keys or conversation text; `body` is what the peer sent, bounded, and is not part of str().
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from .events import Response
+
+__all__ = [
+    "AgentCoreError",
+    "ApiError",
+    "AuthenticationError",
+    "BadImageError",
+    "CallerError",
+    "ConfigError",
+    "ContentFilterError",
+    "ContextLengthError",
+    "EventTooLarge",
+    "FatalToolError",
+    "InvalidPromptError",
+    "InvalidRequestError",
+    "LimitReached",
+    "MalformedStream",
+    "MissingKeyError",
+    "ModelError",
+    "ModelNotFoundError",
+    "OverloadedError",
+    "PatchError",
+    "PermissionDeniedError",
+    "QuotaExceededError",
+    "RateLimitError",
+    "ServerError",
+    "SessionError",
+    "StreamError",
+    "StreamInterrupted",
+    "TimeoutKind",
+    "ToolError",
+    "TransportError",
+    "TransportTimeout",
+    "UnsupportedError",
+    "UsageLimitError",
+    "MAX_BODY_CHARS",
+]
+
+TimeoutKind = Literal["connect", "first_event", "idle", "total"]
+
+MAX_BODY_CHARS = 8192
+"""How much of a peer's error body an error keeps: enough for every recorded one, small enough to log."""
+
+
+class AgentCoreError(Exception):
+    """The root. `str(error)` is one line: what happened, where, the value; `remedy` is the next step."""
+
+    default_remedy: ClassVar[str] = "see the error's message"
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy or self.default_remedy
+
+
+class CallerError(AgentCoreError):
+    """The caller's fault. Raised before anything is sent."""
+
+    default_remedy = "fix the arguments and call again"
+
+
+class ConfigError(CallerError):
+    """A provider, model name, URL or option that cannot be used."""
+
+
+class MissingKeyError(ConfigError):
+    """No API key where the provider needs one."""
+
+    default_remedy = "set the provider's environment variable or pass api_key="
+
+
+class InvalidPromptError(CallerError):
+    """The prompt cannot be turned into any request; the message names the item, tool or field."""
+
+
+class UnsupportedError(CallerError):
+    """The wire has no way to carry something the prompt insists on."""
+
+    default_remedy = "choose another wire or provider, or leave the feature out"
+
+
+class ModelError(AgentCoreError):
+    """A failed call to a model, with the facts a policy needs.
+
+    `retryable`: the same request may succeed later. `retry_after_s`: what the peer asked for, in seconds, uncapped.
+    `partial`: what had been decoded when the stream broke (items marked incomplete), or None.
+    `attempt`: 1 for the first try; set by the client. `output_emitted`: the consumer already saw an event of
+    this attempt. `side_effects_started`: a tool with side effects was started from it; set by the loop.
+    """
+
+    default_retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        remedy: str = "",
+        retryable: bool | None = None,
+        retry_after_s: float | None = None,
+        partial: Response | None = None,
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.retryable = self.default_retryable if retryable is None else retryable
+        self.retry_after_s = retry_after_s
+        self.partial = partial
+        self.attempt = 1
+        self.output_emitted = False
+        self.side_effects_started = False
+
+
+class TransportError(ModelError):
+    """The network failed. `kind` is one of dns, refused, tls, reset, proxy, protocol, other."""
+
+    default_retryable = True
+    default_remedy = "check the base URL and the network, then try again"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str = "other",
+        remedy: str = "",
+        retryable: bool | None = None,
+        partial: Response | None = None,
+    ) -> None:
+        super().__init__(message, remedy=remedy, retryable=retryable, partial=partial)
+        self.kind = kind
+
+
+class TransportTimeout(TransportError):
+    """One of the four timers ran out; `timeout` says which, `after_s` its length in seconds."""
+
+    default_remedy = "raise the timer that ran out, or choose a faster model"
+
+    def __init__(self, message: str, *, timeout: TimeoutKind, after_s: float, remedy: str = "") -> None:
+        super().__init__(message, kind="timeout", remedy=remedy, retryable=timeout != "total")
+        self.timeout: TimeoutKind = timeout
+        self.after_s = after_s
+
+
+class StreamError(ModelError):
+    """HTTP said 200 and then the stream broke the rules of its wire."""
+
+    default_retryable = True
+    default_remedy = "sample again; if it keeps happening, the server or a proxy before it is broken"
+
+
+class StreamInterrupted(StreamError):
+    """The stream ended before its terminal marker; `partial` holds what had come."""
+
+
+class MalformedStream(StreamError):
+    """The body is not a stream of this wire."""
+
+    default_retryable = False
+    default_remedy = "check the base URL and the wire: the server answered something else"
+
+
+class EventTooLarge(StreamError):
+    """One event exceeds the reader's cap."""
+
+    default_retryable = False
+    default_remedy = "raise max_event_bytes if the server is trusted"
+
+
+class ApiError(ModelError):
+    """The peer refused: by HTTP status, or by an error object inside a 200 stream (`status` is then what the
+    object says, or None). `code` and `error_type` are the peer's own words; `body` is its raw text, bounded.
+    """
+
+    default_remedy = "see the provider's message"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        remedy: str = "",
+        status: int | None = None,
+        code: str | None = None,
+        error_type: str | None = None,
+        param: str | None = None,
+        request_id: str | None = None,
+        retryable: bool | None = None,
+        retry_after_s: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: str = "",
+        in_stream: bool = False,
+        partial: Response | None = None,
+    ) -> None:
+        super().__init__(message, remedy=remedy, retryable=retryable, retry_after_s=retry_after_s, partial=partial)
+        self.status = status
+        self.code = code
+        self.error_type = error_type
+        self.param = param
+        self.request_id = request_id
+        self.headers: Mapping[str, str] = headers or {}
+        self.body = body[:MAX_BODY_CHARS]
+        self.in_stream = in_stream
+
+
+class InvalidRequestError(ApiError):
+    """The request is wrong; the same request will fail again."""
+
+    default_remedy = "change the request: the provider's message says what it refuses"
+
+
+class ContextLengthError(InvalidRequestError):
+    """The prompt does not fit the model's context window."""
+
+    default_remedy = "compact or trim the session, or choose a model with a larger window"
+
+
+class BadImageError(InvalidRequestError):
+    """An image or file in the prompt was refused."""
+
+    default_remedy = "remove or convert the image, or choose a model that takes it"
+
+
+class AuthenticationError(ApiError):
+    """The key is missing, wrong or expired."""
+
+    default_remedy = "check the API key of this provider"
+
+
+class PermissionDeniedError(ApiError):
+    """The key is valid but not allowed to do this."""
+
+    default_remedy = "check the account's access to this model and region"
+
+
+class ModelNotFoundError(ApiError):
+    """The provider does not know the model (or the path)."""
+
+    default_remedy = "check the model name and the base URL"
+
+
+class ContentFilterError(ApiError):
+    """Policy refused the prompt or the answer."""
+
+    default_remedy = "change the prompt; the provider's policy refused it"
+
+
+class RateLimitError(ApiError):
+    """Too many requests or tokens for now."""
+
+    default_retryable = True
+    default_remedy = "wait for retry_after_s and try again, or send less"
+
+
+class QuotaExceededError(ApiError):
+    """Out of credit or quota; waiting a little does not help."""
+
+    default_remedy = "add credit or raise the quota with the provider"
+
+
+class UsageLimitError(QuotaExceededError):
+    """A plan's usage limit; `resets_at` is a unix time in seconds where the peer says so."""
+
+    default_remedy = "wait until the plan's limit resets, or use another provider"
+    resets_at: float | None = None
+
+
+class OverloadedError(ApiError):
+    """The provider has no capacity at the moment."""
+
+    default_retryable = True
+    default_remedy = "wait and try again, or fall back to another model"
+
+
+class ServerError(ApiError):
+    """The provider failed."""
+
+    default_retryable = True
+    default_remedy = "try again; if it persists, report the request id to the provider"
+
+
+class ToolError(AgentCoreError):
+    """Raised by a tool to tell the model what went wrong; it becomes the call's output."""
+
+    default_remedy = "the model sees this message and may try again"
+
+
+class FatalToolError(ToolError):
+    """Raised by a tool to end the turn; the call is still answered in the session."""
+
+    default_remedy = "fix the tool or its environment"
+
+
+class SessionError(AgentCoreError):
+    """A session that cannot be opened, read or written."""
+
+    default_remedy = "check the session file's path and permissions"
+
+
+class LimitReached(AgentCoreError):
+    """A run met a limit its caller set; `limit` names it."""
+
+    default_remedy = "raise the limit or continue the session"
+
+    def __init__(self, message: str, *, limit: str, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.limit = limit
+
+
+class PatchError(ToolError):
+    """A patch that does not parse or does not apply. Nothing was written."""
+
+    default_remedy = "read the file again and send a patch that matches its text"

@@ -1,0 +1,213 @@
+"""A prompt: everything one request says, before any wire has a word in it.
+
+Plain frozen dataclasses, cheap to make: a prompt is built for every sampling step, its items are shared, never copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+
+from .errors import InvalidPromptError
+from .items import JsonValue, ResponseItem, parse_items, user_message
+
+__all__ = [
+    "CustomToolSpec",
+    "HostedToolSpec",
+    "NamedTool",
+    "OutputSchema",
+    "Prompt",
+    "ReasoningSettings",
+    "SamplingSettings",
+    "ToolChoice",
+    "ToolSpec",
+    "ToolSpecs",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A function tool as the model sees it. `parameters` is a JSON Schema object, passed on untouched unless the
+    provider's profile names a schema dialect. `strict` asks for schema-bound arguments; None leaves it out."""
+
+    name: str
+    description: str = ""
+    parameters: Mapping[str, JsonValue] = field(default_factory=lambda: {"type": "object", "properties": {}})
+    strict: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CustomToolSpec:
+    """A free-form tool: the model writes text. `format` is the wire's grammar object, e.g.
+    `{"type": "grammar", "syntax": "lark", "definition": …}`. Wires without such tools get a function with one
+    string parameter `input`."""
+
+    name: str
+    description: str = ""
+    format: Mapping[str, JsonValue] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HostedToolSpec:
+    """A tool the provider runs (web search, …): `raw` is its object on `wire`, sent as it is; other wires lose it."""
+
+    raw: Mapping[str, JsonValue]
+    wire: Literal["chat", "responses", "messages"] = "responses"
+
+
+ToolSpecs: TypeAlias = ToolSpec | CustomToolSpec | HostedToolSpec
+
+
+@dataclass(frozen=True, slots=True)
+class NamedTool:
+    """Force exactly this tool."""
+
+    name: str
+
+
+ToolChoice: TypeAlias = Literal["auto", "none", "required"] | NamedTool
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningSettings:
+    """`effort` is passed on as the provider spells it (none, minimal, low, medium, high, xhigh, max …);
+    `budget_tokens` is for wires that count; `summary` asks for readable summaries (auto, concise, detailed)."""
+
+    effort: str | None = None
+    budget_tokens: int | None = None
+    summary: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingSettings:
+    """None means: not sent, the provider's default."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    n: int | None = None
+    logprobs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSchema:
+    """Structured output: the answer's text must be JSON of this schema."""
+
+    schema: Mapping[str, JsonValue]
+    name: str = "output"
+    strict: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One request. `items` may be given as a string (one user message) or any iterable of items or JSON objects.
+
+    Raises InvalidPromptError at once for items that are none, two tools of one name, or a tool choice that names no
+    tool. `model` is filled in by the client. `extra` is sent as top-level members of the body, last word.
+    """
+
+    items: tuple[ResponseItem, ...] = ()
+    instructions: str = ""
+    tools: tuple[ToolSpecs, ...] = ()
+    tool_choice: ToolChoice = "auto"
+    parallel_tool_calls: bool | None = None
+    reasoning: ReasoningSettings | None = None
+    sampling: SamplingSettings = SamplingSettings()
+    max_output_tokens: int | None = None
+    output_schema: OutputSchema | None = None
+    model: str = ""
+    prompt_cache_key: str | None = None
+    service_tier: str | None = None
+    metadata: Mapping[str, str] | None = None
+    user: str | None = None
+    verbosity: str | None = None
+    store: bool | None = None
+    previous_response_id: str | None = None
+    extra: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+
+    def __init__(
+        self,
+        items: str | Iterable[ResponseItem | Mapping[str, JsonValue]] = (),
+        *,
+        instructions: str = "",
+        tools: Sequence[ToolSpecs] = (),
+        tool_choice: ToolChoice = "auto",
+        parallel_tool_calls: bool | None = None,
+        reasoning: ReasoningSettings | None = None,
+        sampling: SamplingSettings | None = None,
+        max_output_tokens: int | None = None,
+        output_schema: OutputSchema | None = None,
+        model: str = "",
+        prompt_cache_key: str | None = None,
+        service_tier: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        user: str | None = None,
+        verbosity: str | None = None,
+        store: bool | None = None,
+        previous_response_id: str | None = None,
+        extra: Mapping[str, JsonValue] | None = None,
+    ) -> None:
+        put = object.__setattr__
+        put(self, "items", _items(items))
+        put(self, "instructions", instructions)
+        put(self, "tools", _tools(tools))
+        put(self, "tool_choice", tool_choice)
+        put(self, "parallel_tool_calls", parallel_tool_calls)
+        put(self, "reasoning", reasoning)
+        put(self, "sampling", sampling or SamplingSettings())
+        put(self, "max_output_tokens", max_output_tokens)
+        put(self, "output_schema", output_schema)
+        put(self, "model", model)
+        put(self, "prompt_cache_key", prompt_cache_key)
+        put(self, "service_tier", service_tier)
+        put(self, "metadata", metadata)
+        put(self, "user", user)
+        put(self, "verbosity", verbosity)
+        put(self, "store", store)
+        put(self, "previous_response_id", previous_response_id)
+        put(self, "extra", dict(extra or {}))
+        _check_choice(self)
+
+    def with_model(self, model: str) -> Prompt:
+        """The same prompt for another model."""
+        return replace(self, model=model)
+
+
+def _items(items: str | Iterable[ResponseItem | Mapping[str, JsonValue]]) -> tuple[ResponseItem, ...]:
+    if isinstance(items, str):
+        return (user_message(items),)
+    return parse_items(items)
+
+
+def _tools(tools: Sequence[ToolSpecs]) -> tuple[ToolSpecs, ...]:
+    seen: set[str] = set()
+    for spec in tools:
+        if isinstance(spec, HostedToolSpec):
+            continue
+        if not spec.name:
+            raise InvalidPromptError("a tool needs a name")
+        if spec.name in seen:
+            raise InvalidPromptError(f"two tools are called {spec.name!r}", remedy="rename or remove one of them")
+        if isinstance(spec, ToolSpec) and not isinstance(spec.parameters, Mapping):
+            raise InvalidPromptError(
+                f"parameters of tool {spec.name!r} must be a JSON Schema object, not {type(spec.parameters).__name__}"
+            )
+        seen.add(spec.name)
+    return tuple(tools)
+
+
+def _check_choice(prompt: Prompt) -> None:
+    choice = prompt.tool_choice
+    if isinstance(choice, NamedTool):
+        names = [spec.name for spec in prompt.tools if not isinstance(spec, HostedToolSpec)]
+        if choice.name not in names:
+            raise InvalidPromptError(f"tool_choice names {choice.name!r}, which is not among the tools {names!r}")
+    elif choice not in ("auto", "none", "required"):
+        raise InvalidPromptError(f"tool_choice must be auto, none, required or NamedTool, got {choice!r}")
+    elif choice == "required" and not prompt.tools:
+        raise InvalidPromptError("tool_choice is 'required' but there are no tools")

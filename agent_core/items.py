@@ -14,7 +14,16 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Annotated, Literal, TypeAlias, cast
 
-from pydantic import BaseModel, ConfigDict, Discriminator, JsonValue, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    ValidationError,
+    model_serializer,
+)
 
 from .errors import InvalidPromptError
 
@@ -73,6 +82,12 @@ ImageDetail = Literal["auto", "low", "high", "original"]
 class _Model(BaseModel):
     # defer_build: importing the package must not pay for schemas nobody uses.
     model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, handler: SerializerFunctionWrapHandler) -> JsonObject:
+        # Not exclude_none: that would also drop nulls inside JSON we only keep.
+        out: JsonObject = handler(self)
+        return {key: value for key, value in out.items() if value is not None}
 
 
 class Origin(_Model):
@@ -370,9 +385,9 @@ def parse_items(values: object) -> tuple[ResponseItem, ...]:
 
 
 def dump_item(item: ResponseItem) -> JsonObject:
-    """The item as a JSON object; fields at their defaults are left out, `type` never is."""
+    """The item as a JSON object, `type` first; fields that are None are left out."""
     out: JsonObject = {"type": item.type}
-    out.update(item.model_dump(mode="json", exclude_defaults=True))
+    out.update(item.model_dump(mode="json"))
     return out
 
 

@@ -1,0 +1,1 @@
+"""Tools the client runs: the contract, functions as tools, shell, patches and files."""

@@ -1,0 +1,87 @@
+"""The tool contract: what the loop asks of a tool, and what a tool is told.
+
+Tools know nothing of models, sessions or the loop. A tool that fails returns `ToolOutput(success=False)` or raises
+`ToolError`; either way the model gets the text. `FatalToolError` ends the turn; any other exception is answered to the
+model as a failure of that tool, without its traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+from ..approvals import ApprovalRequest
+from ..items import JsonValue, OutputPart
+from ..prompt import CustomToolSpec, ToolSpec
+
+__all__ = ["Tool", "ToolCall", "ToolContext", "ToolOutput"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call as the model made it. `arguments` is its own text: JSON for `function`, free text for `custom`."""
+
+    call_id: str
+    name: str
+    arguments: str
+    kind: Literal["function", "custom"] = "function"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutput:
+    """What the model is told, and what only the user interface is shown.
+
+    `content` is text or input parts (text, images). `metadata` is for the interface and the record, never for the
+    model: e.g. `exit_code`, `duration_s`, `diff`, `paths`.
+    """
+
+    content: str | tuple[OutputPart, ...] = ""
+    success: bool = True
+    metadata: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+
+
+async def _drop(text: str) -> None:
+    """Progress nobody watches."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """What a running tool may know. `cwd` is absolute; tools that touch files stay below `roots` (default: `cwd`).
+    `emit` shows a piece of progress to the interface (not to the model)."""
+
+    cwd: Path
+    call_id: str = ""
+    session_id: str = ""
+    roots: tuple[Path, ...] = ()
+    emit: Callable[[str], Awaitable[None]] = _drop
+
+
+@runtime_checkable
+class Tool(Protocol):
+    """A tool the client runs.
+
+    `read_only`: no side effects, so it may start while the response still streams and may be repeated after a crash.
+    `parallel`: may overlap with other parallel tools; the others run alone. `timeout_s`: None for the loop's default.
+
+    `approval` is called once per call before `run`; None means it may run unasked. It must not block and must not
+    raise for bad arguments: `run` reports those. `run` is called at most once per call and must end soon after it is
+    cancelled, leaving no process behind.
+    """
+
+    @property
+    def spec(self) -> ToolSpec | CustomToolSpec: ...
+
+    @property
+    def read_only(self) -> bool: ...
+
+    @property
+    def parallel(self) -> bool: ...
+
+    @property
+    def timeout_s(self) -> float | None: ...
+
+    def approval(self, call: ToolCall, context: ToolContext) -> ApprovalRequest | None: ...
+
+    async def run(self, call: ToolCall, context: ToolContext) -> ToolOutput: ...

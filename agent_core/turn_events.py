@@ -1,0 +1,151 @@
+"""What a turn tells its watcher: the model's own events, and what the loop does around them.
+
+    TurnStarted
+      SampleStarted(1)  model events…  SampleFinished(1)
+        ToolStarted  ToolProgress*  ToolFinished      per call; ApprovalRequested/Decided before it where asked
+      SampleStarted(2)  …
+    TurnFinished(result)                              always the last, unless the turn raises
+
+`SampleRestarted` says that a stream broke and is sampled again: what was shown of that sample must be dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from .approvals import ApprovalRequest, Decision
+from .codecs.base import Loss, Repair
+from .errors import ModelError
+from .events import Response, ResponseEvent, Usage
+from .items import ResponseItem
+from .retry import RetryScheduled
+from .tools.base import ToolCall, ToolOutput
+
+__all__ = [
+    "ApprovalDecided",
+    "ApprovalRequested",
+    "RetryScheduled",
+    "SampleFinished",
+    "SampleRestarted",
+    "SampleStarted",
+    "StopReason",
+    "ToolFinished",
+    "ToolProgress",
+    "ToolStarted",
+    "TurnEvent",
+    "TurnFinished",
+    "TurnResult",
+    "TurnStarted",
+]
+
+StopReason = Literal[
+    "completed",  # the model ended its turn
+    "max_turns",  # the cap on samples was met
+    "max_tool_calls",
+    "max_tokens",  # the run's token budget
+    "deadline",  # the run's wall time
+    "length",  # the answer itself was cut at the model's cap
+    "content_filter",
+    "refusal",
+    "aborted",  # an approval said abort
+    "cancelled",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnResult:
+    """How a turn ended. `items` are all items it added to the session, in order; `usage` is summed over its samples."""
+
+    stop_reason: StopReason
+    text: str = ""
+    items: tuple[ResponseItem, ...] = ()
+    usage: Usage = Usage()
+    samples: int = 0
+    tool_calls: int = 0
+    denied: int = 0
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStarted:
+    turn_id: str
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SampleStarted:
+    """A request goes out. `losses` and `repairs` say what of the history it does not carry as it stands."""
+
+    number: int
+    model: str
+    losses: tuple[Loss, ...] = ()
+    repairs: tuple[Repair, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SampleFinished:
+    number: int
+    response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRestarted:
+    """Sample `number` broke with `error` and is tried again after `delay_s`; drop what was shown of it."""
+
+    number: int
+    error: ModelError
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStarted:
+    call: ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class ToolProgress:
+    call_id: str
+    delta: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFinished:
+    """The call's one answer. `outcome` says how it came about."""
+
+    call: ToolCall
+    output: ToolOutput
+    outcome: Literal["ok", "failed", "denied", "not_run", "timed_out", "cancelled", "outcome_unknown"]
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRequested:
+    request: ApprovalRequest
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalDecided:
+    request: ApprovalRequest
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFinished:
+    result: TurnResult
+
+
+TurnEvent: TypeAlias = (
+    TurnStarted
+    | SampleStarted
+    | ResponseEvent
+    | SampleFinished
+    | SampleRestarted
+    | RetryScheduled
+    | ToolStarted
+    | ToolProgress
+    | ToolFinished
+    | ApprovalRequested
+    | ApprovalDecided
+    | TurnFinished
+)

@@ -1,6 +1,6 @@
 """Approvals: who may say yes to an action before it happens. The default answer is no.
 
-A tool describes what it is about to do in an `ApprovalRequest`; a policy answers with a `Decision`. Nothing here knows a
+A tool says what it is about to do in an `ApprovalRequest`; a policy answers with a `Decision`. Nothing here knows a
 tool: requests are data, so they can be shown, logged and remembered.
 """
 

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from .approvals import ApprovalRequest, Decision
@@ -60,7 +60,7 @@ class TurnResult:
     stop_reason: StopReason
     text: str = ""
     items: tuple[ResponseItem, ...] = ()
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     samples: int = 0
     tool_calls: int = 0
     denied: int = 0

@@ -1,0 +1,175 @@
+"""The journal: one append-only JSONL file per session, one record per line.
+
+    {"v":1,"type":"session","id":"…","created":"2026-…"}      always the first
+    {"type":"item","item":{…}}                                 an item of the conversation
+    {"type":"turn_started","turn_id":"…"}
+    {"type":"tool_started","call_id":"…"}                      on disk before a tool with side effects starts
+    {"type":"turn_finished","turn_id":"…","stop_reason":"…","usage":{…}}
+
+A line is complete or it is not there: a record is one `write` of a whole line, and a last line without its newline, or
+one that does not parse, is what a crash leaves behind. It is moved to `<file>.torn` and reported, never guessed at.
+A line that does not parse in the middle of a file is damage of another kind: SessionError, nothing is touched.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from io import FileIO
+from pathlib import Path
+from typing import cast
+
+from ..errors import SessionError
+from ..items import JsonObject, JsonValue
+
+__all__ = ["VERSION", "Journal"]
+
+VERSION = 1
+
+
+class Journal:
+    """An open journal file, locked against a second writer. `records` is what it held when it was opened.
+
+    Raises SessionError for a missing, foreign, damaged, newer or locked file. Close it to release the lock.
+    """
+
+    __slots__ = ("_file", "_size", "path", "records", "torn")
+
+    def __init__(self, path: Path, file: FileIO, records: list[JsonObject], torn: bool) -> None:
+        self.path = path
+        self._file = file
+        self._size = file.seek(0, os.SEEK_END)
+        self.records = records
+        self.torn = torn
+
+    @classmethod
+    def create(cls, path: Path, header: Mapping[str, JsonValue]) -> Journal:
+        """A new file; its folder is made. An existing file is refused: sessions are resumed, not overwritten."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        except FileExistsError:
+            raise SessionError(f"{str(path)!r} exists already", remedy="resume it, or choose another file") from None
+        except OSError as error:
+            raise _unusable(path, error) from error
+        journal = cls(path, _locked(FileIO(fd, "ab"), path), [], torn=False)
+        journal.write({"v": VERSION, "type": "session", **header})
+        return journal
+
+    @classmethod
+    def open(cls, path: Path) -> Journal:
+        """An existing file, read whole, its torn tail (if any) set aside."""
+        try:
+            file = _locked(FileIO(os.open(path, os.O_RDWR | os.O_APPEND), "r+"), path)
+        except FileNotFoundError:
+            raise SessionError(f"there is no session file {str(path)!r}", remedy="check the path") from None
+        except OSError as error:
+            raise _unusable(path, error) from error
+        try:
+            records, good = _read(path, file.read())
+            torn = _set_aside(path, file, good)
+        except BaseException:
+            file.close()
+            raise
+        return cls(path, file, records, torn)
+
+    def write(self, record: Mapping[str, JsonValue]) -> None:
+        """One record, handed to the operating system before this returns (it survives the process, not the power)."""
+        line = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
+        view = memoryview(line)
+        try:
+            while view:
+                view = view[self._file.write(view) :]
+        except (OSError, ValueError) as error:
+            # Half a line followed by a later record would be damage; cut back to what was whole.
+            with suppress(OSError, ValueError):
+                self._file.truncate(self._size)
+            raise _unusable(self.path, error) from error
+        self._size += len(line)
+
+    def sync(self) -> None:
+        """Down to the disk: survives a power failure too. Called at the end of a turn."""
+        try:
+            os.fsync(self._file.fileno())
+        except (OSError, ValueError) as error:
+            raise _unusable(self.path, error) from error
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _read(path: Path, content: bytes) -> tuple[list[JsonObject], int]:
+    """The records, and how many bytes of the file they take."""
+    records: list[JsonObject] = []
+    good = 0
+    while good < len(content):
+        end = content.find(b"\n", good)
+        record = _record(content[good:end]) if end >= 0 else None
+        if record is None:
+            rest = content[end + 1 :] if end >= 0 else b""
+            if rest.strip():
+                raise SessionError(
+                    f"line {len(records) + 1} of {str(path)!r} is not a session record",
+                    remedy="the file is damaged or is no session; nothing was changed",
+                )
+            break
+        records.append(record)
+        good = end + 1
+    _check_header(path, records)
+    return records, good
+
+
+def _record(line: bytes) -> JsonObject | None:
+    try:
+        value: object = json.loads(line)
+    except ValueError:
+        return None
+    return cast(JsonObject, value) if isinstance(value, dict) and "type" in value else None
+
+
+def _check_header(path: Path, records: list[JsonObject]) -> None:
+    head = records[0] if records else {}
+    version = head.get("v")
+    if head.get("type") != "session" or not isinstance(version, int):
+        raise SessionError(f"{str(path)!r} is not a session file", remedy="resume a file made by Session.create")
+    if version > VERSION:
+        raise SessionError(
+            f"{str(path)!r} was written by a newer version (format {version}, this one reads {VERSION})",
+            remedy="upgrade agent-core",
+        )
+
+
+def _set_aside(path: Path, file: FileIO, good: int) -> bool:
+    """Move what follows the last whole record to `<file>.torn`; True if there was anything."""
+    file.seek(good)
+    tail: bytes = file.read()
+    if not tail:
+        return False
+    with path.with_name(path.name + ".torn").open("ab") as aside:
+        aside.write(tail + b"\n")
+    file.truncate(good)
+    file.seek(0, os.SEEK_END)
+    return True
+
+
+def _locked(file: FileIO, path: Path) -> FileIO:
+    """The file, locked for as long as it is open. Without fcntl (Windows) there is no lock."""
+    try:
+        import fcntl
+    except ImportError:
+        return file
+    try:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise SessionError(
+            f"{str(path)!r} is open in another process or session", remedy="close it there, or use another file"
+        ) from None
+    return file
+
+
+def _unusable(path: Path, error: Exception) -> SessionError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return SessionError(f"cannot use session file {str(path)!r}: {reason}")

@@ -1,0 +1,193 @@
+"""What a server says about waiting: rate-limit headers, `Retry-After` in all its forms, and hints inside messages.
+
+All results are seconds from now. A time of day (HTTP date, ISO time, unix time) needs a "now", and nothing here reads a
+clock: it is the answer's own `date` header, or what the caller passes. Without either such a value is unknown, which is
+better than wrong by the skew of two clocks. What does not parse is left out, never an error.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from ..events import RateLimits, RateLimitWindow
+
+__all__ = ["duration_s", "lower_headers", "rate_limits", "retry_after_s", "retry_hint_s", "server_time"]
+
+_UNITS_S = {
+    "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "millisecond": 1e-3,
+    "s": 1.0, "sec": 1.0, "second": 1.0, "m": 60.0, "min": 60.0, "minute": 60.0,
+    "h": 3600.0, "hr": 3600.0, "hour": 3600.0, "d": 86400.0, "day": 86400.0,
+}  # fmt: skip
+_UNIT = r"(?:(?:millisecond|second|minute|hour|sec|min|hr|day)s?|ns|us|µs|ms|s|m|h|d)"
+_PART = re.compile(rf"(\d+(?:\.\d+)?)\s*({_UNIT})\b", re.IGNORECASE)
+_DURATION = re.compile(rf"(?:\d+(?:\.\d+)?{_UNIT})+", re.IGNORECASE)
+_RUN_ON_PART = re.compile(rf"(\d+(?:\.\d+)?)({_UNIT})", re.IGNORECASE)
+_HINT = re.compile(
+    rf"(?:try(?:ing)? again|retry(?:ing)?|reset|available again|wait)\b[^.\d]{{0,40}}?"
+    rf"((?:\d+(?:\.\d+)?\s*{_UNIT}(?![a-z])[\s,]*(?:and\s+)?)+)",
+    re.IGNORECASE,
+)
+_EPOCH_S = 1e9  # a plain number this large is a time, not a wait (2001-09-09); no server asks for 31 years
+_EPOCH_MS = 1e12
+
+_OPENAI_STYLE = re.compile(r"(?:x-)?ratelimit-(limit|remaining|reset)(?:-(.+))?")
+_ANTHROPIC_STYLE = re.compile(r"anthropic-ratelimit-(.+)-(limit|remaining|reset)")
+_CODEX_STYLE = re.compile(r"x-(.+)-(primary|secondary)-(used-percent|window-minutes|reset-at|reset-after-seconds)")
+
+
+def lower_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+    """Headers under their lower-case names; header names have no case."""
+    return {name.lower(): value for name, value in headers.items()} if headers else {}
+
+
+def server_time(headers: Mapping[str, str]) -> float | None:
+    """The unix time of the `date` header, or None."""
+    return _http_date(headers.get("date", ""))
+
+
+def duration_s(text: str) -> float | None:
+    """Seconds of a Go-style duration: `6ms`, `1s`, `6m30s`, `1h30m` (behaviours.md S0-89), or None.
+
+    A number without a unit is none: what it means is the header's business, not the number's.
+    """
+    if not _DURATION.fullmatch(text.strip()):
+        return None
+    return sum(float(number) * _unit_s(unit) for number, unit in _RUN_ON_PART.findall(text))
+
+
+def retry_after_s(headers: Mapping[str, str], *, now: float | None = None) -> float | None:
+    """What `retry-after-ms` or `Retry-After` (integer, fraction, HTTP date) asks for, uncapped; None if neither does.
+
+    `headers` have lower-case names. A zero `retry-after-ms` beside a `Retry-After` is what Azure sends when it rounds
+    down (recorded): the header with the coarser unit wins then. A date in the past asks for nothing.
+    """
+    millis = _number(headers.get("retry-after-ms", ""))
+    if millis is not None and millis > 0:
+        return millis / 1000
+    text = headers.get("retry-after", "").strip()
+    if not text:
+        return None if millis is None else millis / 1000
+    seconds = _number(text)
+    if seconds is not None:
+        return seconds
+    if (duration := duration_s(text)) is not None:
+        return duration
+    return _until(_http_date(text), _now(headers, now))
+
+
+def retry_hint_s(message: str) -> float | None:
+    """The wait a message asks for in words: "try again in 1.898s", "28ms", "35 seconds", "2m5s", or None."""
+    found = _HINT.search(message)
+    if found is None:
+        return None
+    text = found.group(1)
+    # "2m5s" has no word boundary inside, "2 minutes and 5 seconds" has: two spellings of one list of parts.
+    parts = _RUN_ON_PART.findall(text) if _DURATION.fullmatch(text.strip(" ,")) else _PART.findall(text)
+    return sum(float(number) * _unit_s(unit) for number, unit in parts)
+
+
+def rate_limits(headers: Mapping[str, str], *, now: float | None = None) -> RateLimits | None:
+    """The limits an answer's headers report, or None where they report none.
+
+    Families: `x-ratelimit-{limit,remaining,reset}[-kind]` with any kind (`requests`, `tokens`, `tokens-minute` …;
+    without one it is `requests`), the same without `x-`, `anthropic-ratelimit-{kind}-{limit,remaining,reset}`, and
+    `x-{name}-{primary,secondary}-{used-percent,…}` (codex.md 1.5; a window whose values are all zero is none).
+    Windows come in the order of their first header.
+    """
+    lower = lower_headers(headers)
+    now = _now(lower, now)
+    found: dict[str, dict[str, float]] = {}
+    for name, value in lower.items():
+        if "ratelimit" in name:
+            if match := _ANTHROPIC_STYLE.fullmatch(name):
+                kind, what = match.groups()
+            elif match := _OPENAI_STYLE.fullmatch(name):
+                what, kind = match.group(1), match.group(2) or "requests"
+            else:
+                continue
+            number = _reset_after(value, now) if what == "reset" else _number(value)
+        elif match := _CODEX_STYLE.fullmatch(name):
+            limit, which, what = match.groups()
+            kind = f"{limit.replace('-', '_')}_{which}"
+            number = _reset_after(value, now) if what == "reset-at" else _number(value)
+            what = "reset" if what.startswith("reset") else what
+        else:
+            continue
+        if number is not None:
+            found.setdefault(kind, {}).setdefault(what, number)
+    windows = tuple(_window(kind, values) for kind, values in found.items() if _says_something(values))
+    return RateLimits(windows) if windows else None
+
+
+def _window(kind: str, values: Mapping[str, float]) -> RateLimitWindow:
+    return RateLimitWindow(
+        kind,
+        limit=values.get("limit"),
+        remaining=values.get("remaining"),
+        reset_after_s=values.get("reset"),
+        used_percent=values.get("used-percent"),
+    )
+
+
+def _says_something(values: Mapping[str, float]) -> bool:
+    if "limit" in values or "remaining" in values:
+        return True
+    return any(values.values())
+
+
+def _unit_s(unit: str) -> float:
+    unit = unit.lower()
+    return _UNITS_S[unit] if unit in _UNITS_S else _UNITS_S[unit.removesuffix("s")]
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value >= 0 else None
+
+
+def _reset_after(text: str, now: float | None) -> float | None:
+    """A reset as seconds, a duration, a unix time in s or ms, or an ISO time."""
+    number = _number(text)
+    if number is not None:
+        if number < _EPOCH_S:
+            return number
+        return _until(number / 1000 if number >= _EPOCH_MS else number, now, past=0.0)
+    if (duration := duration_s(text)) is not None:
+        return duration
+    return _until(_iso_time(text), now, past=0.0)
+
+
+def _until(moment: float | None, now: float | None, *, past: float | None = None) -> float | None:
+    if moment is None or now is None:
+        return None
+    return moment - now if moment > now else past
+
+
+def _now(headers: Mapping[str, str], now: float | None) -> float | None:
+    return server_time(headers) if now is None else now
+
+
+def _http_date(text: str) -> float | None:
+    if not text:
+        return None
+    from email.utils import parsedate_to_datetime  # loads sockets and more: only for answers that carry a date
+
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _iso_time(text: str) -> float | None:
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

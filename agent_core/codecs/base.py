@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, cast
 
+from pydantic_core import to_json
+
 from ..errors import ApiError, ModelError
 from ..events import Response, ResponseEvent
 from ..items import JsonObject, JsonValue, WireName
@@ -30,6 +32,7 @@ __all__ = [
     "StreamDecoder",
     "StreamEncoder",
     "WireCodec",
+    "json_bytes",
     "json_int",
     "json_list",
     "json_object",
@@ -303,3 +306,24 @@ def json_int(*candidates: object) -> int | None:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return int(value)
     return None
+
+
+def json_bytes(value: JsonValue) -> bytes:
+    """`value` as compact JSON, members in their order: the same value always gives the same bytes.
+
+    Lone surrogates, which JSON written as UTF-8 cannot hold, are mended where they are pairs and else become U+FFFD.
+    """
+    try:
+        return to_json(value)
+    except ValueError:
+        return to_json(_without_surrogates(value))
+
+
+def _without_surrogates(value: JsonValue) -> JsonValue:
+    if isinstance(value, str):
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, list):
+        return [_without_surrogates(entry) for entry in value]
+    if isinstance(value, dict):
+        return {str(_without_surrogates(name)): _without_surrogates(entry) for name, entry in value.items()}
+    return value

@@ -28,7 +28,7 @@ async def aggregate(
 
 
 def fold(events: Iterable[ResponseEvent]) -> Response:
-    """A whole stream as one value. Raises StreamInterrupted, with what there was as `partial`, if it never completed."""
+    """A whole stream as one value. Raises StreamInterrupted, with what there was as `partial`, if it is unfinished."""
     items: list[ResponseItem] = []
     for event in events:
         if isinstance(event, OutputItemDone):
@@ -41,12 +41,15 @@ def fold(events: Iterable[ResponseEvent]) -> Response:
 async def fold_stream(events: AsyncIterable[ResponseEvent]) -> Response:
     """`fold` for an asynchronous stream."""
     items: list[ResponseItem] = []
-    async for event in events:
+    end: Completed | None = None
+    async for event in events:  # to its end: leaving an async generator early would leave it to the garbage collector
         if isinstance(event, OutputItemDone):
             items.append(event.item)
         elif isinstance(event, Completed):
-            return _response(items, event)
-    raise _interrupted(items)
+            end = event
+    if end is None:
+        raise _interrupted(items)
+    return _response(items, end)
 
 
 def _response(items: list[ResponseItem], end: Completed) -> Response:

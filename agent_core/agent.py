@@ -1,0 +1,314 @@
+"""An agent: a model, tools, a session and the rules of a run, in one object. Everything it does is in the layers below.
+
+    agent = Agent("anthropic/claude-sonnet-4-6", tools=[add])
+    print(await agent.ask("What is 2 + 3?"))
+
+Each method is one turn of the conversation in `agent.session`; the next call goes on where the last one ended. Without
+a model name the environment decides (see config.default_model); `rehearsal/<script>` is the scripted model that ships
+with the package and answers over HTTP on loopback.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from .approvals import ApprovalPolicy, allow_all, deny_all
+from .config import default_model
+from .errors import CallerError, LimitReached
+from .items import ResponseItem, user_message
+from .limits import Limits, RunState
+from .prompt import OutputSchema, Prompt, ReasoningSettings, SamplingSettings, ToolChoice
+from .session import Session
+from .tools.base import Tool
+from .turn_events import StopReason, TurnEvent, TurnResult
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from .auth import ApiKey
+    from .client import ModelClient
+    from .dispatch import Emit
+    from .providers import Provider
+    from .retry import RetryPolicy, RetryScheduled
+    from .transport import Timeouts
+    from .turn import Turn
+
+__all__ = ["Agent", "AgentInput", "Approvals", "ask"]
+
+AgentInput: TypeAlias = str | ResponseItem | Sequence[ResponseItem]
+Approvals: TypeAlias = Literal["deny", "allow"] | ApprovalPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class _ClientOptions:
+    provider: Provider | None
+    wire: str | None
+    base_url: str | None
+    api_key: ApiKey | None
+    http: httpx2.AsyncClient | None
+    retry: RetryPolicy | None
+    timeouts: Timeouts | None
+
+
+_LIMITS = frozenset[StopReason](("max_turns", "max_tool_calls", "max_tokens", "deadline"))
+
+
+class Agent:
+    """See the module. Arguments:
+
+    `model`: "provider/model"; `provider`, `wire`, `base_url`, `api_key` as for ModelClient; `client`: your own, then
+    none of those. `tools`: functions, `@tool` functions or Tool objects. `approvals`: "deny" (default), "allow", a
+    policy, see approvals. `cwd`: where tools work; files outside it are out of reach. `limits`: caps on each turn.
+
+    Used as an async context manager it keeps connections open between turns and closes them at the end; otherwise each
+    turn opens and closes its own. The session is the caller's to close. A second turn at a time raises CallerError.
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        tools: Sequence[Tool | Callable[..., object]] = (),
+        instructions: str = "",
+        session: Session | None = None,
+        approvals: Approvals = "deny",
+        limits: Limits | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        provider: Provider | None = None,
+        wire: str | None = None,
+        base_url: str | None = None,
+        api_key: ApiKey | None = None,
+        client: ModelClient | None = None,
+        http: httpx2.AsyncClient | None = None,
+        retry: RetryPolicy | None = None,
+        timeouts: Timeouts | None = None,
+        tool_choice: ToolChoice = "auto",
+        parallel_tool_calls: bool | None = None,
+        reasoning: ReasoningSettings | None = None,
+        sampling: SamplingSettings | None = None,
+        max_output_tokens: int | None = None,
+        output_schema: OutputSchema | None = None,
+    ) -> None:
+        self.session = session if session is not None else Session()
+        self.model = model or (client.model if client is not None else default_model())
+        self.tools = tuple(_as_tool(entry) for entry in tools)
+        self.limits = limits or Limits()
+        self.cwd = Path(cwd if cwd is not None else os.curdir).resolve()
+        self._approvals = _as_policy(approvals)
+        self._client = client
+        self._kept: AsyncExitStack | None = None
+        self._running = False
+        self._watch: Callable[[RetryScheduled], None] | None = None
+        self._options = _ClientOptions(provider, wire, base_url, api_key, http, retry, timeouts)
+        self._base = Prompt(
+            instructions=instructions,
+            tools=[entry.spec for entry in self.tools],
+            tool_choice=tool_choice,
+            parallel_tool_calls=parallel_tool_calls,
+            reasoning=reasoning,
+            sampling=sampling,
+            max_output_tokens=max_output_tokens,
+            output_schema=output_schema,
+            prompt_cache_key=self.session.id,
+        )
+
+    async def ask(self, text: AgentInput) -> str:
+        """One turn; the final text. Raises LimitReached when a limit of the run ended it before the model did."""
+        result = await self.run(text)
+        if result.stop_reason in _LIMITS:
+            raise LimitReached(f"the turn ended at its limit {result.stop_reason}", limit=result.stop_reason)
+        return result.text
+
+    async def run(self, text: AgentInput) -> TurnResult:
+        """One turn; how it ended. Raises ModelError if the model could not be reached or refused."""
+        state = RunState()
+        stop = await self._run_turn(text, state, emit=_ignore, steered=tuple, watch=None)
+        return state.result(stop, self.session.items)
+
+    def stream(self, text: AgentInput) -> Turn:
+        """One turn, watched: `async with agent.stream("…") as turn: async for event in turn: …`."""
+        from .turn import Turn, TurnBody
+
+        state = RunState()
+
+        async def run(turn: Turn) -> StopReason:
+            return await self._run_turn(text, state, emit=turn.emit, steered=turn.take_steered, watch=turn.note)
+
+        return Turn(TurnBody(run, lambda stop: state.result(stop, self.session.items)))
+
+    def run_sync(self, text: AgentInput) -> TurnResult:
+        """`run` for code without an event loop. Raises CallerError inside one."""
+        import anyio
+
+        _refuse_running_loop("agent.run_sync", "await agent.run(…)")
+        return anyio.run(self.run, text)
+
+    async def aclose(self) -> None:
+        """Close what the agent keeps open between turns."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            await kept.aclose()
+
+    async def __aenter__(self) -> Agent:
+        async with AsyncExitStack() as stack:
+            self._client = await self._open_client(stack) if self._client is None else self._client
+            self._kept = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._kept is not None:
+            self._client = None
+        await self.aclose()
+
+    async def _run_turn(
+        self,
+        text: AgentInput,
+        state: RunState,
+        *,
+        emit: Emit,
+        steered: Callable[[], Sequence[ResponseItem]],
+        watch: Callable[[RetryScheduled], None] | None,
+    ) -> StopReason:
+        from .dispatch import Dispatcher
+        from .loop import Loop
+        from .turn_events import TurnStarted
+
+        if self._running:
+            raise CallerError("this agent is in the middle of a turn", remedy="wait for it, or use another Agent")
+        self._running = True
+        self._watch = watch
+        turn_id = f"turn_{os.urandom(8).hex()}"
+        stop: StopReason | Literal["error"] = "error"
+        self.session.turn_started(turn_id)
+        try:
+            await emit(TurnStarted(turn_id, self.session.id))
+            async with AsyncExitStack() as stack:
+                client = self._client or await self._open_client(stack)
+                dispatcher = Dispatcher(
+                    self.tools, approvals=self._approvals, session=self.session, emit=emit, cwd=self.cwd
+                )
+                await stack.enter_async_context(dispatcher)
+                loop = Loop(
+                    model=client,
+                    session=self.session,
+                    dispatcher=dispatcher,
+                    prompt_for=self._prompt_for,
+                    emit=emit,
+                    limits=self.limits,
+                    state=state,
+                    steered=steered,
+                    restart_delay=client.retry.delay_s,
+                )
+                stop = await loop.run(_as_items(text))
+            return stop
+        finally:
+            self._running = False
+            self._watch = None
+            self.session.turn_finished(turn_id, stop, state.usage)
+
+    def _prompt_for(self, items: tuple[ResponseItem, ...]) -> Prompt:
+        return replace(self._base, items=items)
+
+    async def _open_client(self, stack: AsyncExitStack) -> ModelClient:
+        """A client (and, for a rehearsal model, its server) that lives as long as `stack`."""
+        from .client import ModelClient
+        from .retry import RetryPolicy
+        from .transport import Timeouts
+
+        options = self._options
+        provider = options.provider
+        if provider is None and options.base_url is None and self.model.startswith("rehearsal/"):
+            from .testing import RehearsalServer
+
+            provider = (await stack.enter_async_context(RehearsalServer())).provider
+        client = ModelClient(
+            self.model,
+            provider=provider,
+            wire=options.wire,
+            base_url=options.base_url,
+            api_key=options.api_key,
+            http=options.http,
+            retry=options.retry or RetryPolicy(),
+            timeouts=options.timeouts or Timeouts(),
+            on_retry=self._on_retry,
+        )
+        return await stack.enter_async_context(client)
+
+    def _on_retry(self, scheduled: RetryScheduled) -> None:
+        if self._watch is not None:
+            self._watch(scheduled)
+
+
+def ask(
+    model: str,
+    text: str,
+    *,
+    instructions: str = "",
+    tools: Sequence[Tool | Callable[..., object]] = (),
+    wire: str | None = None,
+    base_url: str | None = None,
+    api_key: ApiKey | None = None,
+    max_output_tokens: int | None = None,
+) -> str:
+    """One question, one answer, no event loop needed: `ask("openai/gpt-5.6", "Name three sans-I/O libraries.")`."""
+    import anyio
+
+    _refuse_running_loop("agent_core.ask", "await Agent(…).ask(…)")
+    agent = Agent(
+        model,
+        instructions=instructions,
+        tools=tools,
+        wire=wire,
+        base_url=base_url,
+        api_key=api_key,
+        max_output_tokens=max_output_tokens,
+    )
+    return anyio.run(agent.ask, text)
+
+
+async def _ignore(event: TurnEvent) -> None:
+    """Nobody watches."""
+
+
+def _as_items(text: AgentInput) -> tuple[ResponseItem, ...]:
+    if isinstance(text, str):
+        return (user_message(text),)
+    if isinstance(text, Sequence):
+        return tuple(text)
+    return (text,)
+
+
+def _as_tool(entry: Tool | Callable[..., object]) -> Tool:
+    if isinstance(entry, Tool):
+        return entry
+    from .tools.function import tool
+
+    return tool(entry)
+
+
+def _as_policy(approvals: Approvals) -> ApprovalPolicy:
+    if approvals == "deny":
+        return deny_all
+    if approvals == "allow":
+        return allow_all
+    if isinstance(approvals, str):
+        raise CallerError(f"approvals must be 'deny', 'allow' or a policy, got {approvals!r}")
+    return approvals
+
+
+def _refuse_running_loop(what: str, instead: str) -> None:
+    import anyio
+
+    try:
+        anyio.get_cancelled_exc_class()
+    except RuntimeError:  # no event loop runs: good
+        return
+    raise CallerError(f"{what} was called inside a running event loop", remedy=f"use: {instead}")

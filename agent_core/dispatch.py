@@ -1,0 +1,386 @@
+"""Acting on calls: exactly one output per call, in call order, whatever happens.
+
+    call ─ cut off? unknown? over the cap? ─► not run, told to the model
+         ─ needs approval ─► asked, one at a time, in call order ─ no ─► denied, told to the model
+         ─ run: parallel tools that stand side by side overlap, every other tool runs alone ─► its output
+
+Outputs are written to the session (synchronously, so cancellation cannot come in between) as soon as every earlier call
+has its own. Leaving `act` for any reason, cancellation too, leaves no call of the batch unanswered. Before a tool with
+side effects starts, the session notes it: after a crash such a call is "outcome unknown" and is never run by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Protocol, TypeAlias
+
+import anyio
+from anyio.abc import TaskGroup
+
+from .approvals import ApprovalPolicy, ApprovalRequest, Decision
+from .errors import FatalToolError, ToolError
+from .items import (
+    CallItem,
+    CallOutputItem,
+    CustomToolCall,
+    CustomToolCallOutput,
+    FunctionCall,
+    FunctionCallOutput,
+    JsonObject,
+    LocalShellCall,
+    ResponseItem,
+    ToolSearchCall,
+    ToolSearchOutput,
+)
+from .tools.base import Tool, ToolCall, ToolContext, ToolOutput
+from .turn_events import ApprovalDecided, ApprovalRequested, ToolFinished, ToolProgress, ToolStarted, TurnEvent
+
+__all__ = ["Acted", "Dispatcher", "Emit", "SessionLog"]
+
+Emit: TypeAlias = Callable[[TurnEvent], Awaitable[None]]
+Outcome = Literal["ok", "failed", "denied", "not_run", "timed_out", "cancelled", "outcome_unknown"]
+
+TOOL_TIMEOUT_S = 600.0
+"""For tools that name none: long enough for a test suite, short enough to notice."""
+
+MAX_CALLS = 64
+"""Calls acted on per response; the rest are answered as not run (behaviours.md S0-51 has 16, real batches reach 30)."""
+
+
+class SessionLog(Protocol):
+    """What acting needs of a session. `append` and `tool_started` are durable when they return."""
+
+    @property
+    def id(self) -> str: ...
+
+    def append(self, *items: ResponseItem) -> tuple[ResponseItem, ...]: ...
+
+    def tool_started(self, call_id: str) -> None: ...
+
+    def was_started(self, call_id: str) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """What became of a batch. `aborted`: an approval ended the turn."""
+
+    answered: int = 0
+    denied: int = 0
+    aborted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    output: ToolOutput
+    outcome: Outcome
+    duration_s: float = 0.0
+
+
+class Dispatcher:
+    """Runs tools for one turn. Use as an async context manager around the turn: tools started early live in it."""
+
+    def __init__(
+        self,
+        tools: Sequence[Tool],
+        *,
+        approvals: ApprovalPolicy,
+        session: SessionLog,
+        emit: Emit,
+        cwd: Path,
+        roots: tuple[Path, ...] = (),
+        max_calls: int = MAX_CALLS,
+        timeout_s: float = TOOL_TIMEOUT_S,
+    ) -> None:
+        self._tools: Mapping[str, Tool] = {tool.spec.name: tool for tool in tools}
+        self._approvals = approvals
+        self._session = session
+        self._emit = emit
+        self._context = ToolContext(cwd=cwd, session_id=session.id, roots=roots)
+        self._max_calls = max_calls
+        self._timeout_s = timeout_s
+        self._early: dict[str, _Early] = {}
+        self._tasks: TaskGroup | None = None
+
+    async def __aenter__(self) -> Dispatcher:
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # The block's own error is not given to the task group, which would wrap it: early tools never raise.
+        tasks, self._tasks = self._tasks, None
+        if tasks is not None:
+            tasks.cancel_scope.cancel()
+            await tasks.__aexit__(None, None, None)
+
+    def start_early(self, item: ResponseItem) -> None:
+        """Start a read-only tool that needs no approval while the response still streams; anything else is left."""
+        if self._tasks is None or not isinstance(item, FunctionCall | CustomToolCall) or item.status != "completed":
+            return
+        tool = self._tools.get(item.name)
+        if tool is None or not (tool.read_only and tool.parallel) or item.call_id in self._early:
+            return
+        call = tool_call(item)
+        context = self._context_for(call)
+        if len(self._early) >= self._max_calls or tool.approval(call, context) is not None:
+            return
+        early = self._early[item.call_id] = _Early(anyio.Event(), anyio.CancelScope())
+        self._tasks.start_soon(self._run_early, early, tool, call)
+
+    def drop_early(self) -> None:
+        """The response was not kept: forget what was started for it."""
+        for early in self._early.values():
+            early.scope.cancel()
+        self._early.clear()
+
+    async def act(self, calls: Sequence[CallItem]) -> Acted:
+        """Answer every call, in order. Raises FatalToolError after all of them are answered."""
+        batch = _Batch(calls, self._session)
+        denied, aborted, fatal = 0, False, None
+        try:
+            for group in self._groups(calls):
+                allowed: list[int] = []
+                for n in group:
+                    refusal = await self._refusal(n, calls[n])
+                    if refusal is None:
+                        allowed.append(n)
+                        continue
+                    answer, abort = refusal
+                    denied += answer.outcome == "denied"
+                    aborted = aborted or abort
+                    batch.put(n, answer)
+                    await self._finished(calls[n], answer)
+                    if aborted:
+                        break
+                if aborted:
+                    break
+                fatal = await self._run_group(allowed, calls, batch)
+                if fatal is not None:
+                    break
+        finally:
+            why = "the turn was stopped by the user" if aborted else "the turn was stopped"
+            batch.close(f"not run: {why}")
+            self._early.clear()
+        if fatal is not None:
+            raise fatal
+        return Acted(len(calls), denied, aborted)
+
+    def answer(self, calls: Sequence[CallItem], output: str) -> None:
+        """Answer calls that will not be run, at once and without telling anybody: the way out of a cancel."""
+        for item in calls:
+            self._session.append(output_item(item, ToolOutput(output, success=False)))
+
+    async def give_up(self, calls: Sequence[CallItem], output: str) -> None:
+        """Answer calls of an earlier process whose tool had been started: what it did is not known."""
+        for item in calls:
+            answer = _Answer(ToolOutput(output, success=False), "outcome_unknown")
+            self._session.append(output_item(item, answer.output))
+            await self._finished(item, answer)
+
+    def _groups(self, calls: Sequence[CallItem]) -> Iterator[list[int]]:
+        """Runs of neighbouring parallel calls; everything else alone."""
+        group: list[int] = []
+        for n, item in enumerate(calls):
+            tool = self._tools.get(_name(item))
+            if tool is not None and tool.parallel:
+                group.append(n)
+                continue
+            if group:
+                yield group
+                group = []
+            yield [n]
+        if group:
+            yield group
+
+    async def _refusal(self, n: int, item: CallItem) -> tuple[_Answer, bool] | None:
+        """Why this call is not run, or None; and whether the turn ends with it."""
+        if item.status == "incomplete":
+            return _not_run("not run: the call was cut off before its arguments were complete; send it again"), False
+        if n >= self._max_calls:
+            return _not_run(f"not run: more than {self._max_calls} calls in one response"), False
+        tool = self._tools.get(_name(item))
+        if tool is None:
+            known = ", ".join(self._tools) or "none"
+            return _failed(f"unsupported call: {_name(item)!r}; the tools are: {known}"), False
+        if item.call_id in self._early:
+            return None
+        call = tool_call(item)
+        request = tool.approval(call, self._context_for(call))
+        if request is None:
+            return None
+        decision = await self._decide(request)
+        if decision.approved:
+            return None
+        text = "denied" + (f": {decision.reason}" if decision.reason else "")
+        return _Answer(ToolOutput(text, success=False), "denied"), decision.kind == "abort"
+
+    async def _decide(self, request: ApprovalRequest) -> Decision:
+        await self._emit(ApprovalRequested(request))
+        try:
+            decision = await self._approvals.decide(request)
+        except Exception as error:  # noqa: BLE001  # a policy that fails says no; its error is shown, not lost
+            decision = Decision("abort", f"the approval policy failed: {type(error).__name__}: {error}")
+        await self._emit(ApprovalDecided(request, decision))
+        return decision
+
+    async def _run_group(self, group: Sequence[int], calls: Sequence[CallItem], batch: _Batch) -> FatalToolError | None:
+        fatal: list[FatalToolError] = []
+
+        async def one(n: int) -> None:
+            try:
+                answer = await self._run(calls[n], partial(batch.put, n))
+            except FatalToolError as error:
+                fatal.append(error)
+                answer = _failed(error.message)
+            batch.put(n, answer)
+            await self._finished(calls[n], answer)
+
+        if len(group) == 1:
+            await one(group[0])
+        elif group:
+            async with anyio.create_task_group() as tasks:
+                for n in group:
+                    tasks.start_soon(one, n)
+        return fatal[0] if fatal else None
+
+    async def _run(self, item: CallItem, cancelled: Callable[[_Answer], None]) -> _Answer:
+        early = self._early.pop(item.call_id or "", None)
+        if early is not None:
+            await early.done.wait()
+            if isinstance(early.answer, FatalToolError):
+                raise early.answer
+            if early.answer is not None:
+                return early.answer
+        tool = self._tools[_name(item)]
+        call = tool_call(item)
+        if not tool.read_only:
+            self._session.tool_started(call.call_id)
+        await self._emit(ToolStarted(call))
+        return await self._call(tool, call, cancelled)
+
+    async def _run_early(self, early: _Early, tool: Tool, call: ToolCall) -> None:
+        with early.scope:
+            await self._emit(ToolStarted(call))
+            try:
+                early.answer = await self._call(tool, call, lambda answer: None)
+            except FatalToolError as error:
+                early.answer = error
+        early.done.set()
+
+    async def _call(self, tool: Tool, call: ToolCall, cancelled: Callable[[_Answer], None]) -> _Answer:
+        """Run the tool under its timer; every outcome but cancellation and FatalToolError is an answer."""
+        started = time.monotonic()
+        limit = tool.timeout_s if tool.timeout_s is not None else self._timeout_s
+        output: ToolOutput | None = None
+        try:
+            with anyio.move_on_after(limit):
+                output = await tool.run(call, self._context_for(call))
+        except FatalToolError:
+            raise
+        except ToolError as error:
+            output = ToolOutput(error.message, success=False)
+        except anyio.get_cancelled_exc_class():
+            took = time.monotonic() - started
+            cancelled(_Answer(ToolOutput(f"aborted by the user after {took:.1f} s", success=False), "cancelled", took))
+            raise
+        except Exception as error:  # noqa: BLE001  # a tool's bug is told to the model, not to the caller
+            output = ToolOutput(f"the tool failed: {type(error).__name__}: {error}", success=False)
+        took = time.monotonic() - started
+        if output is None:
+            return _Answer(ToolOutput(f"timed out after {limit:g} s", success=False), "timed_out", took)
+        return _Answer(output, "ok" if output.success else "failed", took)
+
+    def _context_for(self, call: ToolCall) -> ToolContext:
+        async def emit(text: str) -> None:
+            await self._emit(ToolProgress(call.call_id, text))
+
+        return replace(self._context, call_id=call.call_id, emit=emit)
+
+    async def _finished(self, item: CallItem, answer: _Answer) -> None:
+        await self._emit(ToolFinished(tool_call(item), answer.output, answer.outcome, answer.duration_s))
+
+
+@dataclass(slots=True)
+class _Early:
+    done: anyio.Event
+    scope: anyio.CancelScope
+    answer: _Answer | FatalToolError | None = None
+
+
+class _Batch:
+    """The outputs of one batch, written in call order as the gaps close."""
+
+    __slots__ = ("_answers", "_calls", "_next", "_session")
+
+    def __init__(self, calls: Sequence[CallItem], session: SessionLog) -> None:
+        self._calls = calls
+        self._session = session
+        self._answers: list[_Answer | None] = [None] * len(calls)
+        self._next = 0
+
+    def put(self, n: int, answer: _Answer) -> None:
+        """The answer of call n. The first one counts."""
+        if self._answers[n] is not None:
+            return
+        self._answers[n] = answer
+        while self._next < len(self._calls):
+            ready = self._answers[self._next]
+            if ready is None:
+                return
+            self._session.append(output_item(self._calls[self._next], ready.output))
+            self._next += 1
+
+    def close(self, text: str) -> None:
+        """Answer what is still open."""
+        for n in range(len(self._calls)):
+            self.put(n, _not_run(text))
+
+
+def tool_call(item: CallItem) -> ToolCall:
+    """The call as a tool sees it. A local shell call becomes the JSON arguments of the `shell` tool."""
+    match item:
+        case FunctionCall():
+            return ToolCall(item.call_id, item.name, item.arguments)
+        case CustomToolCall():
+            return ToolCall(item.call_id, item.name, item.input, "custom")
+        case LocalShellCall():
+            action = item.action
+            arguments: JsonObject = {"command": list(action.command)}
+            if action.working_directory is not None:
+                arguments["workdir"] = action.working_directory
+            if action.timeout_ms is not None:
+                arguments["timeout_ms"] = action.timeout_ms
+            return ToolCall(item.call_id, "shell", json.dumps(arguments))
+        case ToolSearchCall():
+            return ToolCall(item.call_id or "", "tool_search", json.dumps(item.arguments))
+
+
+def output_item(item: CallItem, output: ToolOutput) -> CallOutputItem:
+    """The output of the kind that answers this kind of call."""
+    match item:
+        case CustomToolCall():
+            return CustomToolCallOutput(call_id=item.call_id, output=output.content, success=output.success)
+        case ToolSearchCall():
+            return ToolSearchOutput(call_id=item.call_id, execution="client")
+        case _:
+            return FunctionCallOutput(call_id=item.call_id, output=output.content, success=output.success)
+
+
+def _name(item: CallItem) -> str:
+    return tool_call(item).name if not isinstance(item, FunctionCall | CustomToolCall) else item.name
+
+
+def _not_run(text: str) -> _Answer:
+    return _Answer(ToolOutput(text, success=False), "not_run")
+
+
+def _failed(text: str) -> _Answer:
+    return _Answer(ToolOutput(text, success=False), "failed")

@@ -1,0 +1,180 @@
+"""The loop: sample, act, repeat. This file is its documentation; nothing else is called loop.
+
+    answer the calls a crash or a pause left open
+    append the user's items
+    repeat:
+        stop if a limit is met
+        sample: send the history, pass on the model's events          (broken stream: nothing kept, sample again)
+        commit: the whole response enters the session                 (from here on it is history)
+        act:    every call gets exactly one output, in call order
+    until the model makes no call and nobody steers
+
+A response is committed when it is complete, and its tools run after that; so a broken stream leaves neither half an
+attempt in the session nor a side effect in the world, and may be sampled again. (A read-only tool may start earlier.)
+Opening is retried inside the client; sampling a broken stream again is decided here, with its own count. Cancelling
+raises through this function as it does everywhere: partial text is kept, marked incomplete, and open calls are answered
+on the way out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+import anyio
+
+from .aggregate import fold
+from .codecs.base import Loss, Repair
+from .dispatch import Dispatcher, Emit, SessionLog
+from .errors import ModelError
+from .events import Completed, FinishReason, OutputItemDone, Response, ResponseEvent
+from .items import CallItem, Message, ResponseItem
+from .limits import Limits, RunState
+from .prompt import Prompt
+from .turn_events import SampleFinished, SampleRestarted, SampleStarted, StopReason
+
+__all__ = ["Loop", "Model", "ModelStream", "TurnSession"]
+
+OUTCOME_UNKNOWN = "outcome unknown: the process ended while this tool ran; check what it did before repeating it"
+STOPPED = "aborted: the turn was stopped before this call was run"
+
+_STOP: dict[FinishReason, StopReason] = {"length": "length", "content_filter": "content_filter", "refusal": "refusal"}
+
+
+class ModelStream(Protocol):
+    """One response as it streams; `snapshot` is the response so far. Raises ModelError when the stream breaks."""
+
+    @property
+    def losses(self) -> tuple[Loss, ...]: ...
+
+    @property
+    def repairs(self) -> tuple[Repair, ...]: ...
+
+    def __aiter__(self) -> AsyncIterator[ResponseEvent]: ...
+
+    def snapshot(self) -> Response: ...
+
+
+class Model(Protocol):
+    """What the loop asks of a client. `stream` returns when the first frame is there; leaving it closes the socket."""
+
+    @property
+    def model(self) -> str: ...
+
+    def stream(self, prompt: Prompt) -> AbstractAsyncContextManager[ModelStream]: ...
+
+
+class TurnSession(SessionLog, Protocol):
+    @property
+    def items(self) -> tuple[ResponseItem, ...]: ...
+
+    def open_calls(self) -> tuple[CallItem, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """What one turn is made of. `steered` hands over what the user said meanwhile; `restart_delay(n, error)` is how
+    long to wait before sampling a broken stream the n-th time again, in seconds."""
+
+    model: Model
+    session: TurnSession
+    dispatcher: Dispatcher
+    prompt_for: Callable[[tuple[ResponseItem, ...]], Prompt]
+    emit: Emit
+    limits: Limits
+    state: RunState
+    steered: Callable[[], Sequence[ResponseItem]]
+    restart_delay: Callable[[int, ModelError], float]
+
+    async def run(self, items: Sequence[ResponseItem]) -> StopReason:
+        """One turn, from the user's items to why it stopped. Raises ModelError; the session is valid after it."""
+        self.state.first_item = len(self.session.items)
+        try:
+            with anyio.move_on_after(self.limits.deadline_s):
+                await self._answer_open_calls()
+                self.session.append(*items)
+                return await self._repeat()
+        except anyio.get_cancelled_exc_class():
+            self.dispatcher.answer(self.session.open_calls(), STOPPED)
+            raise
+        self.dispatcher.answer(self.session.open_calls(), STOPPED)
+        return "deadline"
+
+    async def _repeat(self) -> StopReason:
+        state, session = self.state, self.session
+        while True:
+            reached = state.limit_reached(self.limits)
+            if reached is not None:
+                return reached
+            response = await self._sample()
+            session.append(*response.items)
+            state.text = response.text
+            await self.emit(SampleFinished(state.samples, response))
+            calls = response.tool_calls
+            if calls:
+                state.tool_calls += len(calls)
+                acted = await self.dispatcher.act(calls)
+                state.denied += acted.denied
+                if acted.aborted:
+                    return "aborted"
+            said = self.steered()
+            session.append(*said)
+            # Calls that were all cut off are answered but not repeated for: the cap that cut them would cut again.
+            goes_on = any(call.status != "incomplete" for call in calls) or response.end_turn is False
+            if not (goes_on or said or response.finish_reason == "pause"):
+                return _STOP.get(response.finish_reason, "completed")
+
+    async def _answer_open_calls(self) -> None:
+        """A session that ends in unanswered calls is a paused run: finish it first, but run nothing a second time."""
+        calls = self.session.open_calls()
+        started = [call for call in calls if self.session.was_started(call.call_id or "")]
+        await self.dispatcher.give_up(started, OUTCOME_UNKNOWN)
+        waiting = [call for call in calls if call not in started]
+        if waiting:
+            await self.dispatcher.act(waiting)
+
+    async def _sample(self) -> Response:
+        """One whole response. A stream that breaks is sampled again while the error allows it."""
+        state = self.state
+        state.samples += 1
+        restarts = 0
+        while True:
+            try:
+                async with self.model.stream(self.prompt_for(self.session.items)) as events:
+                    await self.emit(SampleStarted(state.samples, self.model.model, events.losses, events.repairs))
+                    response = await self._read(events)
+                if response.usage is not None:
+                    state.usage += response.usage
+                return response
+            except ModelError as error:
+                self.dispatcher.drop_early()
+                if error.partial is not None and error.partial.usage is not None:
+                    state.usage += error.partial.usage
+                restarts += 1
+                # Before any output the client has spent its own retries; only a broken stream is ours to repeat.
+                if not (error.retryable and error.output_emitted) or restarts > self.limits.max_restarts:
+                    raise
+                delay_s = self.restart_delay(restarts, error)
+                await self.emit(SampleRestarted(state.samples, error, delay_s))
+                await anyio.sleep(delay_s)
+
+    async def _read(self, events: ModelStream) -> Response:
+        kept: list[ResponseEvent] = []
+        try:
+            async for event in events:
+                await self.emit(event)
+                if isinstance(event, OutputItemDone):
+                    kept.append(event)
+                    self.dispatcher.start_early(event.item)
+                elif isinstance(event, Completed):
+                    kept.append(event)
+        except anyio.get_cancelled_exc_class():
+            self.dispatcher.drop_early()
+            partial = events.snapshot()
+            self.state.text = partial.text
+            # What was said is kept; calls and reasoning of half a response are not history.
+            self.session.append(*(item for item in partial.items if isinstance(item, Message) and item.content))
+            raise
+        return fold(kept)

@@ -1,0 +1,148 @@
+"""A running turn: the handle a caller holds while the loop works.
+
+The loop runs in a task of its own and hands its events over a bounded queue; the caller's pace is the loop's pace. The
+caller may stop reading, cancel, steer, or leave the block at any time: the loop is ended, what it had is kept, open
+calls are answered, and only then does the block end. Errors arrive as they were raised, never inside a group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
+from types import TracebackType
+
+import anyio
+from anyio.abc import TaskGroup
+
+from .errors import CallerError
+from .events import OutputTextDelta
+from .items import ResponseItem, user_message
+from .turn_events import StopReason, TurnEvent, TurnFinished, TurnResult
+
+__all__ = ["Turn", "TurnBody"]
+
+QUEUE = 256
+"""Events the loop may be ahead of its reader: a burst of deltas, not a whole answer."""
+
+
+class TurnBody:
+    """What a turn runs. `run` raises the turn's error; `result` may be asked at any time."""
+
+    __slots__ = ("result", "run")
+
+    def __init__(
+        self, run: Callable[[Turn], Awaitable[StopReason]], result: Callable[[StopReason], TurnResult]
+    ) -> None:
+        self.run = run
+        self.result = result
+
+
+class Turn:
+    """Iterate it for turn events, inside `async with`. Read by one task; `cancel` and `steer` may come from any.
+
+    After the last event, or after the block, `result` says how it ended.
+    """
+
+    def __init__(self, body: TurnBody) -> None:
+        self._body = body
+        self._send, self._receive = anyio.create_memory_object_stream[TurnEvent](QUEUE)
+        self._scope = anyio.CancelScope()
+        self._tasks: TaskGroup | None = None
+        self._result: TurnResult | None = None
+        self._error: Exception | None = None
+        self._steered: list[ResponseItem] = []
+
+    @property
+    def result(self) -> TurnResult:
+        """How the turn ended. Raises CallerError while it runs, and the turn's own error if it failed."""
+        if self._error is not None:
+            raise self._error
+        if self._result is None:
+            raise CallerError("the turn has not finished", remedy="read its events to the end first")
+        return self._result
+
+    def cancel(self) -> None:
+        """Stop now. The events end with TurnFinished("cancelled"); the session stays valid for the next turn."""
+        self._scope.cancel()
+
+    def steer(self, text: str) -> None:
+        """Say something to the running turn; the model sees it with the next request."""
+        self._steered.append(user_message(text))
+
+    def take_steered(self) -> Sequence[ResponseItem]:
+        """What `steer` collected; the loop calls this at each boundary."""
+        said, self._steered = self._steered, []
+        return said
+
+    async def emit(self, event: TurnEvent) -> None:
+        """Hand an event to the reader; waits only when it is far behind. Without a reader, events are dropped."""
+        try:
+            self._send.send_nowait(event)
+        except anyio.WouldBlock:
+            with suppress(anyio.BrokenResourceError):
+                await self._send.send(event)
+        except anyio.BrokenResourceError:
+            pass  # the reader left; the loop is being cancelled
+
+    def note(self, event: TurnEvent) -> None:
+        """Hand over an event from code that cannot wait; dropped if the reader is that far behind."""
+        with suppress(anyio.WouldBlock, anyio.BrokenResourceError):
+            self._send.send_nowait(event)
+
+    async def text_deltas(self) -> AsyncIterator[str]:
+        """The assistant's text alone, as it comes."""
+        async for event in self:
+            if isinstance(event, OutputTextDelta):
+                yield event.delta
+
+    async def __aenter__(self) -> Turn:
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        self._tasks.start_soon(self._run)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        tasks, self._tasks = self._tasks, None
+        if tasks is None:
+            return
+        self._receive.close()
+        self._scope.cancel()
+        # The block's own error is not given to the task group, which would wrap it in a group.
+        await tasks.__aexit__(None, None, None)
+
+    def __aiter__(self) -> Turn:
+        return self
+
+    async def __anext__(self) -> TurnEvent:
+        if self._tasks is None and self._result is None and self._error is None:
+            raise CallerError("a turn runs inside its block", remedy="use: async with agent.stream(…) as turn")
+        try:
+            return self._receive.receive_nowait()
+        except anyio.WouldBlock:
+            pass
+        except (anyio.EndOfStream, anyio.ClosedResourceError):
+            return self._end()
+        try:
+            return await self._receive.receive()
+        except (anyio.EndOfStream, anyio.ClosedResourceError):
+            return self._end()
+
+    def _end(self) -> TurnEvent:
+        if self._error is not None:
+            raise self._error
+        raise StopAsyncIteration
+
+    async def _run(self) -> None:
+        with self._send:
+            stop: StopReason = "cancelled"
+            with self._scope:
+                try:
+                    stop = await self._body.run(self)
+                except Exception as error:  # noqa: BLE001  # not swallowed: raised to the reader by __anext__
+                    self._error = error
+                    return
+            self._result = self._body.result(stop)
+            with anyio.CancelScope(shield=True):
+                await self.emit(TurnFinished(self._result))

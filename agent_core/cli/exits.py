@@ -1,0 +1,125 @@
+"""How a command ends: its exit code, and the one line on stderr that says why.
+
+No traceback ever reaches the user: an error of ours prints its message and its remedy, any other exception its type and
+how to see more. A reader that went away (`| head`) and Ctrl-C end quietly.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from ..errors import AgentCoreError, CallerError, LimitReached
+from .screen import one_line
+
+if TYPE_CHECKING:
+    from ..turn_events import TurnResult
+
+__all__ = [
+    "DEBUG_VARIABLE",
+    "EXIT_MEANINGS",
+    "Exit",
+    "UsageProblem",
+    "exit_code_of",
+    "exit_of_result",
+    "guarded",
+    "report",
+]
+
+DEBUG_VARIABLE = "AGENT_CORE_DEBUG"
+
+
+class Exit(IntEnum):
+    """The exit codes, promised in docs/cli.md. 130 is what a shell reports for SIGINT (128 + 2)."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    LIMIT = 3
+    DENIED = 4
+    INTERRUPTED = 130
+
+
+EXIT_MEANINGS: tuple[tuple[Exit, str], ...] = (
+    (Exit.OK, "done"),
+    (Exit.FAILED, "failed: the model, the network, a file, or the demo's tests"),
+    (Exit.USAGE, "bad usage: a command line or a configuration nothing can be done with; nothing was sent"),
+    (Exit.LIMIT, "a limit was reached: turns, calls, tokens, time, or the answer's own length"),
+    (Exit.DENIED, "an action was denied and the run ended without it"),
+    (Exit.INTERRUPTED, "interrupted"),
+)
+
+
+class UsageProblem(CallerError):
+    """A command line that cannot be understood."""
+
+
+def exit_code_of(error: BaseException) -> Exit:
+    """What an error that ended a command makes of its exit code."""
+    match error:
+        case KeyboardInterrupt():
+            return Exit.INTERRUPTED
+        case CallerError():
+            return Exit.USAGE
+        case LimitReached():
+            return Exit.LIMIT
+        case _:
+            return Exit.FAILED
+
+
+def exit_of_result(result: TurnResult) -> Exit:
+    """The exit code of a finished run. A completed run that had a call denied did not do what it set out to do."""
+    match result.stop_reason:
+        case "completed":
+            return Exit.DENIED if result.denied else Exit.OK
+        case "aborted":
+            return Exit.DENIED
+        case "max_turns" | "max_tool_calls" | "max_tokens" | "deadline" | "length":
+            return Exit.LIMIT
+        case "cancelled":
+            return Exit.INTERRUPTED
+        case "content_filter" | "refusal":
+            return Exit.FAILED
+
+
+def report(error: BaseException, *, where: str = "") -> None:
+    """Write the error as one line to stderr: `error: <what happened> - <remedy>`."""
+    if isinstance(error, AgentCoreError):
+        message, remedy = error.message, error.remedy
+    else:
+        message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        remedy = f"this is a bug; set {DEBUG_VARIABLE}=1 to see the traceback"
+        if os.environ.get(DEBUG_VARIABLE):
+            traceback.print_exception(error, file=sys.stderr)
+    prefix = f"{where}: " if where else ""
+    sys.stderr.write(f"error: {one_line(prefix + message)} - {one_line(remedy)}\n")
+    sys.stderr.flush()
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """Run a command to its exit code; every exception becomes one."""
+    try:
+        code = command()
+        sys.stdout.flush()
+    except SystemExit as stop:  # argparse, after --help and --version
+        return stop.code if isinstance(stop.code, int) else Exit.OK
+    except BrokenPipeError:
+        _forget_stdout()
+        return Exit.FAILED
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the last place where it can become one line
+        report(error)
+        return exit_code_of(error)
+    return code
+
+
+def _forget_stdout() -> None:
+    """Point stdout nowhere, so that the interpreter's own flush at exit does not fail once more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -74,6 +74,8 @@ class Compat:
     stop: bool = True
     max_stop: int | None = 4
     temperature_max: float = 2.0
+    seed_field: Literal["seed", "random_seed"] = "seed"
+    """Chat: Mistral's requests carry `random_seed` (recorded)."""
 
     # streaming
     include_usage: bool = True
@@ -119,6 +121,8 @@ class Compat:
     """Chat: the field it goes back in. `as_received` uses `Origin.field`."""
     reasoning_always_present: bool = False
     """Chat: every assistant message carries the reasoning field, an empty string if need be (DeepSeek v4)."""
+    unsigned_thinking: bool = False
+    """Messages: thinking without a signature is taken back (servers of open models); Anthropic's own API refuses it."""
     encrypted_reasoning: bool = False
     """Responses: ask for `include: ["reasoning.encrypted_content"]` when reasoning is on."""
     foreign_reasoning: Literal["drop", "text"] = "drop"
@@ -169,6 +173,10 @@ RepairKind = Literal[
     "moved_message",  # text between a call and its output was moved before the calls
     "renamed_call_id",  # a call id this wire refuses, or used twice
     "replaced_arguments",  # arguments that are no JSON object
+    "replaced_name",  # a tool name servers refuse (a model can make one up)
+    "moved_reasoning",  # brought before the item it belongs to
+    "joined_reasoning",  # several reasonings of one item made one, on a wire with one field for them
+    "dropped_opaque",  # sealed provider data of another origin, cut off an item that stays
     "dropped_reasoning",  # foreign, unanchored, blank or not wanted by the profile
     "textified_reasoning",  # foreign reasoning made text, because the caller asked for it
     "dropped_duplicate_message",  # the same assistant text twice in a row
@@ -176,6 +184,7 @@ RepairKind = Literal[
     "dropped_item",  # kinds that are never sent, or belong to another origin
     "lowered_item",  # a kind this wire lacks, written as one it has
     "replaced_image",  # an image for a text-only model
+    "replaced_file",  # a file for a model that reads none
     "replaced_characters",  # lone surrogates
     "inserted_message",  # a message the wire insists on (role alternation, first role)
 ]

@@ -1,0 +1,340 @@
+"""Providers: a row of data each, and the lookup of `provider/model`.
+
+A row says where a server is, which wires it speaks, where its key is found, and how it deviates from the standard of a
+wire (overrides of `Compat`, by wire and by model). No class per provider, no code that knows one by name: a new server
+is a new row, or one line of its user: `Provider("lab", "http://127.0.0.1:8000/v1")`. The rows are in `provider_rows`.
+
+The `Compat` of a call is layered, later wins: the standard ← the wire ← the provider ← the provider on that wire ← the
+provider's rules for the model ← the caller.
+
+Base URLs. A request goes to the base URL and the wire's path: `https://api.openai.com/v1` + `/responses`. A base URL
+that is a bare host takes the path of the row it replaces, else `/v1`: `http://127.0.0.1:4010` means
+`http://127.0.0.1:4010/v1`, and `http://127.0.0.1:4010/` means the root. The path of Messages is `/v1/messages`, as its
+SDK has it; a base URL that ends in a version already holds the `/v1`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from functools import cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, TypeAlias
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+from .codecs import WIRES
+from .codecs.base import Compat
+from .errors import ConfigError
+from .items import WireName
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+__all__ = [
+    "PROVIDERS",
+    "AuthStyle",
+    "CompatOverrides",
+    "Endpoint",
+    "ModelRule",
+    "Provider",
+    "Resolved",
+    "resolve",
+    "with_overrides",
+]
+
+AuthStyle = Literal["bearer", "x-api-key", "api-key", "none"]
+"""The header a key travels in: `Authorization: Bearer`, `x-api-key`, `api-key`, or no header at all."""
+
+CompatOverrides: TypeAlias = Mapping[str, object]
+"""Fields of `Compat` by name, only those that differ. An unknown name or an impossible value is a ConfigError."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRule:
+    """Overrides for models whose name matches `pattern` (shell wildcards, no case), on `wire` only if one is given."""
+
+    pattern: str
+    compat: CompatOverrides
+    wire: WireName | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """What differs when a provider is spoken to on one wire; empty and None mean "as the row says".
+
+    `path` replaces the wire's path; `{model}` in it is the model's name (Azure's deployments).
+    """
+
+    base_url: str = ""
+    path: str = ""
+    auth: AuthStyle | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    compat: CompatOverrides = field(default_factory=dict[str, object])
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One provider. `Provider("lab", "http://127.0.0.1:8000/v1")` is a whole one: any wire, Chat by default, no key.
+
+    `wires` are those it offers (empty: any), `wire` the one that is spoken unless the caller names another. `{NAME}` in
+    a base URL or a query value is an environment variable: unset, it is a ConfigError in the URL, and leaves the query
+    member out. `key_env`: the variables that may hold the key, the first that is set wins; one must be set unless
+    `key_optional`. `instead`: (variable, row), the row to use where that variable is set. Rows never hold keys.
+    """
+
+    name: str
+    base_url: str = ""
+    _: KW_ONLY
+    wire: WireName = "chat"
+    wires: Mapping[WireName, Endpoint] = field(default_factory=dict[WireName, Endpoint])
+    key_env: tuple[str, ...] = ()
+    key_optional: bool = False
+    auth: AuthStyle | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    query: Mapping[str, str] = field(default_factory=dict[str, str])
+    compat: CompatOverrides = field(default_factory=dict[str, object])
+    models: tuple[ModelRule, ...] = ()
+    instead: tuple[str, Provider] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Where and how one model is spoken to. `url` is whole, query included; `headers` hold no key."""
+
+    provider: Provider
+    model: str
+    wire: WireName
+    compat: Compat
+    url: str
+    auth: AuthStyle
+    headers: Mapping[str, str]
+
+
+_WIRE_STANDARDS: Mapping[WireName, Endpoint] = {
+    # A tool message of Chat holds text only (providers.md 3d: images go into a user message after it).
+    "chat": Endpoint(path="/chat/completions", auth="bearer", compat={"images_in_tool_results": False}),
+    "responses": Endpoint(path="/responses", auth="bearer"),
+    # Thinking by budget is what servers of this wire other than Anthropic's newest know; temperature is 0 to 1 there.
+    "messages": Endpoint(
+        path="/messages",
+        auth="x-api-key",
+        headers={"anthropic-version": "2023-06-01"},
+        compat={"reasoning_request": "budget", "temperature_max": 1.0},
+    ),
+}
+
+_ENV = re.compile(r"\{([A-Z][A-Z0-9_]*)\}")
+_VERSION = re.compile(r"/v\d+\w*$")
+
+
+class _Rows(Mapping[str, Provider]):
+    """The shipped rows, made when the first is asked for."""
+
+    def __getitem__(self, name: str) -> Provider:
+        return _shipped()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_shipped())
+
+    def __len__(self) -> int:
+        return len(_shipped())
+
+
+@cache
+def _shipped() -> Mapping[str, Provider]:
+    from .provider_rows import ROWS
+
+    return MappingProxyType({row.name: row for row in ROWS})
+
+
+def _is_shipped(row: Provider) -> bool:
+    known = _shipped().get(row.name)
+    if known is row or (known is not None and known.instead is not None and known.instead[1] is row):
+        return True
+    return not (row.compat or row.models or any(endpoint.compat for endpoint in row.wires.values()))
+
+
+PROVIDERS: Mapping[str, Provider] = _Rows()
+
+
+def resolve(
+    model: str,
+    *,
+    provider: Provider | str | None = None,
+    wire: str | None = None,
+    base_url: str | None = None,
+    compat: CompatOverrides | None = None,
+    env: Mapping[str, str] | None = None,
+    providers: Mapping[str, Provider] = PROVIDERS,
+) -> Resolved:
+    """Where `provider/model` is and how it is spoken to; `groq/openai/gpt-oss-120b` is model `openai/gpt-oss-120b`.
+
+    With `provider` given, `model` is the model's own name (a leading `provider/` is dropped). A provider nobody knows
+    is made up on the spot if there is a `base_url`. `env` defaults to the process environment, read now. ConfigError
+    for all that does not fit together.
+    """
+    env = os.environ if env is None else env
+    row, name = _row_and_model(model, provider, base_url, providers)
+    if row.instead is not None and env.get(row.instead[0], "").strip():
+        row = row.instead[1]
+    spoken = _wire(row, wire, anywhere=base_url is not None)
+    endpoint = row.wires.get(spoken, Endpoint())
+    standard = _WIRE_STANDARDS[spoken]
+    return Resolved(
+        provider=row,
+        model=name,
+        wire=spoken,
+        compat=_compat(row, endpoint, spoken, name, compat),
+        url=_url(row, endpoint, spoken, name, base_url, env),
+        auth=endpoint.auth or row.auth or standard.auth or "bearer",
+        headers={**standard.headers, **row.headers, **endpoint.headers},
+    )
+
+
+def with_overrides(compat: Compat, overrides: CompatOverrides) -> Compat:
+    """`compat` with some fields replaced. ConfigError for a field there is none of, or a value it cannot have."""
+    if not overrides:
+        return compat
+    known = [entry.name for entry in fields(Compat)]
+    for name in overrides:
+        if name not in known:
+            near = ", ".join(get_close_matches(name, known, 3)) or "see codecs.base.Compat"
+            raise ConfigError(f"Compat has no field {name!r}", remedy=f"did you mean: {near}")
+    changed = replace(compat, **overrides)  # type: ignore[arg-type]  # checked on the next line
+    _check_compat(changed)
+    return changed
+
+
+def _check_compat(compat: Compat) -> None:
+    from pydantic import ValidationError
+
+    try:
+        _compat_adapter().validate_python(
+            {entry.name: getattr(compat, entry.name) for entry in fields(Compat)}, strict=True
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"Compat field {where!r} cannot be {first['input']!r}", remedy=first["msg"]) from error
+
+
+@cache
+def _compat_adapter() -> TypeAdapter[Compat]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Compat)
+
+
+def _row_and_model(
+    model: str, provider: Provider | str | None, base_url: str | None, providers: Mapping[str, Provider]
+) -> tuple[Provider, str]:
+    if isinstance(provider, Provider):
+        row, name = provider, model.removeprefix(f"{provider.name}/")
+    elif provider is not None:
+        row, name = _row(provider, base_url, providers), model.removeprefix(f"{provider}/")
+    elif "/" in model:
+        label, _, name = model.partition("/")
+        row = _row(label, base_url, providers)
+    elif base_url is not None:
+        row, name = Provider("custom"), model
+    elif model in providers:
+        row, name = providers[model], ""
+    else:
+        raise ConfigError(f"model {model!r} names no provider", remedy=f"write provider/model, e.g. 'openai/{model}'")
+    if not name.strip():
+        raise ConfigError(f"{model!r} names no model", remedy=f"write {row.name}/ and the model's name")
+    return row, name.strip()
+
+
+def _row(name: str, base_url: str | None, providers: Mapping[str, Provider]) -> Provider:
+    row = providers.get(name) or providers.get(name.lower())
+    if row is not None:
+        return row
+    if base_url is not None:
+        return Provider(name)
+    near = get_close_matches(name.lower(), list(providers), 3)
+    hint = f"did you mean {' or '.join(near)}? Otherwise pass" if near else "pass"
+    raise ConfigError(
+        f"unknown provider {name!r}",
+        remedy=f"{hint} base_url='http://…/v1', or provider=Provider({name!r}, 'http://…/v1')",
+    )
+
+
+def _wire(row: Provider, wire: str | None, *, anywhere: bool) -> WireName:
+    """The wire to speak. A server at a URL of the caller's may offer what the row does not: that is theirs to know."""
+    if wire is None:
+        return row.wire
+    for known in WIRES:
+        if known == wire:
+            if row.wires and known not in row.wires and not anywhere:
+                raise ConfigError(
+                    f"provider {row.name!r} does not offer the wire {wire!r}",
+                    remedy=f"choose {' or '.join(row.wires)}, or pass the base_url that does",
+                )
+            return known
+    raise ConfigError(f"unknown wire {wire!r}", remedy=f"choose one of {', '.join(WIRES)}")
+
+
+def _compat(row: Provider, endpoint: Endpoint, wire: WireName, model: str, overrides: CompatOverrides | None) -> Compat:
+    name = model.lower()
+    rules = (
+        rule.compat for rule in row.models if rule.wire in (None, wire) and fnmatchcase(name, rule.pattern.lower())
+    )
+    merged: dict[str, object] = {"provider": row.name}
+    for layer in (_WIRE_STANDARDS[wire].compat, row.compat, endpoint.compat, *rules):
+        merged.update(layer)
+    # Checking costs a schema (20 ms), once; the tests have checked what is shipped.
+    as_shipped = replace(Compat(), **merged) if _is_shipped(row) else with_overrides(Compat(), merged)  # type: ignore[arg-type]
+    return with_overrides(as_shipped, overrides or {})
+
+
+def _url(
+    row: Provider, endpoint: Endpoint, wire: WireName, model: str, base_url: str | None, env: Mapping[str, str]
+) -> str:
+    template = endpoint.base_url or row.base_url
+    base = base_url if base_url is not None else _filled(template, row, env)
+    if not base.strip():
+        raise ConfigError(f"provider {row.name!r} has no base URL", remedy="pass base_url='http://…/v1'")
+    scheme, host, path, query = _split(base)
+    if not path:
+        path = urlsplit(_ENV.sub("x", template) if "://" in template else f"http://{_ENV.sub('x', template)}").path
+        path = path or "/v1"
+    path = path.rstrip("/")
+    if wire == "messages" and not endpoint.path and not _VERSION.search(path):
+        path += "/v1"
+    path += endpoint.path.replace("{model}", quote(model, safe="")) or _WIRE_STANDARDS[wire].path
+    members = dict(parse_qsl(query, keep_blank_values=True))
+    for name, value in row.query.items():
+        if all(env.get(variable, "").strip() for variable in _ENV.findall(value)):
+            members.setdefault(name, _ENV.sub(lambda found: env[found.group(1)].strip(), value))
+    return urlunsplit((scheme, host, re.sub("//+", "/", path), urlencode(members), ""))
+
+
+def _filled(template: str, row: Provider, env: Mapping[str, str]) -> str:
+    for variable in _ENV.findall(template):
+        value = env.get(variable, "").strip()
+        if not value:
+            raise ConfigError(f"provider {row.name!r} needs its address", remedy=f"set {variable} or pass base_url=")
+        template = template.replace(f"{{{variable}}}", value.rstrip("/"))
+    return template
+
+
+def _split(base_url: str) -> tuple[str, str, str, str]:
+    """Scheme, host with port, path and query of a usable base URL."""
+    remedy = "a base URL looks like https://host/v1 or http://127.0.0.1:8000/v1"
+    try:
+        parts = urlsplit(base_url.strip())
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+        _ = parts.port
+    except ValueError as error:
+        raise ConfigError(f"base URL {base_url!r} is no URL: {error}", remedy=remedy) from error
+    if not usable or any(char.isspace() for char in base_url.strip()):
+        raise ConfigError(f"base URL {base_url!r} is no http or https URL with a host", remedy=remedy)
+    if parts.username is not None or parts.password is not None:
+        # Not shown: what stands before the @ is a secret, and URLs end up in logs and errors.
+        raise ConfigError("a base URL must not hold a user or password", remedy="pass api_key= or headers= instead")
+    return parts.scheme, parts.netloc, parts.path, parts.query

@@ -1,0 +1,84 @@
+"""A scripted model in memory: what the loop takes for a client, without bytes. For tests of agents and of the loop.
+
+Where the wire matters too, use RehearsalServer: it answers over HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import anyio
+import anyio.lowlevel
+
+from ..codecs.base import Loss, Repair
+from ..errors import AgentCoreError, ModelError
+from ..events import OutputItemDone, Response, ResponseEvent
+from ..items import ResponseItem
+from ..prompt import Prompt
+from .scripts import answer_events
+
+__all__ = ["ScriptedModel", "ScriptedStream"]
+
+
+class ScriptedModel:
+    """Answers the n-th request with the n-th answer and keeps the prompts it was given.
+
+    An answer is a whole Response, an error to raise at opening, or events with perhaps an error at the end (a broken
+    stream), or an `anyio.Event` among them, which is waited for. Past the last answer it raises AgentCoreError.
+    """
+
+    def __init__(
+        self,
+        *answers: Response | ModelError | Iterable[ResponseEvent | ModelError | anyio.Event],
+        model: str = "scripted",
+    ) -> None:
+        self.model = model
+        self.prompts: list[Prompt] = []
+        self._answers = list(answers)
+
+    @asynccontextmanager
+    async def stream(self, prompt: Prompt) -> AsyncIterator[ScriptedStream]:
+        """One answer, event by event."""
+        self.prompts.append(prompt)
+        await anyio.lowlevel.checkpoint()
+        if len(self.prompts) > len(self._answers):
+            raise AgentCoreError(f"the script has {len(self._answers)} answers; request {len(self.prompts)} came")
+        answer = self._answers[len(self.prompts) - 1]
+        if isinstance(answer, ModelError):
+            raise answer
+        yield ScriptedStream(answer_events(answer) if isinstance(answer, Response) else answer)
+
+
+class ScriptedStream:
+    """The events of one scripted answer, as the loop reads them."""
+
+    losses: tuple[Loss, ...] = ()
+    repairs: tuple[Repair, ...] = ()
+
+    def __init__(self, events: Iterable[ResponseEvent | ModelError | anyio.Event]) -> None:
+        self._events = iter(events)
+        self._items: list[ResponseItem] = []
+        self._emitted = False
+
+    def __aiter__(self) -> ScriptedStream:
+        return self
+
+    async def __anext__(self) -> ResponseEvent:
+        await anyio.lowlevel.checkpoint()
+        for event in self._events:
+            if isinstance(event, anyio.Event):
+                await event.wait()
+                continue
+            if isinstance(event, ModelError):
+                event.output_emitted = self._emitted
+                raise event
+            if isinstance(event, OutputItemDone):
+                self._items.append(event.item)
+            self._emitted = True
+            return event
+        raise StopAsyncIteration
+
+    def snapshot(self) -> Response:
+        """What was done so far."""
+        return Response(items=tuple(self._items), status="incomplete")

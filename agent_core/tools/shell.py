@@ -1,0 +1,396 @@
+"""`shell`: one command, from start to a known end.
+
+    pipe ──► pump: read, capture, show          ends when every writer has closed the pipe
+    process in its own session ──► waiter       exit, or time out → TERM, grace, KILL to the whole group
+
+The pipe is ours, not the process's transport: the process counts as ended when it has exited, though a daemon it left
+behind may hold the pipe for ever. After the exit the pump has a short while for what is still in the pipe; then the
+group is ended, and the command is over. Whatever happens, the group is gone and the process reaped when `run` returns.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import shlex
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..approvals import ApprovalRequest
+from ..errors import ConfigError, ToolError
+from ..items import JsonObject
+from ..prompt import ToolSpec
+from .arguments import check_arguments, parse_arguments
+from .base import ToolCall, ToolContext, ToolOutput
+from .capture import Capture
+from .paths import resolve_inside
+
+if TYPE_CHECKING:
+    from anyio.abc import Process
+
+    from .requests import ShellRequest
+
+__all__ = ["INHERITED_ENV", "Shell", "child_environment"]
+
+DEFAULT_TIMEOUT_MS = 120_000
+MAX_TIMEOUT_MS = 600_000
+DEFAULT_OUTPUT_BYTES = 64 * 1024
+GRACE_S = 0.5
+"""Between TERM and KILL."""
+DRAIN_S = 2.0
+"""How long after the exit output is awaited from processes left behind; as in Codex (codex.md 4)."""
+MAX_SHOWN_BYTES = 1024 * 1024
+"""How much of one command's output is shown while it runs."""
+TIMED_OUT_EXIT = 124
+_READ_BYTES = 64 * 1024
+
+INHERITED_ENV = (
+    *("PATH", "HOME", "LANG", "LC_*", "TZ", "TMPDIR", "TMP", "TEMP", "USER", "LOGNAME", "SHELL"),
+    *("PYTHON*", "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+)
+"""Patterns of the environment variables a command gets. Everything else may be a secret."""
+_SECRET = ("*KEY", "*KEY_*", "*TOKEN*", "*SECRET*", "*PASSWORD*", "*PASSWD*", "*CREDENTIAL*")
+_FIXED_ENV = {"TERM": "dumb", "NO_COLOR": "1", "PAGER": "cat", "GIT_PAGER": "cat"}
+
+_PARAMETERS: JsonObject = {
+    "type": "object",
+    "properties": {
+        "command": {
+            "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}],
+            "description": "A shell command line, or a program and its arguments as a list (run without a shell).",
+        },
+        "workdir": {"type": "string", "description": "Where to run it. Default: the working directory."},
+        "timeout_ms": {
+            "type": "integer",
+            "minimum": 1,
+            "description": f"Default {DEFAULT_TIMEOUT_MS}, at most {MAX_TIMEOUT_MS}.",
+        },
+    },
+    "required": ["command"],
+    "additionalProperties": False,
+}
+
+
+def child_environment(
+    source: Mapping[str, str], *, inherit: Sequence[str] = (), extra: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The environment of a command: allowed names of `source`, then ours, then `extra`.
+
+    `inherit` adds patterns to INHERITED_ENV. A name that looks like a secret is never inherited through a pattern; who
+    wants a command to have one names it exactly in `inherit`, or gives it in `extra`.
+    """
+
+    def allowed(name: str) -> bool:
+        if name in inherit:
+            return True
+        secret = any(fnmatchcase(name.upper(), pattern) for pattern in _SECRET)
+        return not secret and any(fnmatchcase(name, pattern) for pattern in (*INHERITED_ENV, *inherit))
+
+    return {name: value for name, value in source.items() if allowed(name)} | _FIXED_ENV | dict(extra or {})
+
+
+class Shell:
+    """The tool. Needs approval for every command; "for this session" remembers the command and where it runs.
+
+    A string runs under bash where it is installed, else /bin/sh; a list is a program and its arguments, without a
+    shell. Processes left in the background are ended with the command, except those in a session of their own
+    (`setsid`). `inherit` and `env` widen the environment, see `child_environment`.
+    """
+
+    name: str = "shell"
+    read_only: bool = False
+    parallel: bool = False
+    timeout_s: float | None = MAX_TIMEOUT_MS / 1000 + 30
+    """Above the command's own limit, which gives a better answer."""
+
+    def __init__(
+        self,
+        *,
+        timeout_ms: int = DEFAULT_TIMEOUT_MS,
+        max_output_bytes: int = DEFAULT_OUTPUT_BYTES,
+        inherit: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        if not 0 < timeout_ms <= MAX_TIMEOUT_MS:
+            raise ConfigError(f"timeout_ms must be from 1 to {MAX_TIMEOUT_MS}, got {timeout_ms!r}")
+        if max_output_bytes < 1024:
+            raise ConfigError(f"max_output_bytes must be at least 1024, got {max_output_bytes!r}")
+        self._timeout_ms = timeout_ms
+        self._max_output_bytes = max_output_bytes
+        self._inherit = tuple(inherit)
+        self._env = dict(env or {})
+
+    @property
+    def spec(self) -> ToolSpec:
+        description = (
+            "Runs a command and returns its exit code and its output (stdout and stderr together). There is no "
+            "terminal and no input. Processes left in the background are ended when the command ends."
+        )
+        return ToolSpec(self.name, description, _PARAMETERS)
+
+    def approval(self, call: ToolCall, context: ToolContext) -> ApprovalRequest | None:
+        try:
+            asked = _request(call)
+        except ToolError:
+            return None
+        command = _shown(asked)
+        one_line = " ".join(command.split())
+        return ApprovalRequest(
+            call_id=call.call_id,
+            tool=call.name,
+            summary=one_line if len(one_line) <= 200 else one_line[:200] + "…",
+            detail=command,
+            risk="execute",
+            key=command if asked.workdir is None else f"cd {shlex.quote(asked.workdir)} && {command}",
+            cwd=str(context.cwd / (asked.workdir or "")),
+        )
+
+    async def run(self, call: ToolCall, context: ToolContext) -> ToolOutput:
+        try:
+            asked = _request(call)
+            cwd = resolve_inside(asked.workdir or ".", context)
+            if not cwd.is_dir():
+                raise ToolError(
+                    f"workdir {asked.workdir or str(cwd)!r} is not a directory", remedy="name an existing directory"
+                )
+            if os.name != "posix":
+                raise ToolError(f"the shell tool does not run on {sys.platform}", remedy="use Linux or macOS")
+            ended = await _execute(
+                _argv(asked.command),
+                cwd=cwd,
+                env=child_environment(os.environ, inherit=self._inherit, extra=self._env),
+                timeout_s=min(asked.timeout_ms or self._timeout_ms, MAX_TIMEOUT_MS) / 1000,
+                capture=Capture(self._max_output_bytes),
+                emit=context.emit,
+            )
+        except ToolError as error:
+            return ToolOutput(f"{error.message}; {error.remedy}", success=False)
+        return _output(ended)
+
+
+def _request(call: ToolCall) -> ShellRequest:
+    from .requests import ShellRequest
+
+    asked = check_arguments(ShellRequest, parse_arguments(call.arguments))
+    if not asked.command or asked.command[0] == "" or (isinstance(asked.command, str) and not asked.command.strip()):
+        raise ToolError("command: it is empty", remedy="send a command line or a list of program and arguments")
+    return asked
+
+
+def _shown(asked: ShellRequest) -> str:
+    return asked.command if isinstance(asked.command, str) else shlex.join(asked.command)
+
+
+def _argv(command: str | list[str]) -> list[str]:
+    if isinstance(command, list):
+        return command
+    return [shutil.which("bash") or "/bin/sh", "-c", command]
+
+
+# --- running ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    exit_code: int
+    duration_s: float
+    output: str
+    left_out: int
+    timed_out_after_s: float | None = None
+
+
+def _output(ended: _Ended) -> ToolOutput:
+    """The text of codex.md 4; a command that was stopped says so first."""
+    body = ended.output
+    if ended.timed_out_after_s is not None:
+        body = f"command timed out after {round(ended.timed_out_after_s * 1000)} ms and was stopped\n{body}"
+    return ToolOutput(
+        f"Exit code: {ended.exit_code}\nWall time: {ended.duration_s:.1f} s\nOutput:\n{body}",
+        success=ended.exit_code == 0,
+        metadata={
+            "exit_code": ended.exit_code,
+            "duration_s": round(ended.duration_s, 3),
+            "timed_out": ended.timed_out_after_s is not None,
+            "truncated_bytes": ended.left_out,
+        },
+    )
+
+
+async def _execute(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    timeout_s: float,
+    capture: Capture,
+    emit: Callable[[str], Awaitable[None]],
+) -> _Ended:
+    """Runs `argv` to its end. Raises ToolError if it cannot be started; never leaves a process behind."""
+    import anyio
+
+    started = time.monotonic()
+    read_end, write_end = os.pipe()
+    try:
+        os.set_blocking(read_end, False)
+        try:
+            process = await _open(argv, cwd=cwd, env=env, output=write_end)
+        finally:
+            os.close(write_end)
+        group = _Group(process)
+        try:
+            timed_out = await _watch(group, _Pump(read_end, capture, emit), timeout_s)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await group.end()
+                await process.aclose()
+    finally:
+        os.close(read_end)
+    output, left_out = capture.result()
+    return _Ended(
+        exit_code=TIMED_OUT_EXIT if timed_out else _exit_code(process.returncode),
+        duration_s=time.monotonic() - started,
+        output=output,
+        left_out=left_out,
+        timed_out_after_s=timeout_s if timed_out else None,
+    )
+
+
+async def _open(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], output: int) -> Process:
+    from subprocess import DEVNULL
+
+    import anyio
+
+    process: Process | None = None
+    try:
+        with anyio.CancelScope(shield=True):  # a cancel between fork and return would lose the process
+            process = await anyio.open_process(
+                argv, stdin=DEVNULL, stdout=output, stderr=output, cwd=cwd, env=env, start_new_session=True
+            )
+    except FileNotFoundError:
+        raise ToolError(f"there is no program {argv[0][:200]!r}", remedy="check its name, or install it") from None
+    except (OSError, ValueError) as error:  # not executable, too long, a NUL or a lone surrogate in it
+        reason = error.strerror if isinstance(error, OSError) else str(error).split("\n")[0]
+        raise ToolError(f"cannot start the command: {reason}", remedy="change the command") from None
+    assert process is not None  # nobody cancels that scope
+    return process
+
+
+async def _watch(group: _Group, pump: _Pump, timeout_s: float) -> bool:
+    """Waits for the process, then for its output, within their limits. Returns whether it had to be stopped."""
+    import anyio
+
+    timed_out = False
+
+    async def wait_and_end() -> None:
+        nonlocal timed_out
+        with anyio.move_on_after(timeout_s) as limit:
+            await group.leader.wait()
+        timed_out = limit.cancelled_caught
+        if not timed_out:
+            with anyio.move_on_after(DRAIN_S):
+                await pump.ended.wait()
+        await group.end()
+        with anyio.move_on_after(GRACE_S):  # what they wrote before they were ended
+            await pump.ended.wait()
+        pumping.cancel_scope.cancel()
+
+    try:
+        async with anyio.create_task_group() as pumping:
+            pumping.start_soon(wait_and_end)
+            await pump.run()
+    except BaseExceptionGroup as errors:
+        if len(errors.exceptions) == 1:  # `emit` failed: its error is the caller's, as it is
+            raise errors.exceptions[0] from None
+        raise
+    return timed_out
+
+
+class _Pump:
+    """Moves output from the pipe to the capture and, as text, to the watcher, until every writer is gone."""
+
+    def __init__(self, read_end: int, capture: Capture, emit: Callable[[str], Awaitable[None]]) -> None:
+        import anyio
+
+        self.ended = anyio.Event()
+        self._read_end = read_end
+        self._capture = capture
+        self._emit = emit
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        self._shown = 0
+
+    async def run(self) -> None:
+        import anyio
+        import anyio.lowlevel
+
+        while True:
+            try:
+                chunk = os.read(self._read_end, _READ_BYTES)
+            except BlockingIOError:
+                await anyio.wait_readable(self._read_end)
+                continue
+            if not chunk:
+                break
+            self._capture.feed(chunk)
+            await self._show(chunk)
+            await anyio.lowlevel.checkpoint()  # a flood must not starve the timer
+        await self._show(b"")
+        self.ended.set()
+
+    async def _show(self, chunk: bytes) -> None:
+        if self._shown > MAX_SHOWN_BYTES:
+            return
+        self._shown += len(chunk)
+        text = self._decode(chunk, final=not chunk)
+        if self._shown > MAX_SHOWN_BYTES:
+            text += "\n[… the rest is not shown while it runs]\n"
+        if text:
+            await self._emit(text)
+
+
+class _Group:
+    """The process group of a command. `leader` is the command itself, started in a session of its own."""
+
+    __slots__ = ("_over", "leader")
+
+    def __init__(self, leader: Process) -> None:
+        self.leader = leader
+        self._over = False
+
+    async def end(self) -> None:
+        """Ends what is left of the group: TERM, a short grace, KILL; and reaps the leader.
+
+        Does nothing the second time: the number of a group that is gone may be another's by then."""
+        import anyio
+
+        if self._over:
+            return
+        if self._signal(signal.SIGTERM):
+            with anyio.move_on_after(GRACE_S):
+                await self.leader.wait()
+                while self._signal(0):  # noqa: ASYNC110 - nothing tells when a group of other people's children ends
+                    await anyio.sleep(0.01)
+            self._signal(signal.SIGKILL)
+        await self.leader.wait()
+        self._over = True
+
+    def _signal(self, number: int) -> bool:
+        """Whether the group exists, as far as we may know."""
+        with suppress(ProcessLookupError, PermissionError):  # PermissionError: macOS says so of zombies
+            os.killpg(self.leader.pid, number)
+            return True
+        return False
+
+
+def _exit_code(returncode: int | None) -> int:
+    """As a shell reports it: a process ended by signal N has 128 + N."""
+    if returncode is None:
+        return TIMED_OUT_EXIT
+    return returncode if returncode >= 0 else 128 - returncode

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Literal, Protocol, cast
 
 from pydantic_core import to_json
@@ -61,6 +62,9 @@ class Compat:
     """Tool messages carry the tool's `name` (Mistral)."""
     error_prefix: str = "Error: "
     """Put before a failed tool output where the wire has no error flag (Chat, Responses). Empty: send it bare."""
+    inline_system: bool = False
+    """Messages: a `system` message after the first keeps its role and place (newer models); otherwise it is sent as the
+    user's text, marked as a reminder."""
     merge_system: bool = False
     """Only one system message, at the start, is accepted (some vLLM templates)."""
 
@@ -310,9 +314,11 @@ def json_str(value: object) -> str:
 
 
 def json_int(*candidates: object) -> int | None:
-    """The first whole number among `candidates` (booleans are none; floats are cut), or None."""
+    """The first whole number among `candidates` (booleans and infinities are none; floats are cut), or None."""
     for value in candidates:
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        if isinstance(value, float) and isfinite(value):
             return int(value)
     return None
 
@@ -320,12 +326,20 @@ def json_int(*candidates: object) -> int | None:
 def json_bytes(value: JsonValue) -> bytes:
     """`value` as compact JSON, members in their order: the same value always gives the same bytes.
 
-    Lone surrogates, which JSON written as UTF-8 cannot hold, are mended where they are pairs and else become U+FFFD.
+    Lone surrogates, which JSON written as UTF-8 cannot hold, are mended where they are pairs and else become U+FFFD;
+    infinities, which JSON lacks, become null. Raises ValueError (RecursionError for a value that holds itself) for what
+    is no JSON: a caller's schema may hold anything.
     """
     try:
-        return to_json(value)
+        return to_json(value, inf_nan_mode="null", fallback=_plain)
     except ValueError:
-        return to_json(_without_surrogates(value))
+        return to_json(_without_surrogates(value), inf_nan_mode="null", fallback=_plain)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):  # a read-only view, for example
+        return dict(cast("Mapping[str, object]", value))
+    raise TypeError(f"{type(value).__name__} is no JSON")
 
 
 def _without_surrogates(value: JsonValue) -> JsonValue:

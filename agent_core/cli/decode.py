@@ -22,7 +22,7 @@ from ..items import CustomToolCall, FunctionCall, JsonObject, JsonValue, WireNam
 from ..prompt import Prompt
 from .exits import Exit, report
 from .recognise import HEAD_BYTES, recognise
-from .screen import Screen
+from .screen import Screen, write_json
 
 __all__ = ["Decoded", "add_arguments", "decode_path", "run"]
 
@@ -56,8 +56,7 @@ def run(args: Namespace) -> int:
         except AgentCoreError as error:
             problem = error
         if args.json:
-            line = decoded.to_json() if decoded else _unreadable(path, problem)
-            sys.stdout.write(json.dumps(line) + "\n")  # ASCII: lone surrogates and any stdout survive it
+            write_json(decoded.to_json() if decoded else _unreadable(path, problem))
         elif decoded:
             from .render import render_response
 

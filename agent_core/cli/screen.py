@@ -6,14 +6,18 @@ able to move the cursor, retitle the window or hide what a command printed.
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import sys
 from typing import TYPE_CHECKING, Literal, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Screen", "Style", "clean", "encodable", "one_line", "wants_style", "write_text"]
+    from ..items import JsonObject
+
+__all__ = ["Screen", "Style", "clean", "encodable", "one_line", "wants_style", "write_json", "write_text"]
 
 Style = Literal["plain", "dim", "strong", "good", "bad", "added", "removed", "place"]
 
@@ -94,6 +98,12 @@ class Screen:
         """Go to the start of a line, if not there."""
         if not self._fresh:
             self.put("\n")
+
+
+def write_json(value: JsonObject) -> None:
+    """Write one line of JSON to stdout. In ASCII: it survives any stdout, and any character a model sends."""
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
 
 
 def write_text(stream: TextIO, text: str) -> None:

@@ -20,7 +20,11 @@ CASES: list[tuple[str, bytes, WireName | None]] = [
     ("bare error, then a typed event", b'data: {"error":"?"}\n\ndata: {"type":"response.failed"}\n\n', "responses"),
     ("responses", b'event: response.created\ndata: {"type":"response.created"}\n\n', "responses"),
     ("responses without event names", b'data: {"type":"response.output_text.delta"}\n\n', "responses"),
-    ("responses, keep-alive first", b'data: {"type":"keepalive"}\n\ndata: {"type":"response.created"}\n\n', "responses"),
+    (
+        "responses, keep-alive first",
+        b'data: {"type":"keepalive"}\n\ndata: {"type":"response.created"}\n\n',
+        "responses",
+    ),
     ("responses error", b'data: {"type":"error","code":"x","message":"y","sequence_number":0}\n\n', "responses"),
     ("messages", b'event: message_start\ndata: {"type":"message_start"}\n\n', "messages"),
     ("messages ping", b'data: {"type":"ping"}\n\n', "messages"),

@@ -1,0 +1,75 @@
+"""Asking a person on the terminal whether an action may happen.
+
+The question waits in the event loop, not in a thread: Ctrl-C ends it, and the run, at once. A terminal hands over
+whole lines, so a readable descriptor means an answer is there.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import anyio
+
+from ..approvals import APPROVED, APPROVED_FOR_SESSION, ApprovalPolicy, ApprovalRequest, AskPolicy, Decision
+from .screen import Screen, clean, one_line
+
+__all__ = ["answer_to", "can_ask", "terminal_policy"]
+
+_QUESTION = "allow? [y]es, [n]o, [a]lways in this session, [q]uit: "
+_DETAIL_LINES = 60
+_ANSWER_BYTES = 4096
+
+_ANSWERS: dict[str, Decision] = {
+    "y": APPROVED,
+    "a": APPROVED_FOR_SESSION,
+    "n": Decision("denied", "the user said no"),
+    "q": Decision("abort", "the user stopped the run"),
+}
+
+
+def can_ask() -> bool:
+    """There is a person to ask: both the question and the answer go through a terminal."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def terminal_policy(screen: Screen) -> ApprovalPolicy:
+    """A policy that shows each action on `screen` and reads the answer from the terminal; EOF ends the run."""
+
+    async def ask(request: ApprovalRequest) -> Decision:
+        _show(screen, request)
+        while True:
+            screen.put(_QUESTION, "strong")
+            line = await _read_line()
+            screen.end_line()
+            decision = answer_to(line)
+            if decision is not None:
+                return decision
+
+    return AskPolicy(ask)
+
+
+def answer_to(line: str) -> Decision | None:
+    """The decision a typed line means, by its first letter; no line at all (EOF) is `q`. None: not an answer."""
+    if not line:
+        return _ANSWERS["q"]
+    return _ANSWERS.get(line.strip()[:1].lower())
+
+
+def _show(screen: Screen, request: ApprovalRequest) -> None:
+    where = f" in {request.cwd}" if request.cwd else ""
+    screen.line(f"? {request.tool} wants to {request.risk}: {one_line(request.summary)}{where}", "strong")
+    if request.detail and request.detail != request.summary:
+        lines = clean(request.detail).splitlines()
+        for line in lines[:_DETAIL_LINES]:
+            screen.line(f"  {line}")
+        if len(lines) > _DETAIL_LINES:
+            screen.line(f"  ({len(lines) - _DETAIL_LINES} more lines)", "dim")
+
+
+async def _read_line() -> str:
+    if sys.platform == "win32":  # its loops cannot wait for a console
+        return await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
+    descriptor = sys.stdin.fileno()
+    await anyio.wait_readable(descriptor)
+    return os.read(descriptor, _ANSWER_BYTES).decode("utf-8", "replace")

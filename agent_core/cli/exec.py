@@ -1,0 +1,152 @@
+"""`agent-core exec`: one task, run to its end, for scripts and for people.
+
+The answer goes to stdout, everything else to stderr; with --json, stdout is the turn's events, one a line. Actions that
+need approval are asked about on a terminal and denied elsewhere, unless --approve says otherwise.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from pathlib import Path
+from typing import Literal, cast
+
+from ..approvals import ApprovalPolicy, AskPolicy, Decision, allow_all
+from ..codecs import WIRES
+from ..config import REHEARSAL_MODEL, default_model
+from ..errors import ConfigError
+from ..items import WireName
+from ..limits import Limits
+from ..session import Session
+from ..turn_events import TurnResult
+from .exits import UsageProblem, exit_of_result
+from .render import summary_text
+from .screen import Screen, write_text
+from .watch import errors_told, follow, watcher
+
+__all__ = ["add_arguments", "run"]
+
+_TASK_MAX_BYTES = 8 * 1024 * 1024
+_INSTRUCTIONS = (
+    "You work on the user's files in {cwd} with the tools you are given. "
+    "Do the task to its end without asking back, check what you did, then say in a few sentences what came of it."
+)
+_NOBODY = Decision("denied", "nobody can be asked in this run; its user may allow everything with --approve all")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("task", metavar="TASK", help="what to do; - reads it from stdin")
+    parser.add_argument(
+        "-m", "--model", metavar="PROVIDER/MODEL", help="default: AGENT_CORE_MODEL, else by the keys set"
+    )
+    parser.add_argument("--base-url", metavar="URL", help="another server, e.g. http://localhost:8000/v1")
+    parser.add_argument("--wire", choices=WIRES, help="default: the provider's")
+    parser.add_argument("--cd", metavar="DIR", default=".", help="the directory the tools work in (default: this one)")
+    parser.add_argument("--json", action="store_true", help="write events to stdout, one JSON object a line")
+    parser.add_argument(
+        "--approve", choices=("deny", "ask", "all"), default="ask", help="default: ask on a terminal, else deny"
+    )
+    parser.add_argument("--max-turns", type=_positive, metavar="N", help="requests to the model at most (default: 50)")
+    files = parser.add_mutually_exclusive_group()
+    files.add_argument("--session", metavar="FILE", help="keep the conversation in this new file")
+    files.add_argument("--resume", metavar="FILE", help="go on with the conversation in this file")
+    parser.add_argument("-v", "--verbose", action="store_true", help="also show requests, repairs and losses")
+
+
+def run(args: Namespace) -> int:
+    screen = Screen(sys.stderr)
+    with errors_told(screen, as_json=args.json):
+        task = _task(cast("str", args.task))
+        cwd = _directory(cast("str", args.cd))
+        model = cast("str | None", args.model) or _default_model(screen)
+        with _session(args) as session:
+            for warning in session.warnings:
+                screen.line(warning, "bad")
+            result = _converse(args, screen, session, model=model, task=task, cwd=cwd)
+            _finish(args, screen, result, session)
+    return exit_of_result(result)
+
+
+def _converse(args: Namespace, screen: Screen, session: Session, *, model: str, task: str, cwd: Path) -> TurnResult:
+    import anyio
+
+    async def conversation() -> TurnResult:
+        from ..agent import Agent
+        from ..tools import coding_tools
+
+        async with Agent(
+            model,
+            tools=coding_tools(),
+            instructions=_INSTRUCTIONS.format(cwd=cwd),
+            wire=cast("WireName | None", args.wire),
+            base_url=cast("str | None", args.base_url),
+            approvals=_policy(cast("Literal['deny', 'ask', 'all']", args.approve), screen),
+            cwd=cwd,
+            session=session,
+            limits=Limits(max_turns=cast("int", args.max_turns)) if args.max_turns else Limits(),
+        ) as agent:
+            return await follow(agent, task, watcher(screen, as_json=args.json, verbose=args.verbose))
+
+    return anyio.run(conversation)
+
+
+def _finish(args: Namespace, screen: Screen, result: TurnResult, session: Session) -> None:
+    if not args.json and result.text and not (sys.stdout.isatty() and sys.stderr.isatty()):
+        write_text(sys.stdout, result.text.rstrip("\n") + "\n")  # on one terminal it has been read already
+    if result.stop_reason != "completed":
+        screen.line(f"stopped: {result.stop_reason}", "bad")
+    screen.line(summary_text(result, str(session.path) if session.path else None), "dim")
+
+
+def _task(word: str) -> str:
+    """The task: the argument, or stdin where it is `-`."""
+    if word == "-":
+        read = sys.stdin.buffer.read(_TASK_MAX_BYTES + 1)
+        if len(read) > _TASK_MAX_BYTES:
+            raise UsageProblem(
+                f"the task on stdin is larger than {_TASK_MAX_BYTES:,} bytes", remedy="name the files to read in it"
+            )
+        word = read.decode("utf-8", "replace")
+    if not word.strip():
+        raise UsageProblem("the task is empty", remedy='say what to do, e.g. agent-core exec "run the tests"')
+    return word
+
+
+def _directory(word: str) -> Path:
+    path = Path(word).expanduser()
+    if not path.is_dir():
+        raise ConfigError(f"no directory {word!r}", remedy="give --cd a directory that exists")
+    return path.resolve()
+
+
+def _default_model(screen: Screen) -> str:
+    model = default_model()
+    if model == REHEARSAL_MODEL:
+        screen.line(f"no model was named and no key is set: {model}, a scripted model, answers", "dim")
+    return model
+
+
+def _session(args: Namespace) -> Session:
+    if args.resume:
+        return Session.resume(cast("str", args.resume))
+    return Session.create(cast("str", args.session)) if args.session else Session()
+
+
+def _policy(approve: Literal["deny", "ask", "all"], screen: Screen) -> ApprovalPolicy:
+    if approve == "all":
+        return allow_all
+    from .ask import can_ask, terminal_policy
+
+    if approve == "ask" and can_ask():
+        return terminal_policy(screen)
+    return AskPolicy(lambda request: _NOBODY)
+
+
+def _positive(word: str) -> int:
+    try:
+        number = int(word)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise ArgumentTypeError(f"{word!r} is not a number above 0")
+    return number

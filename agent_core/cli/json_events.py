@@ -1,0 +1,239 @@
+"""Turn events as JSON objects: what `--json` writes, one a line. The shapes are promised in docs/cli.md.
+
+Every object has a `type`; members may be added, never removed or changed. Events that repeat what another one says
+(the wire's own created and completed) have no line.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from ..approvals import ApprovalRequest
+from ..errors import AgentCoreError, ApiError, ModelError
+from ..events import (
+    Completed,
+    Created,
+    OutputItemAdded,
+    OutputItemDone,
+    OutputTextDelta,
+    RateLimits,
+    ReasoningContentDelta,
+    ReasoningSummaryDelta,
+    ReasoningSummaryPartAdded,
+    RefusalDelta,
+    ToolCallInputDelta,
+    Usage,
+)
+from ..items import JsonObject, JsonValue, dump_item
+from ..tools.base import ToolOutput
+from ..turn_events import (
+    ApprovalDecided,
+    ApprovalRequested,
+    RetryScheduled,
+    SampleFinished,
+    SampleRestarted,
+    SampleStarted,
+    ToolFinished,
+    ToolProgress,
+    ToolStarted,
+    TurnEvent,
+    TurnFinished,
+    TurnStarted,
+)
+
+__all__ = ["error_to_json", "event_to_json"]
+
+
+def event_to_json(event: TurnEvent) -> JsonObject | None:
+    """The event's line, or None for one that has none."""
+    match event:
+        case TurnStarted():
+            return {"type": "turn.started", "turn_id": event.turn_id, "session_id": event.session_id}
+        case TurnFinished():
+            return _turn_finished(event)
+        case SampleStarted() | SampleFinished() | SampleRestarted() | RetryScheduled():
+            return _sample_event(event)
+        case ToolStarted() | ToolProgress() | ToolFinished():
+            return _tool_event(event)
+        case ApprovalRequested():
+            return {"type": "approval.requested", **_request(event.request)}
+        case ApprovalDecided():
+            decision = event.decision
+            return {
+                "type": "approval.decided",
+                "call_id": event.request.call_id,
+                "tool": event.request.tool,
+                "decision": decision.kind,
+                "reason": decision.reason,
+            }
+        case _:
+            return _model_event(event)
+
+
+def error_to_json(error: AgentCoreError) -> JsonObject:
+    """The last line of a run that failed."""
+    out: JsonObject = {"type": "error", "error": type(error).__name__, "message": error.message, "remedy": error.remedy}
+    if isinstance(error, ModelError):
+        out["retryable"] = error.retryable
+        out["retry_after_s"] = error.retry_after_s
+    if isinstance(error, ApiError):
+        out["status"] = error.status
+        out["code"] = error.code
+        out["request_id"] = error.request_id
+    return out
+
+
+def _model_event(
+    event: Created
+    | RateLimits
+    | OutputItemAdded
+    | OutputItemDone
+    | OutputTextDelta
+    | RefusalDelta
+    | ReasoningContentDelta
+    | ReasoningSummaryPartAdded
+    | ReasoningSummaryDelta
+    | ToolCallInputDelta
+    | Completed,
+) -> JsonObject | None:
+    match event:
+        case OutputTextDelta():
+            return {"type": "text.delta", "index": event.index, "delta": event.delta}
+        case RefusalDelta():
+            return {"type": "refusal.delta", "index": event.index, "delta": event.delta}
+        case ReasoningContentDelta() | ReasoningSummaryDelta():
+            return {"type": "reasoning.delta", "index": event.index, "delta": event.delta}
+        case ToolCallInputDelta():
+            return {"type": "call.delta", "index": event.index, "call_id": event.call_id, "delta": event.delta}
+        case OutputItemAdded():
+            return {"type": "item.started", "index": event.index, "item": dump_item(event.item)}
+        case OutputItemDone():
+            return {"type": "item.finished", "index": event.index, "item": dump_item(event.item)}
+        case RateLimits():
+            return {
+                "type": "rate_limits",
+                "windows": [
+                    {
+                        "kind": window.kind,
+                        "limit": window.limit,
+                        "remaining": window.remaining,
+                        "reset_after_s": window.reset_after_s,
+                        "used_percent": window.used_percent,
+                    }
+                    for window in event.windows
+                ],
+            }
+        case Created() | ReasoningSummaryPartAdded() | Completed():
+            return None
+        case _:
+            assert_never(event)
+
+
+def _sample_event(event: SampleStarted | SampleFinished | SampleRestarted | RetryScheduled) -> JsonObject:
+    match event:
+        case SampleStarted():
+            return {
+                "type": "sample.started",
+                "number": event.number,
+                "model": event.model,
+                "losses": [{"feature": loss.feature, "detail": loss.detail} for loss in event.losses],
+                "repairs": [
+                    {"kind": repair.kind, "item_index": repair.item_index, "reason": repair.reason}
+                    for repair in event.repairs
+                ],
+            }
+        case SampleFinished():
+            response = event.response
+            return {
+                "type": "sample.finished",
+                "number": event.number,
+                "response_id": response.id,
+                "model": response.model,
+                "status": response.status,
+                "finish_reason": response.finish_reason,
+                "usage": _usage(response.usage) if response.usage else None,
+            }
+        case SampleRestarted():
+            return {
+                "type": "sample.restarted",
+                "number": event.number,
+                "reason": event.error.message,
+                "delay_s": event.delay_s,
+            }
+        case RetryScheduled():
+            return {
+                "type": "retry.scheduled",
+                "attempt": event.attempt,
+                "reason": event.reason,
+                "delay_s": event.delay_s,
+                "will_retry": event.will_retry,
+            }
+
+
+def _tool_event(event: ToolStarted | ToolProgress | ToolFinished) -> JsonObject:
+    match event:
+        case ToolStarted():
+            call = event.call
+            return {
+                "type": "tool.started",
+                "call_id": call.call_id,
+                "name": call.name,
+                "arguments": call.arguments,
+                "kind": call.kind,
+            }
+        case ToolProgress():
+            return {"type": "tool.progress", "call_id": event.call_id, "delta": event.delta}
+        case ToolFinished():
+            return {
+                "type": "tool.finished",
+                "call_id": event.call.call_id,
+                "name": event.call.name,
+                "outcome": event.outcome,
+                "content": _content(event.output),
+                "metadata": dict(event.output.metadata),
+                "duration_s": round(event.duration_s, 6),
+            }
+
+
+def _turn_finished(event: TurnFinished) -> JsonObject:
+    result = event.result
+    return {
+        "type": "turn.finished",
+        "stop_reason": result.stop_reason,
+        "text": result.text,
+        "usage": _usage(result.usage),
+        "samples": result.samples,
+        "tool_calls": result.tool_calls,
+        "denied": result.denied,
+        "duration_s": round(result.duration_s, 6),
+    }
+
+
+def _usage(usage: Usage) -> JsonObject:
+    """The disjoint counters (see events.Usage) and their total."""
+    return {
+        "input": usage.input,
+        "cache_read": usage.cache_read,
+        "cache_write": usage.cache_write,
+        "output": usage.output,
+        "reasoning": usage.reasoning,
+        "total": usage.total,
+    }
+
+
+def _request(request: ApprovalRequest) -> JsonObject:
+    return {
+        "call_id": request.call_id,
+        "tool": request.tool,
+        "summary": request.summary,
+        "detail": request.detail,
+        "risk": request.risk,
+        "cwd": request.cwd,
+    }
+
+
+def _content(output: ToolOutput) -> JsonValue:
+    """Text as a string, anything else as its parts."""
+    if isinstance(output.content, str):
+        return output.content
+    return [part.model_dump(mode="json") for part in output.content]

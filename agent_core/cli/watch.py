@@ -1,0 +1,49 @@
+"""Running one turn for a command and showing it as it happens: as text, or as JSON lines with --json."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ..errors import AgentCoreError
+from .json_events import error_to_json, event_to_json
+from .render import TurnView
+from .screen import Screen, write_json
+
+if TYPE_CHECKING:
+    from ..agent import Agent
+    from ..turn_events import TurnEvent, TurnResult
+
+__all__ = ["errors_told", "follow", "watcher"]
+
+
+async def follow(agent: Agent, task: str, show: Callable[[TurnEvent], None]) -> TurnResult:
+    """Run one turn and show its events as they come."""
+    async with agent.stream(task) as turn:
+        async for event in turn:
+            show(event)
+    return turn.result
+
+
+def watcher(screen: Screen, *, as_json: bool, verbose: bool = False) -> Callable[[TurnEvent], None]:
+    """What shows the events of a turn: JSON lines on stdout, or text on `screen`."""
+    return _write_line if as_json else TurnView(screen, verbose=verbose).feed
+
+
+@contextmanager
+def errors_told(screen: Screen, *, as_json: bool) -> Generator[None]:
+    """Around a run: an error ends the screen's open line and, with --json, is the last line of stdout."""
+    try:
+        yield
+    except AgentCoreError as error:
+        screen.end_line()
+        if as_json:
+            write_json(error_to_json(error))
+        raise
+
+
+def _write_line(event: TurnEvent) -> None:
+    value = event_to_json(event)
+    if value is not None:
+        write_json(value)

@@ -1,0 +1,90 @@
+"""Asking a person on the terminal."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+
+import anyio
+import pytest
+
+from agent_core.approvals import ApprovalRequest, Decision
+from agent_core.cli.ask import answer_to, can_ask, terminal_policy
+from agent_core.cli.screen import Screen
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+
+REQUEST = ApprovalRequest("c1", "shell", "make\nall", detail="make all\x1b[2J\nmake check", key="make", cwd="/p")
+QUESTION = "allow? [y]es, [n]o, [a]lways in this session, [q]uit: "
+
+
+@pytest.fixture
+def keyboard(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The other end of a terminal that is stdin: what is written to it is typed."""
+    master, slave = os.openpty()
+    with os.fdopen(slave, encoding="utf-8") as terminal:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        yield master
+    os.close(master)
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ("y\n", "approved"),
+        ("Yes\n", "approved"),
+        (" a \n", "approved_for_session"),
+        ("n\n", "denied"),
+        ("q\n", "abort"),
+        ("", "abort"),
+        ("\n", None),
+        ("x\n", None),
+    ],
+)
+def test_the_first_letter_decides(line: str, kind: str | None) -> None:
+    """Nothing but a clear yes is a yes; an empty line is asked again; the end of input ends the run."""
+    decision = answer_to(line)
+    assert (decision.kind if decision else None) == kind
+
+
+@pytest.mark.anyio
+async def test_the_question_shows_what_would_happen(keyboard: int) -> None:
+    """Tool, risk, summary, place and the whole detail, cleaned; an answer that is none is asked for again."""
+    stream = io.StringIO()
+    os.write(keyboard, b"what?\n")
+    os.write(keyboard, b"n\n")
+    with anyio.fail_after(5):
+        decision = await terminal_policy(Screen(stream)).decide(REQUEST)
+    assert decision == Decision("denied", "the user said no")
+    assert stream.getvalue() == (
+        f"? shell wants to execute: make all in /p\n  make all\n  make check\n{QUESTION}\n{QUESTION}\n"
+    )
+
+
+@pytest.mark.anyio
+async def test_always_is_remembered(keyboard: int) -> None:
+    """After `a`, the same action is not asked about again."""
+    stream = io.StringIO()
+    policy = terminal_policy(Screen(stream))
+    os.write(keyboard, b"a\n")
+    with anyio.fail_after(5):
+        decisions = [(await policy.decide(REQUEST)).approved, (await policy.decide(REQUEST)).approved]
+    assert (decisions, stream.getvalue().count(QUESTION)) == ([True, True], 1)
+
+
+@pytest.mark.anyio
+async def test_a_question_can_be_cancelled(keyboard: int) -> None:
+    """Waiting for a person holds up neither the event loop nor its end."""
+    with anyio.move_on_after(0.05) as scope:
+        await terminal_policy(Screen(io.StringIO())).decide(REQUEST)
+    assert scope.cancelled_caught
+
+
+def test_only_a_terminal_is_asked(keyboard: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both stdin and stderr must be one."""
+    monkeypatch.setattr(sys, "stderr", sys.stdin)
+    assert can_ask()
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert not can_ask()

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Agent", "AgentInput", "Approvals", "ask"]
 
-AgentInput: TypeAlias = str | ResponseItem | Sequence[ResponseItem]
+AgentInput: TypeAlias = str | ResponseItem | list[ResponseItem] | tuple[ResponseItem, ...]
 Approvals: TypeAlias = Literal["deny", "allow"] | ApprovalPolicy
 
 
@@ -281,9 +281,7 @@ async def _ignore(event: TurnEvent) -> None:
 def _as_items(text: AgentInput) -> tuple[ResponseItem, ...]:
     if isinstance(text, str):
         return (user_message(text),)
-    if isinstance(text, Sequence):
-        return tuple(text)
-    return (text,)
+    return tuple(text) if isinstance(text, list | tuple) else (text,)
 
 
 def _as_tool(entry: Tool | Callable[..., object]) -> Tool:

@@ -5,8 +5,9 @@ Where the wire matters too, use RehearsalServer: it answers over HTTP.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
+from typing import TypeAlias
 
 import anyio
 import anyio.lowlevel
@@ -18,7 +19,9 @@ from ..items import ResponseItem
 from ..prompt import Prompt
 from .scripts import answer_events
 
-__all__ = ["ScriptedModel", "ScriptedStream"]
+__all__ = ["ScriptedEvent", "ScriptedModel", "ScriptedStream"]
+
+ScriptedEvent: TypeAlias = ResponseEvent | ModelError | anyio.Event
 
 
 class ScriptedModel:
@@ -30,7 +33,7 @@ class ScriptedModel:
 
     def __init__(
         self,
-        *answers: Response | ModelError | Iterable[ResponseEvent | ModelError | anyio.Event],
+        *answers: Response | ModelError | Iterable[ScriptedEvent],
         model: str = "scripted",
     ) -> None:
         self.model = model
@@ -38,7 +41,7 @@ class ScriptedModel:
         self._answers = list(answers)
 
     @asynccontextmanager
-    async def stream(self, prompt: Prompt) -> AsyncIterator[ScriptedStream]:
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[ScriptedStream, None]:
         """One answer, event by event."""
         self.prompts.append(prompt)
         await anyio.lowlevel.checkpoint()
@@ -56,7 +59,7 @@ class ScriptedStream:
     losses: tuple[Loss, ...] = ()
     repairs: tuple[Repair, ...] = ()
 
-    def __init__(self, events: Iterable[ResponseEvent | ModelError | anyio.Event]) -> None:
+    def __init__(self, events: Iterable[ScriptedEvent]) -> None:
         self._events = iter(events)
         self._items: list[ResponseItem] = []
         self._emitted = False

@@ -235,7 +235,10 @@ def answer_events(response: Response) -> Iterator[ResponseEvent]:
         finish_reason=response.finish_reason,
         status=response.status,
         usage=response.usage,
+        end_turn=response.end_turn,
+        native_reason=response.native_reason,
         incomplete_reason=response.incomplete_reason,
+        stop_sequence=response.stop_sequence,
     )
 
 

@@ -19,7 +19,7 @@ from agent_core.errors import (
     StreamInterrupted,
     ToolError,
 )
-from agent_core.events import Completed, Created, OutputItemAdded, OutputItemDone, Response, ResponseEvent, Usage
+from agent_core.events import Completed, Created, OutputItemAdded, OutputItemDone, Response, Usage
 from agent_core.items import (
     CustomToolCall,
     CustomToolCallOutput,
@@ -36,7 +36,7 @@ from agent_core.limits import Limits, RunState
 from agent_core.loop import Loop
 from agent_core.prompt import Prompt, ToolSpec
 from agent_core.session import Session
-from agent_core.testing.model import ScriptedModel
+from agent_core.testing.model import ScriptedEvent, ScriptedModel
 from agent_core.tools.base import Tool, ToolCall, ToolContext, ToolOutput
 from agent_core.turn_events import (
     ApprovalDecided,
@@ -61,7 +61,7 @@ class Probe:
     parallel: bool = False
     timeout_s: float | None = None
     asks: bool = False
-    gate: anyio.Event | None = None
+    blocks: bool = False
     barrier: int = 0
     runs: list[str] = field(default_factory=list[str])
     waiting: int = 0
@@ -76,8 +76,8 @@ class Probe:
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutput:
         self.runs.append(call.call_id)
         await context.emit("working")
-        if self.gate is not None:
-            await self.gate.wait()
+        if self.blocks:
+            await anyio.sleep_forever()
         if self.barrier:
             self.waiting += 1
             while self.waiting < self.barrier:
@@ -180,7 +180,7 @@ async def test_calls_of_every_kind_are_answered_in_kind() -> None:
 
 
 TROUBLE: dict[str, tuple[FunctionCall, Probe, str, str]] = {
-    "unknown tool": (call("a", "nope"), Probe(), "unsupported call: 'nope'; the tools are: probe", "failed"),
+    "unknown tool": (call("a", "nope"), Probe(), "unsupported call: 'nope'; the tools are: probe, other", "failed"),
     "cut off": (
         call("a", status="incomplete"), Probe(),
         "not run: the call was cut off before its arguments were complete; send it again", "not_run",
@@ -192,7 +192,7 @@ TROUBLE: dict[str, tuple[FunctionCall, Probe, str, str]] = {
     "a bug in the tool": (
         call("a"), Probe(behave=lambda c: KeyError("x")), "the tool failed: KeyError: 'x'", "failed",
     ),
-    "too slow": (call("a"), Probe(timeout_s=0, gate=anyio.Event()), "timed out after 0 s", "timed_out"),
+    "too slow": (call("a"), Probe(timeout_s=0, blocks=True), "timed out after 0 s", "timed_out"),
     "failed output": (call("a"), Probe(behave=lambda c: ToolOutput("bad", success=False)), "bad", "failed"),
 }  # fmt: skip
 
@@ -239,7 +239,7 @@ async def test_a_read_only_tool_starts_while_the_response_streams() -> None:
     probe = Probe(read_only=True, parallel=True)
     item = call("a")
     started = anyio.Event()
-    events: list[ResponseEvent | anyio.Event] = [
+    events: list[ScriptedEvent] = [
         Created(), OutputItemAdded(0, item), OutputItemDone(0, item), started,
         Completed(finish_reason="tool_calls"),
     ]  # fmt: skip
@@ -252,7 +252,7 @@ async def test_a_read_only_tool_starts_while_the_response_streams() -> None:
 async def test_a_tool_with_side_effects_waits_for_the_whole_response() -> None:
     """A stream that breaks after a call was done runs nothing and keeps nothing (X-S1-20)."""
     probe, item = Probe(), call("a")
-    broken = [OutputItemAdded(0, item), OutputItemDone(0, item), StreamInterrupted("cut")]
+    broken: list[ScriptedEvent] = [OutputItemAdded(0, item), OutputItemDone(0, item), StreamInterrupted("cut")]
     stage = Stage(ScriptedModel(broken, says("ok")), [probe])
     assert await stage.run() == "completed"
     assert (probe.runs, stage.outputs) == ([], [])
@@ -275,8 +275,8 @@ async def test_errors_at_opening_end_the_turn(error: ModelError, requests: int) 
 
 async def test_a_stream_that_keeps_breaking_is_given_up() -> None:
     """After max_restarts the error is the caller's."""
-    broken = [[OutputItemAdded(0, assistant_message("")), StreamInterrupted("cut")] for _ in range(3)]
-    stage = Stage(ScriptedModel(*broken), limits=Limits(max_restarts=2))
+    broken: list[ScriptedEvent] = [OutputItemAdded(0, assistant_message("")), StreamInterrupted("cut")]
+    stage = Stage(ScriptedModel(broken, broken, broken), limits=Limits(max_restarts=2))
     with pytest.raises(StreamInterrupted):
         await stage.run()
     assert len(stage.model.prompts) == 3
@@ -302,7 +302,7 @@ async def test_limits_end_the_turn_with_every_call_answered(name: str) -> None:
 @pytest.mark.parametrize("read_only", [True, False])
 async def test_a_deadline_stops_a_running_tool(read_only: bool) -> None:
     """It holds at every await, and leaves no call open."""
-    probe = Probe(gate=anyio.Event(), read_only=read_only, parallel=read_only)
+    probe = Probe(blocks=True, read_only=read_only, parallel=read_only)
     stage = Stage(ScriptedModel(calls(call("a"), call("b"))), [probe], limits=Limits(deadline_s=0.05))
     assert await stage.run() == "deadline"
     stage.assert_every_call_is_answered_once()
@@ -334,7 +334,7 @@ async def test_cancel_at_every_event_leaves_a_valid_session() -> None:
 
 async def test_cancel_tells_what_the_tool_was_doing() -> None:
     """A running tool is aborted, one that never started is not run."""
-    stage = Stage(ScriptedModel(calls(call("a"), call("b"))), [Probe(gate=anyio.Event())])
+    stage = Stage(ScriptedModel(calls(call("a"), call("b"))), [Probe(blocks=True)])
     with anyio.CancelScope() as scope:
         stage.on_event = lambda event: scope.cancel() if isinstance(event, ToolProgress) else None
         await stage.run()

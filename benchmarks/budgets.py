@@ -1,0 +1,135 @@
+"""What agent_core costs, beside the official SDKs: import, first request, one streamed token, a long answer.
+
+    python benchmarks/budgets.py [--json FILE]
+
+CPU time (user + system) of whole processes for the imports, of tight loops for the rest; medians of interleaved
+repetitions. Peers are measured where they are installed. Quote ratios of one run, never its milliseconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+REPEAT = 9
+IMPORTS = {
+    "bare python": "pass",
+    "import agent_core": "import agent_core",
+    "from agent_core import Agent": "from agent_core import Agent",
+    "ready to send (client, encoded request, HTTP client)": """
+import anyio
+from agent_core import ModelClient, Prompt
+async def main():
+    async with ModelClient("openai/gpt-5.6", api_key="k", base_url="http://127.0.0.1:9/v1") as client:
+        try:
+            await client.complete(Prompt("hi"))
+        except Exception as error:
+            assert type(error).__name__ == "TransportError", error
+from agent_core import RetryPolicy
+import functools
+ModelClient = functools.partial(ModelClient, retry=RetryPolicy(max_attempts=1))
+anyio.run(main)
+""",
+    "peer: import openai": "import openai",
+    "peer: import anthropic": "import anthropic",
+}
+CHUNK = (
+    b'{"id":"chatcmpl-9xyzabcdefghijk","object":"chat.completion.chunk","created":1730000000,"model":"gpt-5.6",'
+    b'"system_fingerprint":"fp_abc123","choices":[{"index":0,"delta":{"content":" hello"},"logprobs":null,'
+    b'"finish_reason":null}]}'
+)
+LAST = CHUNK.replace(b'"delta":{"content":" hello"}', b'"delta":{}').replace(
+    b'"finish_reason":null', b'"finish_reason":"stop"'
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", metavar="FILE")
+    args = parser.parse_args()
+    report = {"python": platform.python_version(), "machine": platform.machine(), "rows": [*imports(), *decoding()]}
+    for row in report["rows"]:
+        print(f"{row['what']:58} {row['value']:>12} {row['unit']}")
+    if args.json:
+        with open(args.json, "w") as file:
+            json.dump(report, file, indent=1)
+
+
+def imports() -> list[dict[str, object]]:
+    """CPU milliseconds of a fresh process above the bare interpreter."""
+    samples: dict[str, list[float]] = {name: [] for name in IMPORTS}
+    missing: set[str] = set()
+    for turn in range(REPEAT + 1):
+        for name, code in IMPORTS.items():
+            if name in missing:
+                continue
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            if done.returncode:
+                if not name.startswith("peer"):
+                    sys.exit(done.stderr.decode())
+                missing.add(name)
+            elif turn:  # the first round warms the bytecode
+                used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+                samples[name].append(used * 1000)
+    bare = statistics.median(samples["bare python"])
+    return [
+        {"what": name, "value": round(statistics.median(times) - (0 if name == "bare python" else bare), 1), "unit": "ms CPU"}
+        for name, times in samples.items()
+        if times
+    ]
+
+
+def decoding() -> list[dict[str, object]]:
+    """One text delta of the chat wire from memory, against parsing its JSON; and how a long answer scales."""
+    from agent_core.codecs import codec_for
+    from agent_core.codecs.base import Compat
+    from agent_core.prompt import Prompt
+    from pydantic_core import from_json
+
+    chat, prompt, compat = codec_for("chat"), Prompt("x", model="m"), Compat()
+
+    def decode(deltas: int) -> None:
+        decoder = chat.stream_decoder(prompt, compat)
+        body = (b"data: " + CHUNK + b"\n\n") * deltas + b"data: " + LAST + b"\n\ndata: [DONE]\n\n"
+        for start in range(0, len(body), 65536):
+            decoder.feed(body[start : start + 65536])
+        decoder.close()
+        assert decoder.done and len(decoder.snapshot().text) == 6 * deltas
+
+    def parse(deltas: int) -> None:
+        for _ in range(deltas):
+            from_json(CHUNK)
+
+    parsed, decoded = interleaved(lambda: parse(10_000), lambda: decode(10_000))
+    short, long = interleaved(lambda: decode(10_000), lambda: decode(100_000))
+    return [
+        {"what": "parse one chat chunk (pydantic_core.from_json)", "value": round(parsed * 100, 2), "unit": "µs"},
+        {"what": "decode one chat delta from memory", "value": round(decoded * 100, 2), "unit": "µs"},
+        {"what": "  ratio (budget 4)", "value": round(decoded / parsed, 2), "unit": "×"},
+        {"what": "100,000 deltas against 10 × 10,000 (linear: 1)", "value": round(long / short / 10, 2), "unit": "×"},
+    ]
+
+
+def interleaved(*jobs: Callable[[], None]) -> list[float]:
+    """Median CPU seconds of each job, run in turn."""
+    samples: list[list[float]] = [[] for _ in jobs]
+    for turn in range(6):
+        for times, job in zip(samples, jobs, strict=True):
+            start = time.process_time()
+            job()
+            if turn:
+                times.append(time.process_time() - start)
+    return [statistics.median(times) for times in samples]
+
+
+if __name__ == "__main__":
+    main()

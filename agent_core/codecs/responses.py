@@ -1,0 +1,289 @@
+"""The OpenAI Responses wire: requests and whole answers, both ways. Streams are in `responses_stream`.
+
+A request's `input` is its last member, so that a longer conversation starts with the bytes of a shorter one up to the
+closing brackets. Items go out one by one (`encode_item`): a server of this wire takes them in the order they happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ..errors import ApiError, MalformedStream, ModelError
+from ..events import Response
+from ..items import JsonObject, JsonValue, Message, ResponseItem, WireName, text_of
+from ..prompt import CustomToolSpec, HostedToolSpec, NamedTool, Prompt, ToolSpec
+from .api_errors import api_error, decode_http_error
+from .base import (
+    Compat,
+    DecodedRequest,
+    Encoded,
+    Loss,
+    StreamDecoder,
+    StreamEncoder,
+    WireCodec,
+    json_bytes,
+    json_object,
+)
+from .replay import replay
+from .responses_envelope import encode_choice, encode_envelope, encode_error, encode_format, encode_tool
+from .responses_items import encode_item, load_json
+from .responses_request import decode_request
+from .responses_stream import ResponsesStreamDecoder, decode_whole
+from .responses_stream_encode import ResponsesStreamEncoder
+
+__all__ = ["CODEC", "encode_request"]
+
+_LOST_SAMPLING = ("top_k", "stop", "seed", "presence_penalty", "frequency_penalty", "n")
+"""Sampling settings the Responses API has no members for."""
+
+
+class _ResponsesCodec:
+    """See WireCodec."""
+
+    wire: WireName = "responses"
+    path = "/responses"
+    losses = frozenset({*_LOST_SAMPLING, "reasoning.budget_tokens"})
+
+    def encode_request(self, prompt: Prompt, compat: Compat, *, stream: bool = True) -> Encoded:
+        return encode_request(prompt, compat, stream=stream)
+
+    def decode_request(self, body: bytes) -> DecodedRequest:
+        return decode_request(body)
+
+    def decode_response(self, body: bytes, prompt: Prompt, compat: Compat) -> Response:
+        return _decode_response(body, prompt, compat)
+
+    def encode_response(self, response: Response, prompt: Prompt) -> bytes:
+        return json_bytes(encode_envelope(response, prompt, status=response.status))
+
+    def stream_decoder(self, prompt: Prompt, compat: Compat) -> StreamDecoder:
+        return ResponsesStreamDecoder(prompt, compat)
+
+    def stream_encoder(self, prompt: Prompt, *, include_usage: bool = True) -> StreamEncoder:
+        return ResponsesStreamEncoder(prompt)  # the terminal event of this wire always carries usage
+
+    def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
+        return decode_http_error(status, headers, body)
+
+    def encode_error(self, error: ModelError) -> tuple[int, dict[str, str], bytes]:
+        return encode_error(error)
+
+
+CODEC: WireCodec = _ResponsesCodec()
+
+
+# requests
+
+
+def encode_request(prompt: Prompt, compat: Compat, *, stream: bool = True) -> Encoded:
+    """The body of a request, with what it could not carry."""
+    replayed = replay(prompt.items, wire="responses", model=prompt.model, compat=compat)
+    losses: list[Loss] = []
+    instructions = prompt.instructions
+    items: Sequence[ResponseItem] = replayed.items
+    if compat.merge_system:
+        instructions, items = _merge_system(instructions, items)
+    body: JsonObject = {"model": prompt.model} if prompt.model else {}
+    if instructions:
+        body["instructions"] = instructions
+    body |= _tool_members(prompt, compat, losses)
+    body |= _reasoning_members(prompt, compat, losses)
+    body |= _text_members(prompt, compat, losses)
+    body |= _sampling_members(prompt, compat, losses)
+    body |= _account_members(prompt, compat, losses)
+    body["stream"] = stream
+    body |= dict(compat.extra_body)
+    body |= dict(prompt.extra)
+    encoded = [encode_item(item, compat) for item in items]
+    losses += (item for item in encoded if isinstance(item, Loss))
+    given = body.pop("input", None)  # Prompt.extra has the last word, and input the last place
+    body["input"] = [item for item in encoded if not isinstance(item, Loss)] if given is None else given
+    return Encoded(json_bytes(body), tuple(losses), replayed.repairs)
+
+
+def _merge_system(instructions: str, items: Sequence[ResponseItem]) -> tuple[str, Sequence[ResponseItem]]:
+    """For servers that take one system message, at the start: system messages at the start join the instructions, later
+    ones are said by the user."""
+    texts = [instructions] if instructions else []
+    rest: list[ResponseItem] = []
+    for item in items:
+        if not isinstance(item, Message) or item.role not in ("system", "developer"):
+            rest.append(item)
+        elif rest:
+            rest.append(item.model_copy(update={"role": "user"}))
+        else:
+            texts.append(text_of(item))
+    return "\n\n".join(texts), rest
+
+
+def _tool_members(prompt: Prompt, compat: Compat, losses: list[Loss]) -> JsonObject:
+    tools: list[JsonValue] = []
+    for spec in prompt.tools:
+        if isinstance(spec, HostedToolSpec) and spec.wire != "responses":
+            losses.append(Loss("hosted_tool", f"a tool of the {spec.wire} wire"))
+            continue
+        if isinstance(spec, CustomToolSpec) and not compat.custom_tools:
+            spec = _lowered(spec)
+        if isinstance(spec, ToolSpec) and spec.strict and not compat.strict_tools:
+            losses.append(Loss("strict", f"tool {spec.name!r}"))
+        tools.append(encode_tool(spec, strict=compat.strict_tools))
+    out: JsonObject = {}
+    if not tools:
+        if compat.empty_tools == "send" and any(item.type.endswith("_call") for item in prompt.items):
+            out["tools"] = []
+        return out
+    out["tools"] = tools
+    out["tool_choice"] = _tool_choice(prompt, compat, losses)
+    if prompt.parallel_tool_calls is not None:
+        if compat.parallel_tool_calls:
+            out["parallel_tool_calls"] = prompt.parallel_tool_calls
+        elif not prompt.parallel_tool_calls:
+            losses.append(Loss("parallel_tool_calls"))
+    return out
+
+
+def _lowered(spec: CustomToolSpec) -> ToolSpec:
+    """A free-form tool for a server without them; the decoder turns its calls back."""
+    parameters: JsonObject = {
+        "type": "object",
+        "properties": {"input": {"type": "string"}},
+        "required": ["input"],
+        "additionalProperties": False,
+    }
+    description = spec.description
+    definition = (spec.format or {}).get("definition")
+    if isinstance(definition, str) and definition:
+        description = f"{description}\n\nThe input must follow this grammar:\n{definition}".lstrip()
+    return ToolSpec(spec.name, description, parameters)
+
+
+def _tool_choice(prompt: Prompt, compat: Compat, losses: list[Loss]) -> JsonValue:
+    choice = prompt.tool_choice
+    if isinstance(choice, NamedTool) and not compat.named_choice:
+        losses.append(Loss("tool_choice", f"the server cannot be made to call {choice.name!r}"))
+        choice = "required"
+    if choice == "required" and compat.required_choice == "auto":
+        losses.append(Loss("tool_choice", "the server cannot be made to call a tool"))
+        choice = "auto"
+    return encode_choice(prompt, lowered=not compat.custom_tools) if isinstance(choice, NamedTool) else choice
+
+
+def _reasoning_members(prompt: Prompt, compat: Compat, losses: list[Loss]) -> JsonObject:
+    settings = prompt.reasoning
+    if settings is None:
+        return {}
+    if compat.reasoning_request == "none":
+        losses.append(Loss("reasoning", "the model takes no reasoning settings"))
+        return {}
+    reasoning: JsonObject = {}
+    if settings.effort is not None:
+        reasoning["effort"] = settings.effort
+    if settings.summary is not None:
+        reasoning["summary"] = settings.summary
+    if settings.budget_tokens is not None:
+        if compat.reasoning_request == "object":
+            reasoning["max_tokens"] = settings.budget_tokens
+        else:
+            losses.append(Loss("reasoning.budget_tokens"))
+    return {"reasoning": reasoning} if reasoning else {}
+
+
+def _text_members(prompt: Prompt, compat: Compat, losses: list[Loss]) -> JsonObject:
+    text: JsonObject = {}
+    if prompt.output_schema is not None:
+        if compat.output_schema == "json_schema":
+            text["format"] = encode_format(prompt.output_schema)
+        elif compat.output_schema == "json_object":
+            text["format"] = {"type": "json_object"}
+            losses.append(Loss("output_schema", "the server promises JSON, not this schema"))
+        else:
+            losses.append(Loss("output_schema"))
+    if prompt.verbosity is not None:
+        text["verbosity"] = prompt.verbosity
+    return {"text": text} if text else {}
+
+
+def _sampling_members(prompt: Prompt, compat: Compat, losses: list[Loss]) -> JsonObject:
+    sampling = prompt.sampling
+    out: JsonObject = {}
+    cap = prompt.max_output_tokens or compat.default_max_tokens
+    if cap is not None:
+        out["max_output_tokens"] = cap
+    for name, value in (("temperature", sampling.temperature), ("top_p", sampling.top_p)):
+        if value is not None and not compat.sampling:
+            losses.append(Loss(name, "the model takes no sampling settings"))
+        elif value is not None:
+            out[name] = value
+    if sampling.temperature is not None and compat.sampling and sampling.temperature > compat.temperature_max:
+        out["temperature"] = compat.temperature_max
+        losses.append(Loss("temperature", f"lowered to {compat.temperature_max}"))
+    if sampling.logprobs is not None:
+        out["top_logprobs"] = sampling.logprobs
+    given = (sampling.top_k, sampling.stop or None, sampling.seed, *_penalties(prompt), sampling.n)
+    losses += (Loss(name) for name, value in zip(_LOST_SAMPLING, given, strict=True) if value is not None)
+    return out
+
+
+def _penalties(prompt: Prompt) -> tuple[float | None, float | None]:
+    return prompt.sampling.presence_penalty, prompt.sampling.frequency_penalty
+
+
+def _account_members(prompt: Prompt, compat: Compat, losses: list[Loss]) -> JsonObject:
+    """Storing, caching, and whom to bill."""
+    out: JsonObject = {}
+    store = compat.store if prompt.store is None else prompt.store
+    if store is not None:
+        out["store"] = store
+    include: list[JsonValue] = []
+    if compat.encrypted_reasoning and prompt.reasoning is not None and compat.reasoning_request != "none":
+        include.append("reasoning.encrypted_content")
+    if prompt.sampling.logprobs is not None:
+        include.append("message.output_text.logprobs")
+    if include:
+        out["include"] = include
+    if prompt.prompt_cache_key is not None:
+        if compat.prompt_cache_key:
+            out["prompt_cache_key"] = prompt.prompt_cache_key
+        else:
+            losses.append(Loss("prompt_cache_key"))
+    if prompt.metadata:
+        out["metadata"] = dict(prompt.metadata)
+    if prompt.user is not None:
+        out["user"] = prompt.user
+    if prompt.service_tier is not None:
+        out["service_tier"] = prompt.service_tier
+    if prompt.previous_response_id is not None:
+        out["previous_response_id"] = prompt.previous_response_id
+    return out
+
+
+# whole answers
+
+
+def _decode_response(body: bytes, prompt: Prompt, compat: Compat) -> Response:
+    if body.lstrip().startswith((b"event:", b"data:", b":")):  # transformers streams even when it was not asked to
+        return _decode_stream(body, prompt, compat)
+    try:
+        found = json_object(load_json(body))
+    except ValueError:
+        found = None
+    if found is None:
+        raise MalformedStream("the body is not a JSON object", remedy="check the base URL: the server sent no answer")
+    if found.get("status") in ("queued", "in_progress"):
+        raise MalformedStream(
+            f"the response is still {found['status']}", remedy="background responses are not waited for: leave it out"
+        )
+    if found.get("object") == "response" or isinstance(found.get("output"), list):
+        return decode_whole(found, prompt, compat)
+    if found.get("error") or found.get("detail"):
+        raise api_error(found, body=body.decode("utf-8", "replace"))
+    raise MalformedStream("the body is no answer of the Responses wire: it has no 'output'")
+
+
+def _decode_stream(body: bytes, prompt: Prompt, compat: Compat) -> Response:
+    decoder = ResponsesStreamDecoder(prompt, compat)
+    decoder.feed(body)
+    decoder.close()
+    if decoder.error is not None:
+        raise decoder.error
+    return decoder.snapshot()

@@ -1,0 +1,292 @@
+"""Streams of the Responses wire, encoded: events in, the bytes a server sends out.
+
+Complete where other servers are not (behaviours.md W-S2-08, W-S3-12): every frame has its `event:` name and a
+`sequence_number` counting from 0; an item is announced with its id, call_id and name, and no item that never came is;
+every text has its part events and its `….done`; the terminal event holds the whole output and says what really
+happened: completed, incomplete or failed. There is no `[DONE]` on this wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ..errors import ModelError
+from ..events import (
+    Completed,
+    Created,
+    OutputItemAdded,
+    OutputItemDone,
+    OutputTextDelta,
+    RateLimits,
+    ReasoningContentDelta,
+    ReasoningSummaryDelta,
+    ReasoningSummaryPartAdded,
+    RefusalDelta,
+    Response,
+    ResponseEvent,
+    ToolCallInputDelta,
+)
+from ..items import (
+    CustomToolCall,
+    FunctionCall,
+    JsonObject,
+    JsonValue,
+    Message,
+    OutputText,
+    Reasoning,
+    Refusal,
+    ResponseItem,
+)
+from ..prompt import Prompt
+from .base import json_bytes
+from .responses_envelope import encode_envelope, error_object, id_stem
+from .responses_items import encode_output_item
+
+__all__ = ["ResponsesStreamEncoder"]
+
+
+class _Text(NamedTuple):
+    """How the wire tells one kind of text: its index member, its events, the type and the member of its part."""
+
+    place: str
+    part: str
+    text: str
+    type: str
+    member: str
+
+
+_TEXTS = {
+    "text": _Text("content_index", "response.content_part", "response.output_text", "output_text", "text"),
+    "refusal": _Text("content_index", "response.content_part", "response.refusal", "refusal", "refusal"),
+    "reasoning": _Text("content_index", "response.content_part", "response.reasoning_text", "reasoning_text", "text"),
+    "summary": _Text(
+        "summary_index",
+        "response.reasoning_summary_part",
+        "response.reasoning_summary_text",
+        "summary_text",
+        "text",
+    ),
+}
+
+_INPUTS = {
+    "function_call": ("response.function_call_arguments", "arguments"),
+    "custom_tool_call": ("response.custom_tool_call_input", "input"),
+}
+
+
+@dataclass(slots=True)
+class _Open:
+    """An item that was announced. `parts` are its texts by kind and index, in order; the value is their place on the
+    wire, where a message's texts and refusals are counted together."""
+
+    item_id: str
+    type: str
+    parts: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
+    counts: dict[str, int] = field(default_factory=dict[str, int])
+    told: bool = False  # its input was written as deltas
+
+    def add_part(self, kind: str, index: int) -> bool:
+        """Give a text its place; False if it has one."""
+        if (kind, index) in self.parts:
+            return False
+        count = self.counts.get(_TEXTS[kind].place, 0)
+        self.counts[_TEXTS[kind].place] = count + 1
+        self.parts[kind, index] = count
+        return True
+
+
+class ResponsesStreamEncoder:
+    """Encodes one stream (see StreamEncoder). Ids the events do not have are made from the response id and indices."""
+
+    def __init__(self, prompt: Prompt) -> None:
+        self._prompt = prompt
+        self._sequence = 0
+        self._response: Response | None = None  # once it was created
+        self._open: dict[int, _Open] = {}
+        self._items: dict[int, ResponseItem] = {}
+        self._over = False
+
+    def feed(self, event: ResponseEvent) -> bytes:
+        """The frames of one event. Rate limits have no frame: on this wire they are HTTP headers."""
+        if self._over or isinstance(event, RateLimits):
+            return b""
+        return b"".join(self._frames(event))
+
+    def fail(self, error: ModelError) -> bytes:
+        if self._over:
+            return b""
+        frames = [] if self._response is not None else list(self._created(Created()))
+        self._over = True
+        response = self._whole(Completed(), failed=True)
+        frames.append(self._terminal("response.failed", response, error=error_object(error)))
+        return b"".join(frames)
+
+    def close(self) -> bytes:
+        """Nothing follows the terminal event; without one the stream is simply cut."""
+        self._over = True
+        return b""
+
+    def _frames(self, event: ResponseEvent) -> Iterator[bytes]:
+        if self._response is None:
+            yield from self._created(event if isinstance(event, Created) else Created())
+        match event:
+            case OutputItemAdded(index=index, item=item):
+                yield self._added(index, item)
+            case OutputTextDelta(index=index, delta=delta, content_index=part):
+                yield from self._text_delta(index, "text", part, delta)
+            case RefusalDelta(index=index, delta=delta, content_index=part):
+                yield from self._text_delta(index, "refusal", part, delta)
+            case ReasoningContentDelta(index=index, delta=delta, content_index=part):
+                yield from self._text_delta(index, "reasoning", part, delta)
+            case ReasoningSummaryDelta(index=index, delta=delta, summary_index=part):
+                yield from self._text_delta(index, "summary", part, delta)
+            case ReasoningSummaryPartAdded(index=index, summary_index=part):
+                yield from self._part_added(index, "summary", part)
+            case ToolCallInputDelta(index=index, delta=delta):
+                yield self._input_delta(index, delta)
+            case OutputItemDone(index=index, item=item):
+                yield from self._done(index, item)
+            case Completed():
+                yield self._completed(event)
+            case Created() | RateLimits():
+                pass
+
+    # the beginning and the end
+
+    def _created(self, event: Created) -> Iterator[bytes]:
+        self._response = Response(id=event.response_id or "resp_0", model=event.model or self._prompt.model)
+        envelope = encode_envelope(self._response, self._prompt, status="in_progress")
+        yield self._frame("response.created", {"response": envelope})
+        yield self._frame("response.in_progress", {"response": envelope})
+
+    def _completed(self, event: Completed) -> bytes:
+        self._over = True
+        response = self._whole(event)
+        kind = "response.incomplete" if response.status == "incomplete" else "response.completed"
+        return self._terminal(kind, response)
+
+    def _whole(self, event: Completed, *, failed: bool = False) -> Response:
+        begun = self._response or Response()
+        return Response(
+            id=begun.id,
+            model=event.model or begun.model,
+            items=tuple(item for _, item in sorted(self._items.items())),
+            finish_reason=event.finish_reason,
+            status="failed" if failed else event.status,
+            usage=event.usage,
+            end_turn=event.end_turn,
+            incomplete_reason=event.incomplete_reason,
+        )
+
+    def _terminal(self, kind: str, response: Response, *, error: JsonObject | None = None) -> bytes:
+        envelope = encode_envelope(response, self._prompt, status=response.status, error=error)
+        # The same ids as in the events, also where only done items have a place in the output.
+        envelope["output"] = [self._output_item(index, item) for index, item in sorted(self._items.items())]
+        return self._frame(kind, {"response": envelope})
+
+    # items
+
+    def _output_item(self, index: int, item: ResponseItem) -> JsonObject:
+        encoded = encode_output_item(item, id_stem(self._response.id if self._response else ""), index)
+        opened = self._open.get(index)
+        return encoded if opened is None else {**encoded, "id": opened.item_id}
+
+    def _added(self, index: int, item: ResponseItem) -> bytes:
+        encoded = self._output_item(index, item)
+        self._open[index] = _Open(str(encoded["id"]), item.type)
+        return self._frame("response.output_item.added", {"output_index": index, "item": encoded})
+
+    def _done(self, index: int, item: ResponseItem) -> Iterator[bytes]:
+        if index not in self._open:
+            yield self._added(index, item)
+        opened = self._open[index]
+        if isinstance(item, (Message, Reasoning)):
+            yield from self._texts_done(index, item)
+        elif isinstance(item, (FunctionCall, CustomToolCall)):
+            text = item.arguments if isinstance(item, FunctionCall) else item.input
+            if text and not opened.told:
+                yield self._input_delta(index, text)
+            kind, member = _INPUTS[item.type]
+            yield self._about(index, f"{kind}.done", {"name": item.name, member: text})
+        self._items[index] = item
+        yield self._frame("response.output_item.done", {"output_index": index, "item": self._output_item(index, item)})
+
+    def _texts_done(self, index: int, item: Message | Reasoning) -> Iterator[bytes]:
+        """End every text of the item; a text no delta brought is written whole, for clients that read deltas only."""
+        opened = self._open[index]
+        unmatched = {kind: [key for key in opened.parts if key[0] == kind] for kind in _TEXTS}
+        for n, (kind, text, part) in enumerate(_texts(item)):
+            if unmatched[kind]:
+                key = unmatched[kind].pop(0)
+            else:
+                key = (kind, -1 - n)  # no event has a negative index: a place of its own
+                yield from self._text_delta(index, key[0], key[1], text)
+            told = _TEXTS[kind]
+            where: JsonObject = {told.place: opened.parts[key]}
+            for m, note in enumerate(part.annotations if isinstance(part, OutputText) else ()):
+                about: JsonObject = {"annotation_index": m, "annotation": note}
+                yield self._about(index, "response.output_text.annotation.added", where | about)
+            whole: JsonObject = {told.member: text}
+            if kind == "text":
+                whole["logprobs"] = []
+            yield self._about(index, f"{told.text}.done", where | whole)
+            yield self._about(index, f"{told.part}.done", where | {"part": _part(kind, text, part)})
+
+    # deltas
+
+    def _part_added(self, index: int, kind: str, part_index: int) -> Iterator[bytes]:
+        opened = self._open[index]
+        if opened.add_part(kind, part_index):
+            told = _TEXTS[kind]
+            where: JsonObject = {told.place: opened.parts[kind, part_index]}
+            yield self._about(index, f"{told.part}.added", where | {"part": _part(kind, "", None)})
+
+    def _text_delta(self, index: int, kind: str, part_index: int, delta: str) -> Iterator[bytes]:
+        yield from self._part_added(index, kind, part_index)
+        if not delta:
+            return
+        told = _TEXTS[kind]
+        members: JsonObject = {told.place: self._open[index].parts[kind, part_index], "delta": delta}
+        if kind == "text":
+            members["logprobs"] = []
+        yield self._about(index, f"{told.text}.delta", members)
+
+    def _input_delta(self, index: int, delta: str) -> bytes:
+        opened = self._open[index]
+        opened.told = True
+        return self._about(index, f"{_INPUTS[opened.type][0]}.delta", {"delta": delta})
+
+    # frames
+
+    def _about(self, index: int, kind: str, members: JsonObject) -> bytes:
+        where: JsonObject = {"item_id": self._open[index].item_id, "output_index": index}
+        return self._frame(kind, where | members)
+
+    def _frame(self, kind: str, members: JsonObject) -> bytes:
+        head: JsonObject = {"type": kind, "sequence_number": self._sequence}
+        self._sequence += 1
+        return b"event: %b\ndata: %b\n\n" % (kind.encode(), json_bytes(head | members))
+
+
+def _texts(item: Message | Reasoning) -> Iterator[tuple[str, str, OutputText | None]]:
+    if isinstance(item, Reasoning):
+        for text in item.summary:
+            yield "summary", text, None
+        for text in item.content:
+            yield "reasoning", text, None
+        return
+    for part in item.content:
+        if isinstance(part, OutputText):
+            yield "text", part.text, part
+        elif isinstance(part, Refusal):
+            yield "refusal", part.refusal, None
+
+
+def _part(kind: str, text: str, part: OutputText | None) -> JsonValue:
+    told = _TEXTS[kind]
+    out: JsonObject = {"type": told.type, told.member: text}
+    if kind == "text":
+        out |= {"annotations": list[JsonValue](part.annotations) if part is not None else [], "logprobs": []}
+    return out

@@ -260,7 +260,9 @@ class ChatAnswer:
                 self._on_reasoning(text, name, out)
                 break
         else:
-            if details and (text := details_text(details)):
+            # Where text came in a field of its own, details repeat it, at times in another chunk.
+            own_text = self._field not in ("", "reasoning_details")
+            if details and not own_text and (text := details_text(details)):
                 self._on_reasoning(text, "reasoning_details", out)
         if opaque := delta.get("reasoning_opaque"):  # Copilot
             self._reasoning_opaque = {"reasoning_opaque": opaque}

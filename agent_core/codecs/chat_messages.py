@@ -32,7 +32,7 @@ from ..items import (
 from .base import Compat, Loss, json_bytes, json_str
 from .chat_reasoning import put_reasoning
 
-__all__ = ["ChatMessages", "encode_messages"]
+__all__ = ["ChatMessages", "call_name", "encode_call", "encode_messages", "refusal_of"]
 
 SEE_IMAGES = "(see attached image)"
 IMAGES_OF_TOOLS = "Images from the tool results above:"
@@ -83,7 +83,7 @@ class ChatMessages:
             case FunctionCall() | CustomToolCall() | LocalShellCall():
                 self._end_outputs()
                 self._calls.append(encode_call(item, self._compat))
-                self._names[item.call_id] = _name(item)
+                self._names[item.call_id] = call_name(item)
             case Message():
                 self._end_step()
                 self._end_outputs()
@@ -173,7 +173,7 @@ def encode_call(item: FunctionCall | CustomToolCall | LocalShellCall, compat: Co
             call["function"] = {"name": item.name, "arguments": json_bytes({"input": item.input}).decode()}
         case LocalShellCall():
             action: JsonObject = item.action.model_dump(mode="json", exclude={"type"})
-            call["function"] = {"name": _name(item), "arguments": json_bytes(action).decode()}
+            call["function"] = {"name": call_name(item), "arguments": json_bytes(action).decode()}
     call.update(item.opaque or {})
     return call
 
@@ -230,8 +230,12 @@ def _is_system(item: ResponseItem) -> bool:
 
 def _text(message: Message) -> str:
     """All that a message says; what it refused with, too."""
-    return text_of(message) + "".join(part.refusal for part in message.content if isinstance(part, Refusal))
+    return text_of(message) + refusal_of(message)
 
 
-def _name(item: FunctionCall | CustomToolCall | LocalShellCall) -> str:
+def refusal_of(message: Message) -> str:
+    return "".join(part.refusal for part in message.content if isinstance(part, Refusal))
+
+
+def call_name(item: FunctionCall | CustomToolCall | LocalShellCall) -> str:
     return "local_shell" if isinstance(item, LocalShellCall) else item.name

@@ -56,7 +56,7 @@ _T = TypeVar("_T")
 def decode_chat_request(body: bytes) -> DecodedRequest:
     """Raises InvalidRequestError (400) whose `param` names the member that is wrong."""
     try:
-        parsed = from_json(body)
+        parsed: JsonValue = from_json(body)
     except ValueError as error:
         raise _bad("", f"the body is not JSON: {error}") from None
     members = json_object(parsed)
@@ -68,8 +68,6 @@ def decode_chat_request(body: bytes) -> DecodedRequest:
     tools = _tools(rest)
     options = json_object(rest.take("stream_options", _object)) or {}
     stream = rest.take("stream", _flag)
-    if instructions is None:
-        instructions = ""
     try:
         prompt = Prompt(
             items,
@@ -147,9 +145,11 @@ def _object(where: str, value: JsonValue) -> JsonObject:
     raise _bad(where, f"{where} must be an object, not {_kind(value)}")
 
 
-def _kind(value: object) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
-    return names.get(type(value), "a number")
+_KINDS = {"dict": "an object", "list": "a list", "str": "a string", "bool": "a boolean", "NoneType": "null"}
+
+
+def _kind(value: JsonValue) -> str:
+    return _KINDS.get(type(value).__name__, "a number")
 
 
 def _first(first: _T | None, second: _T | None) -> _T | None:
@@ -403,8 +403,8 @@ def _input_parts(where: str, content: JsonValue, losses: list[Loss]) -> tuple[Co
                 out.append(_image(f"{where}[{n}].image_url", part.get("image_url")))
             case "file":
                 file = _object(f"{where}[{n}].file", part.get("file"))
-                members = {name: json_str(file.get(name)) or None for name in ("filename", "file_data", "file_id")}
-                out.append(InputFile(**members))
+                name, data, handle = (json_str(file.get(of)) or None for of in ("filename", "file_data", "file_id"))
+                out.append(InputFile(filename=name, file_data=data, file_id=handle))
             case str() as kind:
                 losses.append(Loss(kind))
             case _:

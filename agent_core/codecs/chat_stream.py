@@ -1,4 +1,4 @@
-"""Chat Completions streams: bytes in, events out (`ChatStreamDecoder`), and events in, bytes out (`ChatStreamEncoder`).
+"""Chat Completions streams, read: bytes in, events out. (Written they are in `chat_encoder`.)
 
     state       left by                           then
     reading     a finish_reason                   finishing: read on, usage may still come
@@ -27,9 +27,10 @@ from ..prompt import Prompt
 from .api_errors import api_error
 from .base import Compat, json_int, json_list, json_object
 from .chat_answer import ChatAnswer, Events
+from .chat_encoder import ChatStreamEncoder
 from .sse import SseFrame, SseReader
 
-__all__ = ["ChatStreamDecoder", "error_in"]
+__all__ = ["ChatStreamDecoder", "ChatStreamEncoder", "error_in", "read_object"]
 
 MAX_HEAD_BYTES = 8 * 1024 * 1024
 """How much of a body is kept until its first frame, in case it is no event stream but one JSON object."""
@@ -149,7 +150,7 @@ class ChatStreamDecoder:
 
         A half at the end of a delta's string waits for its other half in the next delta; any other becomes U+FFFD.
         """
-        chunk = _json_object(data)
+        chunk = read_object(data)
         for entry in json_list((chunk or {}).get("choices")):
             delta = json_object((json_object(entry) or {}).get("delta")) or {}
             for name, value in delta.items():
@@ -172,7 +173,7 @@ class ChatStreamDecoder:
     def _close_unread(self, cut_event: bool, out: Events) -> None:
         """EOF, and nothing was a chunk. Was it a stream? `cut_event`: EOF came inside an event, so that is no JSON."""
         head = b"".join(self._head or ()).strip()
-        body = _json_object(head)
+        body = read_object(head)
         if body is not None and "choices" in body and error_in(body) is None:
             error = self._answer.chunk(body, out)
             self._complete(out) if error is None else self._fail_stated(head, out, error)
@@ -194,7 +195,7 @@ class ChatStreamDecoder:
     def _fail_stated(self, data: bytes, out: Events, error: JsonValue = None) -> None:
         """The peer said no: `data` is what it wrote, `error` the part of it that says so (default: all of it)."""
         text = data.decode("utf-8", "replace").strip()
-        self._fail(api_error(error or _json_object(data) or text, body=text, in_stream=True), out)
+        self._fail(api_error(error or read_object(data) or text, body=text, in_stream=True), out)
 
     def _fail(self, error: ModelError, out: Events) -> None:
         self._answer.cut(out)
@@ -219,7 +220,7 @@ def _malformed(why: str) -> MalformedStream:
     return MalformedStream(f"the answer is not a Chat Completions stream: {why}")
 
 
-def _json_object(data: bytes) -> JsonObject | None:
+def read_object(data: bytes) -> JsonObject | None:
     """The JSON object in `data`, also one with lone surrogates, which the fast parser refuses."""
     try:
         return json_object(json.loads(data))

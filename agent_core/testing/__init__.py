@@ -1,0 +1,75 @@
+"""What users test their agents with: a scripted model over real HTTP, the grammar of events, the shipped scripts.
+
+    with RehearsalServer([Step(text="Hello")]) as server:
+        ...                                    # point any client of any of the three wires at server.base_url
+
+Nothing here is loaded before it is asked for, and no test framework is needed.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..codecs.grammar import EventGrammar as EventGrammar
+    from ..codecs.grammar import GrammarError as GrammarError
+    from ..codecs.grammar import check_events as check_events
+    from .collecting import collect as collect
+    from .connection import RecordedRequest as RecordedRequest
+    from .demo_project import write_demo_project as write_demo_project
+    from .model import ScriptedModel as ScriptedModel
+    from .scripts import Call as Call
+    from .scripts import Script as Script
+    from .scripts import Step as Step
+    from .scripts import last_user_text as last_user_text
+    from .scripts import turn_items as turn_items
+    from .server import RehearsalServer as RehearsalServer
+    from .shipped import SCRIPTS as SCRIPTS
+
+__all__ = [
+    "Call",
+    "EventGrammar",
+    "GrammarError",
+    "RecordedRequest",
+    "RehearsalServer",
+    "SCRIPTS",
+    "Script",
+    "ScriptedModel",
+    "Step",
+    "check_events",
+    "collect",
+    "last_user_text",
+    "turn_items",
+    "write_demo_project",
+]
+
+_HOMES = {
+    "Call": ".scripts",
+    "EventGrammar": "..codecs.grammar",
+    "GrammarError": "..codecs.grammar",
+    "RecordedRequest": ".connection",
+    "RehearsalServer": ".server",
+    "SCRIPTS": ".shipped",
+    "Script": ".scripts",
+    "ScriptedModel": ".model",
+    "Step": ".scripts",
+    "check_events": "..codecs.grammar",
+    "collect": ".collecting",
+    "last_user_text": ".scripts",
+    "turn_items": ".scripts",
+    "write_demo_project": ".demo_project",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(home, __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,358 @@
+"""Messages: what its requests, answers and streams have in common. Blocks of items, stop reasons, usage, sources, JSON.
+
+A content block is this wire's atom. Items become blocks here, one small function per kind; blocks become items in
+`messages_stream`, the only place that reads what a model made (a whole answer is a stream whose blocks come complete).
+
+    item (assistant's)                      block
+    Message, each part                      text (citations of this wire's own kinds are kept)
+    Reasoning                               thinking, or redacted_thinking where that is what came
+    FunctionCall                            tool_use
+    CustomToolCall                          tool_use with {"input": text}
+    LocalShellCall                          tool_use "local_shell" with the action
+    UnknownItem of this wire                its raw block
+    other kinds                             none
+"""
+
+from __future__ import annotations
+
+import json
+
+from pydantic_core import from_json
+
+from ..errors import (
+    ApiError,
+    AuthenticationError,
+    ContentFilterError,
+    InvalidRequestError,
+    ModelError,
+    ModelNotFoundError,
+    OverloadedError,
+    PermissionDeniedError,
+    QuotaExceededError,
+    RateLimitError,
+    StreamError,
+    TransportError,
+    TransportTimeout,
+)
+from ..events import FinishReason, ReportedUsage, Usage
+from ..items import (
+    CustomToolCall,
+    FunctionCall,
+    JsonObject,
+    JsonValue,
+    LocalShellCall,
+    Message,
+    Origin,
+    OutputText,
+    Reasoning,
+    Refusal,
+    ResponseItem,
+    UnknownItem,
+    dump_item,
+)
+from ..prompt import Prompt
+from .base import Compat, json_bytes, json_int, json_object, json_str
+
+__all__ = [
+    "LOCAL_SHELL",
+    "REDACTED",
+    "STOP_REASONS",
+    "THINKING",
+    "assistant_blocks",
+    "call_arguments",
+    "call_name",
+    "citations_of",
+    "dump_text",
+    "error_to_wire",
+    "finish_reason_of",
+    "input_of",
+    "is_call",
+    "is_error_object",
+    "is_redacted",
+    "load_json",
+    "of_this_wire",
+    "reasoning_block",
+    "schema_tool_of",
+    "stop_reason_of",
+    "tool_use_block",
+    "usage_of",
+    "usage_to_wire",
+]
+
+LOCAL_SHELL = "local_shell"
+"""The function a local shell call becomes where the wire has no such call; replay uses the same name."""
+
+THINKING = "thinking"
+REDACTED = "redacted_thinking"
+"""`Origin.field` of a reasoning item, which is also the type of its block."""
+
+STOP_REASONS: dict[str, FinishReason] = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "tool_use": "tool_calls",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "refusal",
+    "pause_turn": "pause",
+    "compaction": "pause",  # pause_after_compaction: the call is to be made again with the compacted history
+}
+
+_STOP_WORDS: dict[FinishReason, str] = {
+    "stop": "end_turn",
+    "tool_calls": "tool_use",
+    "length": "max_tokens",
+    "content_filter": "refusal",  # behaviours.md W-S2-05: not an ordinary end
+    "refusal": "refusal",
+    "pause": "pause_turn",
+    "error": "end_turn",
+    "unknown": "end_turn",
+}
+
+_STATUSES: tuple[tuple[type[ModelError], int], ...] = (
+    (AuthenticationError, 401),
+    (PermissionDeniedError, 403),
+    (ModelNotFoundError, 404),
+    (InvalidRequestError, 400),
+    (ContentFilterError, 400),
+    (RateLimitError, 429),
+    (QuotaExceededError, 402),
+    (OverloadedError, 529),
+    (TransportTimeout, 504),
+    (TransportError, 502),  # of our upstream's making, not ours: behaviours.md S0-5
+    (StreamError, 502),
+    (ModelError, 500),
+)
+
+_ERROR_TYPES: dict[int, str] = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    408: "timeout_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    500: "api_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+_ERROR_WORDS = frozenset({*_ERROR_TYPES.values(), "invalid_request_error"})
+
+_CITATIONS = frozenset(
+    {
+        "char_location",
+        "page_location",
+        "content_block_location",
+        "search_result_location",
+        "web_search_result_location",
+    }
+)
+
+
+def load_json(data: bytes) -> JsonValue:
+    """The JSON value of one frame or body. Raises ValueError for anything else.
+
+    Half surrogate pairs, which pydantic-core refuses and some servers send, become U+FFFD.
+    """
+    try:
+        parsed: JsonValue = from_json(data)
+    except ValueError:
+        try:
+            parsed = from_json(json_bytes(json.loads(data)))
+        except RecursionError:
+            raise ValueError("JSON nested too deep") from None
+    return parsed
+
+
+def dump_text(value: JsonValue) -> str:
+    return json_bytes(value).decode()
+
+
+def input_of(arguments: str) -> JsonObject | None:
+    """A call's arguments as the object this wire wants; None if they are none (cut, invalid, or another value)."""
+    try:
+        return json_object(load_json(arguments.encode("utf-8", "surrogatepass")))
+    except ValueError:
+        return None
+
+
+def of_this_wire(origin: Origin | None) -> bool:
+    return origin is not None and origin.wire == "messages"
+
+
+def assistant_blocks(item: ResponseItem) -> list[JsonObject]:
+    """The blocks of a model-made item, in order; empty for a kind this wire cannot show."""
+    match item:
+        case Message():
+            return [block for part in item.content if isinstance(part, (OutputText, Refusal)) for block in _text(part)]
+        case Reasoning():
+            return reasoning_block(item)
+        case FunctionCall() | CustomToolCall() | LocalShellCall():
+            return [tool_use_block(item)]
+        case UnknownItem() if of_this_wire(item.origin):
+            return [item.raw]
+        case _:
+            return []
+
+
+def _text(part: OutputText | Refusal) -> list[JsonObject]:
+    if isinstance(part, Refusal):
+        return [{"type": "text", "text": part.refusal}] if part.refusal else []
+    citations = citations_of(part)
+    if citations:
+        return [{"type": "text", "text": part.text, "citations": citations}]
+    return [{"type": "text", "text": part.text}] if part.text else []
+
+
+def citations_of(part: OutputText) -> list[JsonValue]:
+    """The annotations that are citations of this wire; those of other wires have no place in it."""
+    return [dict(note) for note in part.annotations if json_str(note.get("type")) in _CITATIONS]
+
+
+def reasoning_block(item: Reasoning) -> list[JsonObject]:
+    """A `thinking` or `redacted_thinking` block, or nothing for reasoning that is opaque to this wire."""
+    if is_redacted(item):
+        return [{"type": REDACTED, "data": item.encrypted_content}]
+    if not item.text and not item.signature:
+        return []
+    return [{"type": THINKING, "thinking": item.text, "signature": item.signature or ""}]
+
+
+def is_redacted(item: Reasoning) -> bool:
+    return bool(item.encrypted_content) and item.origin is not None and item.origin.field == REDACTED
+
+
+def is_call(item: ResponseItem) -> bool:
+    return isinstance(item, (FunctionCall, CustomToolCall, LocalShellCall))
+
+
+def call_name(item: FunctionCall | CustomToolCall | LocalShellCall) -> str:
+    return LOCAL_SHELL if isinstance(item, LocalShellCall) else item.name
+
+
+def call_arguments(item: FunctionCall | CustomToolCall | LocalShellCall) -> str:
+    """What the call says, as the JSON text a model of this wire would have written."""
+    match item:
+        case FunctionCall():
+            return item.arguments
+        case CustomToolCall():
+            return dump_text({"input": item.input})
+        case LocalShellCall():
+            action = json_object(dump_item(item).get("action")) or {}
+            return dump_text({name: value for name, value in action.items() if name != "type"})
+
+
+def tool_use_block(item: FunctionCall | CustomToolCall | LocalShellCall) -> JsonObject:
+    """A whole `tool_use` block. `input` must be an object: arguments that are none are kept under `_raw_arguments`
+    (behaviours.md S2-24: an empty object in their place would be run as a call without arguments)."""
+    arguments = call_arguments(item)
+    found: JsonObject | None = {} if not arguments.strip() else input_of(arguments)
+    block: JsonObject = {
+        "type": "tool_use",
+        "id": item.call_id,
+        "name": call_name(item),
+        "input": {"_raw_arguments": arguments} if found is None else found,
+    }
+    if item.opaque and of_this_wire(item.origin):
+        block.update(item.opaque)
+    return block
+
+
+def finish_reason_of(native: str | None, *, has_calls: bool) -> FinishReason:
+    """One vocabulary. Calls that came whole are calls, also under `end_turn` (behaviours.md W-S2-05)."""
+    reason = STOP_REASONS.get(native or "", "unknown")
+    return "tool_calls" if has_calls and reason in ("stop", "unknown") else reason
+
+
+def stop_reason_of(
+    reason: FinishReason, *, native: str | None = None, stop_sequence: str | None = None, has_calls: bool = False
+) -> str:
+    """The wire's word for how an answer ended: its own, where the answer came from this wire."""
+    if native in STOP_REASONS and finish_reason_of(native, has_calls=has_calls) == reason:
+        return native
+    if has_calls and reason in ("stop", "unknown"):
+        return "tool_use"
+    if reason == "stop" and stop_sequence is not None:
+        return "stop_sequence"
+    return _STOP_WORDS[reason]
+
+
+def schema_tool_of(prompt: Prompt, compat: Compat) -> str | None:
+    """The name of the tool whose input is the answer, where structured output is asked for by a forced tool."""
+    if prompt.output_schema is None or compat.output_schema != "tool":
+        return None
+    return prompt.output_schema.name
+
+
+def usage_of(raw: JsonObject, *, output_excludes_reasoning: bool = False) -> Usage | None:
+    """Usage of one answer; `input_tokens` never holds cached tokens on this wire, `output_tokens` holds thinking."""
+    if not raw:
+        return None
+    written = json_object(raw.get("cache_creation")) or {}
+    details = json_object(raw.get("output_tokens_details")) or {}
+    plain, output = json_int(raw.get("input_tokens")), json_int(raw.get("output_tokens"))
+    read, write = json_int(raw.get("cache_read_input_tokens")), json_int(raw.get("cache_creation_input_tokens"))
+    thinking = json_int(details.get("thinking_tokens"))
+    total_input = None if plain is None else plain + (read or 0) + (write or 0)
+    one_hour = json_int(written.get("ephemeral_1h_input_tokens")) or 0
+    if write is None:
+        write = one_hour + (json_int(written.get("ephemeral_5m_input_tokens")) or 0)
+    hidden = max(thinking or 0, 0)
+    visible = max(output or 0, 0)
+    if not output_excludes_reasoning and hidden <= visible:
+        visible -= hidden
+    return Usage(
+        input=max(plain or 0, 0),
+        cache_read=max(read or 0, 0),
+        cache_write=max(write, 0),
+        cache_write_1h=min(max(one_hour, 0), max(write, 0)),
+        output=visible,
+        reasoning=hidden,
+        reported=ReportedUsage(
+            input=total_input,
+            cached_input=read,
+            output=output,
+            reasoning=thinking,
+            total=None if total_input is None or output is None else total_input + output,
+        ),
+        raw=dict(raw),
+    )
+
+
+def is_error_object(found: JsonObject) -> bool:
+    """Whether a body that came with HTTP 200 is an error: in this wire's envelope, in OpenAI's, vLLM's or MiniMax's
+    (providers.md 3c)."""
+    if found.get("error") or "error" in (found.get("type"), found.get("object")):
+        return True
+    return "base_resp" in found and "content" not in found
+
+
+def error_to_wire(error: ModelError) -> tuple[int, JsonObject]:
+    """The HTTP status and the error object this wire tells `error` with (behaviours.md S0-4, S2-23). A peer's own
+    status and type are kept where this wire knows them."""
+    status = error.status if isinstance(error, ApiError) else None
+    if status is None or not 400 <= status < 600:
+        status = next(number for kind, number in _STATUSES if isinstance(error, kind))
+    kind = error.error_type if isinstance(error, ApiError) else None
+    if kind not in _ERROR_WORDS:
+        kind = _ERROR_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
+    return status, {"type": kind, "message": error.message}
+
+
+def usage_to_wire(usage: Usage | None) -> JsonObject:
+    """The usage object of an answer; zeros where nothing is known, because the wire's clients want numbers."""
+    usage = usage or Usage()
+    out: JsonObject = {
+        "input_tokens": usage.input,
+        "cache_creation_input_tokens": usage.cache_write,
+        "cache_read_input_tokens": usage.cache_read,
+        "output_tokens": usage.output_total,
+    }
+    if usage.cache_write:
+        out["cache_creation"] = {
+            "ephemeral_5m_input_tokens": usage.cache_write - usage.cache_write_1h,
+            "ephemeral_1h_input_tokens": usage.cache_write_1h,
+        }
+    if usage.reasoning:
+        out["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
+    return out

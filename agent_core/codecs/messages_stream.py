@@ -1,0 +1,650 @@
+"""Messages streams: bytes of an answer to events (`MessagesStreamDecoder`; the way back is `MessagesStreamEncoder`).
+
+A stream is a message that starts, blocks that start, grow and stop, a delta with the stop reason and usage,
+and a stop. Every block is an item, except that consecutive text blocks are the parts of one message:
+
+    block                  item                              done
+    text                   Message, one part a block         when a block of another kind starts, or at the end
+    thinking               Reasoning(content, signature)     when it stops
+    redacted_thinking      Reasoning(encrypted_content)      when it stops
+    tool_use               FunctionCall, or CustomToolCall   when it stops, if its arguments are a JSON object;
+                                                             otherwise once it is known whether the answer was cut
+    any other              UnknownItem(raw)                  when it stops
+
+Servers bend this: blocks interleave (llama.cpp), stop twice (Kimi) or never, start again after a repeated message_start
+(gateways; every block is kept), or lie whole inside message_start (programmatic tool calling). So deltas are routed
+by index, a second stop is nothing, and whatever is open when the message stops is finished then. Blocks without any
+content (an empty text, a thinking block with neither text nor signature) make no item.
+
+EOF before message_stop is StreamInterrupted, whatever came before it. An answer in which nothing was of this wire is
+MalformedStream, or the error it holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from ..errors import EventTooLarge, MalformedStream, ModelError, StreamInterrupted
+from ..events import (
+    Completed,
+    Created,
+    FinishReason,
+    OutputItemAdded,
+    OutputItemDone,
+    OutputTextDelta,
+    ReasoningContentDelta,
+    Response,
+    ResponseEvent,
+    ResponseStatus,
+    ToolCallInputDelta,
+    Usage,
+)
+from ..items import (
+    CustomToolCall,
+    FunctionCall,
+    ItemStatus,
+    JsonObject,
+    JsonValue,
+    Message,
+    Origin,
+    OutputText,
+    Reasoning,
+    ResponseItem,
+    UnknownItem,
+)
+from ..prompt import CustomToolSpec, Prompt
+from .api_errors import api_error
+from .base import Compat, json_list, json_object, json_str
+from .messages_blocks import (
+    REDACTED,
+    THINKING,
+    dump_text,
+    finish_reason_of,
+    input_of,
+    is_error_object,
+    load_json,
+    schema_tool_of,
+    usage_of,
+)
+from .messages_stream_encoder import MessagesStreamEncoder
+from .sse import SseFrame, SseReader
+
+__all__ = ["MessagesStreamDecoder", "MessagesStreamEncoder"]
+
+_MAX_HEAD = 64 * 1024  # of a body that is no stream: enough for any error object
+
+_Kind = Literal["text", "thinking", "redacted_thinking", "tool_use", "other"]
+_KINDS: dict[str, _Kind] = {
+    "text": "text",
+    "thinking": "thinking",
+    "redacted_thinking": "redacted_thinking",
+    "tool_use": "tool_use",
+}
+_OPENED_BY = {"text_delta": "text", "thinking_delta": "thinking"}  # deltas that say enough to do without a start
+_TOOL_USE = frozenset({"type", "id", "name", "input", "cache_control"})
+
+
+class _Block:
+    """A content block being received. `pieces` is its text, thinking or partial JSON, joined once, at the end."""
+
+    __slots__ = ("grown", "item", "kind", "notes", "open", "part", "pieces", "raw", "signature")
+
+    def __init__(self, kind: _Kind, raw: JsonObject, item: _OpenItem) -> None:
+        self.kind: _Kind = kind
+        self.raw = raw
+        self.item = item
+        self.pieces: list[str] = []
+        self.signature = ""
+        self.notes: list[JsonObject] = []  # citations
+        self.grown: dict[str, list[str]] = {}  # of a block of another kind: strings its deltas brought, by member
+        self.part = -1  # content_index, once the block has content
+        self.open = True
+
+
+class _OpenItem:
+    """An item being received: one block, or the text blocks of a message. `index` is -1 until it has content."""
+
+    __slots__ = ("blocks", "call_id", "custom", "done", "index", "open", "parts", "sealed")
+
+    def __init__(self) -> None:
+        self.index = -1
+        self.blocks: list[_Block] = []
+        self.open = 0  # how many of them have not stopped
+        self.parts = 0
+        self.sealed = False  # a message after which another block started: it gets no more parts
+        self.done = False
+        self.call_id = ""
+        self.custom = False  # a free-form call: its text is known when its JSON is whole
+
+
+class MessagesStreamDecoder:
+    """See codecs.base.StreamDecoder. `bad_frames` counts frames that were no JSON object."""
+
+    def __init__(self, prompt: Prompt, compat: Compat) -> None:
+        self.error: ModelError | None = None
+        self.done = False
+        self.finishing = False
+        self.frames = 0
+        self.bad_frames = 0
+        self._reader = SseReader()
+        self._compat = compat
+        self._model = prompt.model
+        self._custom = frozenset(spec.name for spec in prompt.tools if isinstance(spec, CustomToolSpec))
+        self._schema_tool = schema_tool_of(prompt, compat)
+        self._head: list[bytes] | None = []  # the body so far, until a frame of this wire came
+        self._size = 0
+        self._id = ""
+        self._answered_by = ""
+        self._created = False
+        self._usage: JsonObject = {}
+        self._stop_reason: str | None = None
+        self._stop_sequence: str | None = None
+        self._blocks: dict[int, _Block] = {}  # by the wire's index
+        self._last: _Block | None = None
+        self._message: _OpenItem | None = None  # what the next text block joins
+        self._pending: dict[_OpenItem, None] = {}  # added and not done, in order of appearance
+        self._held: list[_OpenItem] = []  # calls that stopped without a delta: whole, unless the answer was cut there
+        self._items: dict[int, ResponseItem] = {}  # done, by our index
+        self._next = 0
+        self._started = 0
+        self._has_calls = False
+        self._handlers: dict[str, Callable[[JsonObject, list[ResponseEvent]], None]] = {
+            "content_block_delta": self._block_delta,  # where only `event:` names it
+            "content_block_start": self._block_start,
+            "content_block_stop": self._block_stop,
+            "message_start": self._message_start,
+            "message_delta": self._message_delta,
+            "message_stop": self._message_stop,
+            "ping": _ignore,
+        }
+        self._deltas: dict[str, Callable[[_Block, JsonObject, list[ResponseEvent]], None]] = {
+            "text_delta": self._text_delta,
+            "thinking_delta": self._thinking_delta,
+            "input_json_delta": self._input_delta,
+            "signature_delta": self._signature_delta,
+            "citations_delta": _citation_delta,
+        }
+
+    def feed(self, data: bytes) -> list[ResponseEvent]:
+        out: list[ResponseEvent] = []
+        if self._head is not None and self._size < _MAX_HEAD:
+            self._head.append(data)
+        self._size += len(data)
+        try:
+            frames = self._reader.feed(data)
+        except EventTooLarge as error:
+            if not self.done:
+                self._fail(error, out)
+            return out
+        for frame in frames:
+            self._frame(frame, out)
+        return out
+
+    def close(self) -> list[ResponseEvent]:
+        out: list[ResponseEvent] = []
+        if self.error is None:  # after EventTooLarge the reader is unusable
+            for frame in self._reader.close():
+                self._frame(frame, out)
+        if not self.done:
+            self._fail(self._ending(), out)
+        return out
+
+    def snapshot(self) -> Response:
+        items = dict(self._items)
+        items.update((item.index, self._build(item, "incomplete")) for item in self._pending)
+        status: ResponseStatus = "incomplete"
+        finish: FinishReason = "unknown"
+        if self.error is not None:
+            status, finish = "failed", "error"
+        elif self.done:
+            finish = self._finish_reason()
+            status = "incomplete" if finish == "length" else "completed"
+        return Response(
+            id=self._id,
+            model=self._answered_by,
+            items=tuple(items[index] for index in sorted(items)),
+            finish_reason=finish,
+            status=status,
+            usage=self._usage_so_far(),
+            native_reason=self._stop_reason,
+            stop_sequence=self._stop_sequence,
+        )
+
+    def whole(self, message: JsonObject) -> Response:
+        """The answer that lies in one message object: what `feed` would make of it inside message_start."""
+        self._message_start({"message": message}, [])
+        self._message_stop({}, [])
+        return self.snapshot()
+
+    # frames
+
+    def _frame(self, frame: SseFrame, out: list[ResponseEvent]) -> None:
+        self.frames += 1
+        if self.done:
+            return
+        try:
+            event = load_json(frame.data)
+        except ValueError:
+            event = None
+        if not isinstance(event, dict):
+            self._unreadable(frame, out)
+            return
+        kind = event.get("type")
+        if kind == "content_block_delta":  # nearly all of them
+            self._head = None
+            self._block_delta(event, out)
+            return
+        kind = json_str(kind) or frame.event.decode("utf-8", "replace")
+        handle = self._handlers.get(kind)
+        if handle is not None:
+            self._head = None
+            handle(event, out)
+        elif kind == "error" or event.get("error"):
+            text = frame.data.decode("utf-8", "replace")
+            self._fail(api_error(event.get("error") or event, in_stream=True, body=text), out)
+
+    def _unreadable(self, frame: SseFrame, out: list[ResponseEvent]) -> None:
+        if frame.data.strip() == b"[DONE]":  # how OpenRouter ends its Messages streams
+            return
+        self.bad_frames += 1
+        if frame.event == b"error":
+            text = frame.data.decode("utf-8", "replace")
+            self._fail(api_error(text, in_stream=True, body=text), out)
+
+    def _fail(self, error: ModelError, out: list[ResponseEvent]) -> None:
+        for item in list(self._pending):
+            self._finish(item, "incomplete", out)
+        self.error = error
+        self.done = True
+        error.partial = self.snapshot()
+
+    def _ending(self) -> ModelError:
+        """What EOF before message_stop means."""
+        if self._reader.error_field:
+            text = self._reader.error_field.decode("utf-8", "replace")
+            return api_error(_json_or_text(text), in_stream=True, body=text)
+        if self._head is None or not self._size:
+            return StreamInterrupted("the stream ended before message_stop")
+        text = b"".join(self._head)[:_MAX_HEAD].decode("utf-8", "replace").strip()
+        found = json_object(_json_or_text(text))
+        if found is not None and is_error_object(found):
+            return api_error(found, in_stream=True, body=text)
+        return MalformedStream(f"no event of a Messages stream in {self._size} bytes ({self.frames} frames)")
+
+    # the message
+
+    def _message_start(self, event: JsonObject, out: list[ResponseEvent]) -> None:
+        message = json_object(event.get("message")) or {}
+        self._id = self._id or json_str(message.get("id"))
+        self._answered_by = self._answered_by or json_str(message.get("model"))
+        if not self._created and not self._next:  # after an item it is too late to say so
+            out.append(Created(self._id, self._answered_by))
+        self._created = True
+        self._merge_usage(message)
+        content = message.get("content")
+        for block in [{"type": "text", "text": content}] if isinstance(content, str) else json_list(content):
+            if (raw := json_object(block)) is not None:
+                self._stop(self._start(raw, out), out)
+        self._read_stop(message)
+
+    def _message_delta(self, event: JsonObject, out: list[ResponseEvent]) -> None:
+        self._read_stop(json_object(event.get("delta")) or {})
+        self._merge_usage(event)
+
+    def _message_stop(self, event: JsonObject, out: list[ResponseEvent]) -> None:
+        for item in list(self._pending):
+            for block in item.blocks:
+                if block.open:
+                    self._close(block, out)
+            self._finish(item, self._last_status(item), out)
+        self.done = True
+        finish = self._finish_reason()
+        out.append(
+            Completed(
+                response_id=self._id,
+                model=self._answered_by,
+                finish_reason=finish,
+                status="incomplete" if finish == "length" else "completed",
+                usage=self._usage_so_far(),
+                native_reason=self._stop_reason,
+                stop_sequence=self._stop_sequence,
+            )
+        )
+
+    def _last_status(self, item: _OpenItem) -> ItemStatus:
+        """Of an item that is open when the message stops: only an answer cut for length has cut items."""
+        if self._finish_reason() != "length":
+            return "completed"
+        block = item.blocks[0]
+        if block.kind == "tool_use":
+            return "completed" if _is_object(block.pieces) else "incomplete"
+        return "incomplete" if item.index == self._next - 1 else "completed"
+
+    def _read_stop(self, said: JsonObject) -> None:
+        self._stop_reason = json_str(said.get("stop_reason")) or self._stop_reason
+        sequence = said.get("stop_sequence")
+        if isinstance(sequence, str):
+            self._stop_sequence = sequence
+
+    def _merge_usage(self, holder: JsonObject) -> None:
+        # The counters are cumulative: a later one replaces an earlier one, unless it says nothing.
+        for name, value in (json_object(holder.get("usage")) or {}).items():
+            if value is not None:
+                self._usage[name] = value
+
+    def _usage_so_far(self) -> Usage | None:
+        return usage_of(self._usage, output_excludes_reasoning=self._compat.output_excludes_reasoning)
+
+    def _finish_reason(self) -> FinishReason:
+        if self._schema_tool and self._stop_reason == "tool_use" and not self._has_calls:
+            return "stop"  # the only call was the answer itself
+        return finish_reason_of(self._stop_reason, has_calls=self._has_calls)
+
+    # blocks
+
+    def _block_start(self, event: JsonObject, out: list[ResponseEvent]) -> None:
+        block = self._start(json_object(event.get("content_block")) or {}, out)
+        index = event.get("index")
+        if isinstance(index, int):
+            self._blocks[index] = block
+
+    def _start(self, raw: JsonObject, out: list[ResponseEvent]) -> _Block:
+        self._started += 1
+        for item in self._held:  # the answer went on after them: they were not cut
+            self._finish(item, "completed", out)
+        self._held = []
+        kind: _Kind = _KINDS.get(json_str(raw.get("type")), "other")
+        if kind == "tool_use" and self._schema_tool is not None and raw.get("name") == self._schema_tool:
+            kind = "text"
+        if kind == "text":
+            item = self._message_to_join(out)
+        else:
+            self._seal_message(out)
+            item = _OpenItem()
+        block = _Block(kind, dict(raw), item)
+        item.blocks.append(block)
+        item.open += 1
+        self._last = block
+        self._open(block, out)
+        return block
+
+    def _open(self, block: _Block, out: list[ResponseEvent]) -> None:
+        """What a block brings with its start; text and thinking make an item only once they have content."""
+        raw, item = block.raw, block.item
+        match block.kind:
+            case "text":
+                for note in json_list(raw.get("citations")):
+                    _citation_delta(block, {"citation": note}, out)
+                self._text(block, raw.get("text"), out)
+            case "thinking":
+                self._thinking_delta(block, raw, out)
+                self._signature_delta(block, raw, out)
+            case "redacted_thinking":
+                self._add(item, self._build(item, "in_progress"), out)
+            case "tool_use":
+                item.call_id = json_str(raw.get("id")) or f"call_{self._id}_{self._started - 1}"
+                self._has_calls = True
+                item.custom = json_str(raw.get("name")) in self._custom
+                call = self._build(item, "in_progress")
+                self._add(item, call.model_copy(update={"input" if item.custom else "arguments": ""}), out)
+            case "other":
+                self._add(item, UnknownItem(raw=raw, origin=self._origin(item_id=json_str(raw.get("id")))), out)
+
+    def _message_to_join(self, out: list[ResponseEvent]) -> _OpenItem:
+        """The message of the text before, unless a block of it is still open: then their deltas would mix."""
+        message = self._message
+        if message is None or message.open:
+            self._seal_message(out)
+            message = self._message = _OpenItem()
+        return message
+
+    def _seal_message(self, out: list[ResponseEvent]) -> None:
+        message, self._message = self._message, None
+        if message is not None:
+            message.sealed = True
+            if not message.open:
+                self._finish(message, "completed", out)
+
+    def _block_stop(self, event: JsonObject, out: list[ResponseEvent]) -> None:
+        index = event.get("index")
+        block = self._blocks.get(index) if isinstance(index, int) else self._last
+        if block is not None:
+            self._stop(block, out)
+
+    def _stop(self, block: _Block, out: list[ResponseEvent]) -> None:
+        if not block.open:  # Kimi's endpoint stops blocks twice (kimi-cli#305)
+            return
+        item = block.item
+        self._close(block, out)
+        match block.kind:
+            case "text":
+                if item.sealed and not item.open:
+                    self._finish(item, "completed", out)
+            case "tool_use" if not block.pieces:
+                self._held.append(item)
+            case "tool_use" if not _is_object(block.pieces):
+                pass  # whether it is cut or the model's own mistake is known when the message stops
+            case _:
+                self._finish(item, "completed", out)
+
+    def _close(self, block: _Block, out: list[ResponseEvent]) -> None:
+        if block.kind == "text" and not block.pieces and block.raw.get("type") == "tool_use":
+            self._text(block, dump_text(block.raw.get("input") or {}), out)  # the answer came whole with the start
+        block.open = False
+        block.item.open -= 1
+
+    # deltas
+
+    def _block_delta(self, event: JsonObject, out: list[ResponseEvent]) -> None:
+        delta = event.get("delta")
+        if not isinstance(delta, dict):
+            return
+        index = event.get("index")
+        block = self._blocks.get(index) if isinstance(index, int) else self._last
+        kind = delta.get("type")
+        if kind == "text_delta" and block is not None and block.open and block.kind == "text":
+            self._text(block, delta.get("text"), out)
+            return
+        kind = json_str(kind)
+        if block is None or (not block.open and _takes_no_more(block)):
+            opened = _OPENED_BY.get(kind)
+            if opened is None:
+                return
+            self._block_start({"index": index, "content_block": {"type": opened}}, out)
+            block = self._last
+        if block is None:
+            return
+        if block.kind == "other":
+            _grow(block, delta)
+            return
+        take = self._deltas.get(kind)
+        if take is not None:
+            take(block, delta, out)
+
+    def _text_delta(self, block: _Block, delta: JsonObject, out: list[ResponseEvent]) -> None:
+        if block.kind == "text":
+            self._text(block, delta.get("text"), out)
+
+    def _text(self, block: _Block, text: JsonValue, out: list[ResponseEvent]) -> None:
+        if not text or not isinstance(text, str):
+            return
+        item = block.item
+        if block.part < 0:
+            block.part = item.parts
+            item.parts += 1
+            if item.index < 0:
+                self._add(item, Message(role="assistant", status="in_progress", origin=self._origin()), out)
+        block.pieces.append(text)
+        out.append(OutputTextDelta(item.index, text, block.part))
+
+    def _thinking_delta(self, block: _Block, delta: JsonObject, out: list[ResponseEvent]) -> None:
+        text = json_str(delta.get("thinking"))
+        if text and block.kind == "thinking":
+            self._add_thinking(block, out)
+            block.pieces.append(text)
+            out.append(ReasoningContentDelta(block.item.index, text))
+
+    def _signature_delta(self, block: _Block, delta: JsonObject, out: list[ResponseEvent]) -> None:
+        signature = json_str(delta.get("signature"))
+        if signature and block.kind == "thinking":
+            self._add_thinking(block, out)
+            block.signature = signature  # whole each time, as the official SDK takes it
+
+    def _add_thinking(self, block: _Block, out: list[ResponseEvent]) -> None:
+        if block.item.index < 0:
+            self._add(block.item, Reasoning(status="in_progress", origin=self._origin(field=THINKING)), out)
+
+    def _input_delta(self, block: _Block, delta: JsonObject, out: list[ResponseEvent]) -> None:
+        piece = json_str(delta.get("partial_json"))
+        if not piece:
+            return
+        if block.kind == "tool_use":
+            block.pieces.append(piece)
+            if not block.item.custom:
+                out.append(ToolCallInputDelta(block.item.index, block.item.call_id, piece))
+        elif block.kind == "text" and block.raw.get("type") == "tool_use":
+            self._text(block, piece, out)
+
+    # items
+
+    def _add(self, item: _OpenItem, empty: ResponseItem, out: list[ResponseEvent]) -> None:
+        item.index = self._next
+        self._next += 1
+        self._pending[item] = None
+        out.append(OutputItemAdded(item.index, empty))
+
+    def _finish(self, item: _OpenItem, status: ItemStatus, out: list[ResponseEvent]) -> None:
+        if item.done:
+            return
+        item.done = True
+        if item.index < 0:  # a block without content
+            return
+        del self._pending[item]
+        made = self._items[item.index] = self._build(item, status)
+        if isinstance(made, CustomToolCall) and made.input:
+            out.append(ToolCallInputDelta(item.index, made.call_id, made.input))
+        out.append(OutputItemDone(item.index, made))
+
+    def _build(self, item: _OpenItem, status: ItemStatus) -> ResponseItem:
+        block = item.blocks[0]
+        match block.kind:
+            case "text":
+                parts = tuple(
+                    OutputText(text="".join(part.pieces), annotations=tuple(part.notes))
+                    for part in item.blocks
+                    if part.part >= 0
+                )
+                return Message(role="assistant", content=parts, status=status, origin=self._origin())
+            case "thinking":
+                return Reasoning(
+                    content=("".join(block.pieces),) if block.pieces else (),
+                    signature=block.signature or None,
+                    status=status,
+                    origin=self._origin(field=THINKING),
+                )
+            case "redacted_thinking":
+                sealed = json_str(block.raw.get("data"))
+                return Reasoning(encrypted_content=sealed, status=status, origin=self._origin(field=REDACTED))
+            case "tool_use":
+                return self._call(block, status)
+            case "other":
+                raw = _assembled(block)
+                return UnknownItem(raw=raw, origin=self._origin(item_id=json_str(raw.get("id"))))
+
+    def _call(self, block: _Block, status: ItemStatus) -> FunctionCall | CustomToolCall:
+        raw = block.raw
+        name = json_str(raw.get("name"))
+        arguments = "".join(block.pieces) or _whole_input(raw.get("input"))
+        origin = self._origin(item_id=json_str(raw.get("id")))
+        opaque = _opaque(raw)
+        call_id = block.item.call_id
+        if block.item.custom:
+            text = _unwrapped(arguments)
+            return CustomToolCall(call_id=call_id, name=name, input=text, status=status, origin=origin, opaque=opaque)
+        return FunctionCall(
+            call_id=call_id, name=name, arguments=arguments, status=status, origin=origin, opaque=opaque
+        )
+
+    def _origin(self, *, field: str = "", item_id: str = "") -> Origin:
+        return Origin(
+            wire="messages",
+            provider=self._compat.provider,
+            model=self._model,
+            field=field,
+            item_id=item_id,
+            response_id=self._id,
+        )
+
+
+def _ignore(event: JsonObject, out: list[ResponseEvent]) -> None:
+    return
+
+
+def _json_or_text(text: str) -> JsonValue:
+    try:
+        return load_json(text.encode())
+    except ValueError:
+        return text
+
+
+def _takes_no_more(block: _Block) -> bool:
+    """A delta after its block's stop is taken as long as the item has not been told whole and text stays in order."""
+    return block.item.done or (block.kind == "text" and block is not block.item.blocks[-1])
+
+
+def _citation_delta(block: _Block, delta: JsonObject, out: list[ResponseEvent]) -> None:
+    note = json_object(delta.get("citation"))
+    if note is not None and block.kind == "text":
+        block.notes.append(note)
+
+
+def _grow(block: _Block, delta: JsonObject) -> None:
+    """A delta of a block we do not interpret: strings are appended to the member of their name, the rest is set."""
+    for name, value in delta.items():
+        if name == "partial_json":
+            block.pieces.append(json_str(value))
+        elif isinstance(value, str) and name != "type":
+            block.grown.setdefault(name, []).append(value)
+        elif value is not None and name != "type":
+            block.raw[name] = value
+
+
+def _assembled(block: _Block) -> JsonObject:
+    raw = dict(block.raw)
+    for name, pieces in block.grown.items():
+        raw[name] = json_str(raw.get(name)) + "".join(pieces)
+    text = "".join(block.pieces)
+    if text:
+        raw["input"] = _json_or_text(text)
+    return raw
+
+
+def _is_object(pieces: list[str]) -> bool:
+    return input_of("".join(pieces)) is not None
+
+
+def _whole_input(value: JsonValue) -> str:
+    if isinstance(value, str) and value:  # some gateways send the text of the JSON here
+        return value
+    return dump_text({} if value is None else value)
+
+
+def _unwrapped(arguments: str) -> str:
+    """The text of a free-form call that was lowered to a function of one string `input`."""
+    found = input_of(arguments)
+    if found is None:
+        return arguments
+    text = found.get("input")
+    if isinstance(text, str):
+        return text
+    return arguments if found else ""
+
+
+def _opaque(raw: JsonObject) -> JsonObject | None:
+    """Members of a tool_use block beyond the known ones, to be echoed: who called, above all, if not the model."""
+    extra: JsonObject = {name: value for name, value in raw.items() if name not in _TOOL_USE and value is not None}
+    caller = json_object(extra.get("caller"))
+    if caller is not None and caller.get("type") == "direct":
+        del extra["caller"]
+    return extra or None

@@ -1,0 +1,71 @@
+"""Whose reasoning is it: which wire, provider and model may see again what a model wrote for itself.
+
+*Own* means the same wire and the same provider label; an item without origin is the caller's word and counts as own.
+Sealed values (encrypted reasoning, signatures, `reasoning_details`) also need the same model; readable reasoning may go
+to another model of its provider (providers.md 3b, pains.md 2).
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..items import Origin, Reasoning, ResponseItem, WireName
+
+__all__ = ["is_sealed", "join_reasoning", "same_model", "same_origin"]
+
+_DATED = re.compile(r"[-@](latest|\d{4}-?\d{2}-?\d{2}|\d{2}-\d{2}|\d{4})$")
+
+
+def same_origin(origin: Origin | None, *, wire: WireName, provider: str) -> bool:
+    """Whether what came from `origin` may go to this wire and provider. No origin: the caller made it, so yes."""
+    return origin is None or (origin.wire == wire and origin.provider == provider)
+
+
+def same_model(made_by: str, asked: str) -> bool:
+    """Whether two names mean one model: a date or `-latest` on one of them does not matter, two dates must agree.
+
+    Providers answer an alias with its dated name. A name nobody gave (empty) agrees with all.
+    """
+    if made_by == asked or not made_by or not asked:
+        return True
+    (base, date), (asked_base, asked_date) = _undated(made_by), _undated(asked)
+    return base == asked_base and (not date or not asked_date or date == asked_date)
+
+
+def _undated(model: str) -> tuple[str, str]:
+    found = _DATED.search(model)
+    if found is None:
+        return model, ""
+    date = found.group(1).replace("-", "")
+    return model[: found.start()], "" if date == "latest" else date
+
+
+def is_sealed(item: Reasoning) -> bool:
+    return bool(item.encrypted_content or item.signature or item.details or item.opaque)
+
+
+def join_reasoning(first: ResponseItem, second: ResponseItem) -> Reasoning | None:
+    """Two reasonings as one, texts on lines of their own; None for other items, or if both hold what cannot be joined.
+
+    The origin is that of the sealed one: another would break the seal.
+    """
+    if first.type != "reasoning" or second.type != "reasoning" or (_is_whole(first) and _is_whole(second)):
+        return None
+    leading = first if is_sealed(first) and not is_sealed(second) else second
+    text = "\n".join(text for text in (first.text, second.text) if text)
+    return leading.model_copy(
+        update={
+            "id": first.id,
+            "summary": (),
+            "content": (text,) if text else (),
+            "encrypted_content": first.encrypted_content or second.encrypted_content,
+            "signature": first.signature or second.signature,
+            "opaque": first.opaque or second.opaque,
+            "details": first.details + second.details,
+        }
+    )
+
+
+def _is_whole(item: Reasoning) -> bool:
+    """Sealed in one piece: a list of details can be continued, these cannot."""
+    return bool(item.encrypted_content or item.signature or item.opaque)

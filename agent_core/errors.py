@@ -153,7 +153,7 @@ class ModelError(AgentCoreError):
 
 
 class TransportError(ModelError):
-    """The network failed. `kind` is one of dns, refused, tls, reset, proxy, protocol, other."""
+    """The network failed. `kind` is one of dns, refused, tls, reset, truncated, proxy, protocol, timeout, other."""
 
     default_retryable = True
     default_remedy = "check the base URL and the network, then try again"

@@ -19,7 +19,7 @@ from .base import json_int, json_list, json_object, json_str
 from .error_rules import Rule, classify
 from .rate_limits import duration_s, lower_headers, rate_limits, retry_after_s, retry_hint_s, server_time
 
-__all__ = ["api_error", "decode_http_error"]
+__all__ = ["api_error", "decode_http_error", "html_title", "request_id"]
 
 MAX_MESSAGE_CHARS = 2048  # as much of a peer's message as a terminal shows (behaviours.md S1-61)
 
@@ -81,7 +81,7 @@ def api_error(
         error_type=facts.error_type,
         param=facts.param,
         # cf-ray is the edge's id, not the API's: the last resort (behaviours.md S1-55).
-        request_id=_request_id(lower) or facts.request_id or lower.get("cf-ray"),
+        request_id=request_id(lower) or facts.request_id or lower.get("cf-ray"),
         retryable=_retryable(rule, lower),
         retry_after_s=_wait_s(facts, rule.kind, lower, now),
         headers=lower,
@@ -106,6 +106,14 @@ def decode_http_error(status: int, headers: Mapping[str, str], body: bytes, *, n
     if error is None:
         error = _text_message(status, lower_headers(headers), text)
     return api_error(error, status=status, headers=headers, body=text[:MAX_BODY_CHARS], now=now)
+
+
+def html_title(text: str) -> str | None:
+    """The title (or first heading, or "") of a body that is an HTML page; None for any other body."""
+    if not text[:512].lstrip("\ufeff \r\n\t").lower().startswith(("<!doctype", "<html", "<head", "<?xml")):
+        return None
+    title = re.search(r"<(title|h1)[^>]*>\s*([^<]{1,300})", text[:65536], re.IGNORECASE)
+    return _one_line(title.group(2)) if title else ""
 
 
 def _json(text: str) -> JsonValue:
@@ -202,11 +210,10 @@ def _read_waits(found: JsonObject, facts: _Facts) -> None:
 def _text_message(status: int, headers: Mapping[str, str], text: str) -> str:
     if 300 <= status < 400:
         return f"HTTP {status}: the server redirects to {headers.get('location', '')!r}; the base URL is not the API's"
-    if text[:512].lstrip("\ufeff \r\n\t").lower().startswith(("<!doctype", "<html", "<head", "<?xml")):
-        title = re.search(r"<(title|h1)[^>]*>\s*([^<]{1,300})", text[:65536], re.IGNORECASE)
-        said = f" titled {_one_line(title.group(2))!r}" if title else ""
-        return f"HTTP {status}: an HTML page{said} instead of an API answer"
-    return text
+    title = html_title(text)
+    if title is None:
+        return text
+    return f"HTTP {status}: an HTML page{f' titled {title!r}' if title else ''} instead of an API answer"
 
 
 def _retryable(rule: Rule, headers: Mapping[str, str]) -> bool:
@@ -229,7 +236,8 @@ def _wait_s(facts: _Facts, kind: type[ApiError], headers: Mapping[str, str], now
     return None
 
 
-def _request_id(headers: Mapping[str, str]) -> str | None:
+def request_id(headers: Mapping[str, str]) -> str | None:
+    """What to quote to the provider's support, under whichever name it sends it; `headers` have lower-case names."""
     return next((headers[name] for name in _REQUEST_ID_HEADERS if headers.get(name)), None)
 
 

@@ -1,0 +1,282 @@
+"""Prompt in, events out: the request of any wire, sent, retried while opening, read as a stream or whole.
+
+    client = ModelClient("groq/openai/gpt-oss-120b")
+    async with client.stream(Prompt("Hello")) as events:
+        async for event in events: ...
+    response = await client.complete(Prompt("Hello"))
+
+Entering the block returns when the first content event is there: until then a failure is retried unseen, after it the
+stream raises and it is the caller's to sample again. Leaving the block closes the connection, whatever the reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
+
+import anyio
+
+from . import __version__
+from .auth import ApiKey, Credentials
+from .codecs import codec_for
+from .codecs.api_errors import html_title, request_id
+from .codecs.base import Encoded
+from .codecs.rate_limits import rate_limits
+from .errors import ApiError, ConfigError, MalformedStream, ModelError, TransportError
+from .event_stream import EventStream, TimedBody, Timers
+from .events import Response
+from .items import WireName
+from .prompt import Prompt
+from .providers import CompatOverrides, Provider, Resolved, resolve
+from .retry import RetryPolicy, RetryScheduled, with_retries
+from .telemetry import CallSpan, start_call
+from .transport import HttpRequest, HttpStream, HttpxTransport, Timeouts, Transport
+
+if TYPE_CHECKING:
+    import httpx2
+
+__all__ = ["EventStream", "ModelClient"]
+
+MAX_ERROR_BYTES = 1024 * 1024
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+"""The largest answer read whole: several images in base64."""
+
+_Opened = TypeVar("_Opened")
+
+_BLANK = b"\xef\xbb\xbf \t\r\n"
+_NO_STREAM = (b"{", b"[", b"<")  # no line of an event stream begins like that
+_AUTH_HEADERS = frozenset({"authorization", "x-api-key", "api-key"})
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
+_ERROR_BODY_S = 5.0  # an error that takes longer to say is reported without its explanation
+_WHOLE_ANSWER_S = 900.0  # behaviours.md S0-88
+
+
+class ModelClient:
+    """One model at one provider. Arguments:
+
+    `model`: "provider/model"; `provider`, `wire`, `base_url` as for `providers.resolve`; `compat`: fields of Compat
+    that differ at this server. `api_key`: a string or a callable, else the provider's environment variables. `http`: your
+    own httpx2.AsyncClient, never closed here; or `transport`: anything that is a Transport. `headers`: sent with every
+    request, they win. `on_retry`: told of each failed attempt that could be retried; it must not block. `sleep`: waits
+    between attempts, `anyio.sleep` unless a test says otherwise.
+
+    Constructing does no I/O. A client belongs to one event loop; any number of calls may run at once. Close it, or use
+    it as an async context manager: that closes the connections it opened itself.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        provider: Provider | str | None = None,
+        wire: str | None = None,
+        base_url: str | None = None,
+        api_key: ApiKey | None = None,
+        http: httpx2.AsyncClient | None = None,
+        transport: Transport | None = None,
+        retry: RetryPolicy | None = None,
+        timeouts: Timeouts | None = None,
+        compat: CompatOverrides | None = None,
+        headers: Mapping[str, str] | None = None,
+        on_retry: Callable[[RetryScheduled], None] | None = None,
+        sleep: Callable[[float], Awaitable[None]] | None = None,
+    ) -> None:
+        if http is not None and transport is not None:
+            raise ConfigError("http= and transport= are two ways to send a request", remedy="pass one of them")
+        self.resolved: Resolved = resolve(model, provider=provider, wire=wire, base_url=base_url, compat=compat)
+        self.retry = retry or RetryPolicy()
+        self.timeouts = timeouts or Timeouts()
+        self._codec = codec_for(self.resolved.wire)
+        self._transport: Transport = transport or HttpxTransport(http)
+        self._owns_transport = transport is None
+        self._headers = _checked_headers(headers or {})
+        self._on_retry = on_retry
+        self._sleep = sleep or anyio.sleep
+        row = self.resolved.provider
+        self._credentials = Credentials(
+            row,
+            self.resolved.auth,
+            api_key=api_key,
+            # A server at a URL of the caller's decides for itself whether it wants a key.
+            required=bool(row.key_env) and not row.key_optional and base_url is None,
+        )
+
+    def __repr__(self) -> str:
+        return f"ModelClient({self.model!r}, wire={self.wire!r}, {_origin(self.resolved.url)})"
+
+    @property
+    def model(self) -> str:
+        """As it was asked for: provider/model."""
+        return f"{self.resolved.provider.name}/{self.resolved.model}"
+
+    @property
+    def wire(self) -> WireName:
+        return self.resolved.wire
+
+    @asynccontextmanager
+    async def stream(self, prompt: Prompt | str) -> AsyncGenerator[EventStream]:
+        """One answer as events. Raises CallerError before anything is sent, ModelError if no attempt opened."""
+        prompt = self._filled(prompt)
+        encoded = self._codec.encode_request(prompt, self.resolved.compat, stream=True)
+        total_s = self.timeouts.total_s
+        total_by = None if total_s is None else anyio.current_time() + total_s
+        span = start_call(self.resolved, streamed=True)
+        try:
+            stack, events = await self._with_retries(
+                lambda attempt: self._open_stream(prompt, encoded, attempt, total_by), span
+            )
+            async with stack:
+                span.opened()
+                try:
+                    yield events
+                    await events.drain()
+                finally:
+                    span.ended(events.completed, events.error)
+        finally:
+            span.end()
+
+    async def complete(self, prompt: Prompt | str) -> Response:
+        """One answer, whole. Raises as `stream` does, and what `stream` would raise while being read."""
+        prompt = self._filled(prompt)
+        encoded = self._codec.encode_request(prompt, self.resolved.compat, stream=False)
+        total_s = self.timeouts.total_s or _WHOLE_ANSWER_S
+        timeouts = replace(self.timeouts, first_event_s=None, idle_s=None, total_s=total_s)
+        started = anyio.current_time()
+        timers = Timers(timeouts, started=started, total_by=started + total_s)
+        span = start_call(self.resolved, streamed=False)
+        try:
+            response = await self._with_retries(lambda _: self._fetch_whole(prompt, encoded, timers), span)
+            span.answered(response.id, response.model, response.finish_reason, response.usage)
+            return response
+        finally:
+            span.end()
+
+    async def aclose(self) -> None:
+        """Close the connections this client opened. Idempotent; a caller's own client or transport stays open."""
+        if self._owns_transport:
+            await self._transport.aclose()
+
+    async def __aenter__(self) -> ModelClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _with_retries(self, open_once: Callable[[int], Awaitable[_Opened]], span: CallSpan) -> _Opened:
+        policy, total_s = self.retry, self.timeouts.total_s
+        if total_s is not None and (policy.budget_s is None or policy.budget_s > total_s):
+            policy = replace(policy, budget_s=total_s)
+
+        def observe(scheduled: RetryScheduled) -> None:
+            span.retried(scheduled)
+            if self._on_retry is not None:
+                self._on_retry(scheduled)
+
+        try:
+            return await with_retries(open_once, policy, observe=observe, sleep=self._sleep, clock=anyio.current_time)
+        except ModelError as error:
+            span.failed(error)
+            raise
+
+    async def _open_stream(
+        self, prompt: Prompt, encoded: Encoded, attempt: int, total_by: float | None
+    ) -> tuple[AsyncExitStack, EventStream]:
+        """One attempt, up to its first content event. The stack that is returned closes the connection."""
+        async with AsyncExitStack() as stack:
+            timers = Timers(self.timeouts, started=anyio.current_time(), total_by=total_by)
+            http, body = await self._send(stack, encoded, timers, accept="text/event-stream")
+            head = await body.head()
+            whole: Response | None = None
+            if head.lstrip(_BLANK)[:1] in _NO_STREAM:
+                # Asked for a stream, the server sent something else: a whole answer, an error, or a web page.
+                whole = self._decode_whole(await body.rest(head, MAX_ANSWER_BYTES), prompt)
+            decoder = self._codec.stream_decoder(prompt, self.resolved.compat)
+            events = EventStream(decoder, body, http, encoded, attempt=attempt, request_id=request_id(http.headers))
+            await events.open(head, whole, rate_limits(http.headers))
+            return stack.pop_all(), events
+        raise AssertionError("unreachable: the stack swallows nothing")
+
+    async def _fetch_whole(self, prompt: Prompt, encoded: Encoded, timers: Timers) -> Response:
+        """One attempt at an answer that is not streamed."""
+        async with AsyncExitStack() as stack:
+            _, body = await self._send(stack, encoded, timers, accept="application/json")
+            data = await body.rest(b"", MAX_ANSWER_BYTES)
+        if not data.lstrip(_BLANK).startswith((b"data:", b"event:", b":")):
+            return self._decode_whole(data, prompt)
+        # Asked for a whole answer, the server streams (partners.md 2): read it as what it is.
+        decoder = self._codec.stream_decoder(prompt, self.resolved.compat)
+        decoder.feed(data)
+        if not decoder.done:
+            decoder.close()
+        if decoder.error is not None:
+            raise decoder.error
+        return decoder.snapshot()
+
+    async def _send(
+        self, stack: AsyncExitStack, encoded: Encoded, timers: Timers, *, accept: str
+    ) -> tuple[HttpStream, TimedBody]:
+        """Send, and take the head of a good answer. Raises ApiError for any status but 2xx."""
+        request = HttpRequest(self.resolved.url, await self._request_headers(accept), encoded.body)
+        opening = self._transport.open(request, connect_s=self.timeouts.connect_s)
+        http = await timers.bounded(stack.enter_async_context(opening))
+        body = TimedBody(http.chunks, timers)
+        if not 200 <= http.status < 300:
+            raise await self._refusal(http, body)
+        return http, body
+
+    async def _refusal(self, http: HttpStream, body: TimedBody) -> ApiError:
+        said = bytearray()
+        try:
+            with anyio.move_on_after(_ERROR_BODY_S):
+                while len(said) < MAX_ERROR_BYTES and (chunk := await body.read()) is not None:
+                    said += chunk
+        except TransportError:
+            pass  # the status is the news; what came of the body explains it as far as it goes
+        return self._codec.decode_error(
+            http.status, http.headers, self._credentials.hide(bytes(said[:MAX_ERROR_BYTES]))
+        )
+
+    def _decode_whole(self, data: bytes, prompt: Prompt) -> Response:
+        title = html_title(data[:65536].decode("utf-8", "replace"))
+        if title is not None:
+            named = f" titled {title!r}" if title else ""
+            raise MalformedStream(f"{_origin(self.resolved.url)} answered with an HTML page{named}")
+        return self._codec.decode_response(self._credentials.hide(data), prompt, self.resolved.compat)
+
+    async def _request_headers(self, accept: str) -> dict[str, str]:
+        headers = {
+            "content-type": "application/json",
+            "accept": accept,
+            # Compressed streams arrive in lumps, and what expands a thousandfold is not let in.
+            "accept-encoding": "identity",
+            "user-agent": f"agent-core/{__version__}",
+            **{name.lower(): value for name, value in self.resolved.headers.items()},
+        }
+        if not _AUTH_HEADERS & self._headers.keys():
+            headers.update(await self._credentials.headers())
+        return {**headers, **self._headers}
+
+    def _filled(self, prompt: Prompt | str) -> Prompt:
+        prompt = Prompt(prompt) if isinstance(prompt, str) else prompt
+        return prompt if prompt.model else prompt.with_model(self.resolved.model)
+
+
+def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Lower-case names. A value no header can carry is a ConfigError that names the header and hides the value."""
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+            raise ConfigError(f"header {name!r} cannot be sent", remedy="use visible ASCII, without line breaks")
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

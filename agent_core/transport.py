@@ -1,0 +1,236 @@
+"""HTTP, as little of it as a model needs: one request out; status, headers and chunks of bytes back.
+
+`Transport` is the seam: two methods, so a test, a recorder or a proxy can stand in. `HttpxTransport` is the real one.
+httpx2 is imported, and a client made, when the first request is sent; a caller's own client is used as it is and never
+closed. Whatever httpx2 raises becomes one TransportError here, which says in its `kind` what went wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Protocol, cast
+from urllib.parse import urlsplit
+
+from .errors import CallerError, ConfigError, TransportError, TransportTimeout
+
+if TYPE_CHECKING:
+    import httpx2
+
+__all__ = ["HttpRequest", "HttpStream", "HttpxTransport", "Timeouts", "Transport"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """The four timers of a call, in seconds; None switches one off.
+
+    `connect_s`: DNS, TCP and TLS (10 s: behaviours.md S0-88). `first_event_s`: from sending an attempt to the first
+    event of its stream; comments that keep the connection alive do not count (300 s: local servers read a long prompt
+    for minutes). `idle_s`: between any two pieces of a stream, comments count (300 s: S1-29). `total_s`: the whole
+    call, retries and waits included; off, because long answers are no fault (S0-88). An answer that is not streamed
+    gives no sign of life, so `complete` bounds it by `total_s`, or 900 s (S0-88).
+    """
+
+    connect_s: float | None = 10.0
+    first_event_s: float | None = 300.0
+    idle_s: float | None = 300.0
+    total_s: float | None = None
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if value is not None and not value > 0:
+                raise ConfigError(f"{entry.name} must be a positive number of seconds or None, got {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A POST, ready to send. Headers hold the key and the body the conversation: neither is in the repr."""
+
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpStream:
+    """An answer whose body is still coming. Header names are lower-case. `chunks` ends at the end of the body, and
+    raises TransportError when the connection breaks; it is iterated once."""
+
+    status: int
+    headers: Mapping[str, str]
+    chunks: AsyncIterator[bytes] = field(repr=False)
+
+
+class Transport(Protocol):
+    """Sends requests. `open` enters once the head of the answer is there, whatever its status, and leaving it closes
+    the connection at once unless the body was read to its end. It raises TransportError for all that keeps an answer
+    from coming (TransportTimeout with `timeout="connect"` after `connect_s` seconds) and applies no other timer: its
+    caller cancels. `aclose` closes what the transport itself opened; after it, `open` may not be called.
+    """
+
+    def open(
+        self, request: HttpRequest, *, connect_s: float | None = None
+    ) -> AbstractAsyncContextManager[HttpStream]: ...
+
+    async def aclose(self) -> None: ...
+
+
+class HttpxTransport:
+    """Requests by httpx2: HTTP/1.1, pooled, proxies from the environment, redirects not followed, no cap on how many.
+
+    `client`: the caller's, used with all its settings (but the timers: those are `Timeouts`) and left open. Without it
+    two are made when they are needed: one for loopback addresses, which go through no proxy and speak no TLS (loading
+    certificates takes 100 ms), and one for the rest. Like their connections they belong to one event loop.
+    """
+
+    def __init__(self, client: httpx2.AsyncClient | None = None) -> None:
+        self._given = client
+        self._loopback: httpx2.AsyncClient | None = None
+        self._remote: httpx2.AsyncClient | None = None
+        self._closed = False
+
+    @asynccontextmanager
+    async def open(self, request: HttpRequest, *, connect_s: float | None = None) -> AsyncGenerator[HttpStream]:
+        import anyio
+        import httpx2
+
+        if self._closed:
+            raise CallerError("this transport is closed", remedy="make a new client")
+        client = self._client(request.url)
+        timeout = httpx2.Timeout(None, connect=connect_s)
+        try:
+            built = client.build_request(
+                "POST", request.url, headers=dict(request.headers), content=request.body, timeout=timeout
+            )
+            response = await client.send(built, stream=True, follow_redirects=False)
+        except (httpx2.HTTPError, httpx2.InvalidURL, UnicodeError) as error:
+            raise _transport_error(error, request.url, connect_s) from error
+        chunks = _chunks(response, request.url)
+        try:
+            yield HttpStream(response.status_code, _headers(response), chunks)
+        finally:
+            # A cancelled caller still closes: the socket must not outlive the block.
+            with anyio.CancelScope(shield=True):
+                await chunks.aclose()
+                await response.aclose()
+
+    async def aclose(self) -> None:
+        self._closed = True
+        for client in (self._loopback, self._remote):
+            if client is not None:
+                await client.aclose()
+        self._loopback = self._remote = None
+
+    def _client(self, url: str) -> httpx2.AsyncClient:
+        import httpx2
+
+        if self._given is not None:
+            return self._given
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=30.0)
+        if _is_loopback(url):
+            if self._loopback is None:
+                self._loopback = httpx2.AsyncClient(limits=limits, trust_env=False, verify=False)
+            return self._loopback
+        if self._remote is None:
+            self._remote = httpx2.AsyncClient(limits=limits)
+        return self._remote
+
+
+async def _chunks(response: httpx2.Response, url: str) -> AsyncGenerator[bytes]:
+    import httpx2
+
+    try:
+        async for chunk in response.aiter_bytes():
+            yield chunk
+    except (httpx2.HTTPError, httpx2.StreamError) as error:
+        raise _transport_error(error, url, None) from error
+
+
+def _headers(response: httpx2.Response) -> dict[str, str]:
+    # Cookies are credentials too, and these headers travel with errors.
+    return {name.lower(): value for name, value in response.headers.items() if name.lower() != "set-cookie"}
+
+
+def _is_loopback(url: str) -> bool:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return parts.scheme == "http" and (host in ("localhost", "::1") or host.startswith("127."))
+
+
+def _transport_error(error: Exception, url: str, connect_s: float | None) -> TransportError | ConfigError:
+    """What an exception of httpx2 means. Its text may quote headers or the URL's query: only the origin is shown."""
+    import httpx2
+
+    origin = _origin(url)
+    if isinstance(error, httpx2.ConnectTimeout):
+        return TransportTimeout(
+            f"no connection to {origin} within {connect_s:g} s" if connect_s else f"no connection to {origin}",
+            timeout="connect",
+            after_s=connect_s or 0.0,
+            remedy="check the base URL and the network, or raise connect_s",
+        )
+    if isinstance(error, (httpx2.InvalidURL, httpx2.UnsupportedProtocol, UnicodeError)):
+        return ConfigError(f"a request to {origin} cannot be sent: {type(error).__name__}", remedy="check the base URL")
+    if isinstance(error, httpx2.LocalProtocolError):
+        return ConfigError(
+            f"a request to {origin} breaks the rules of HTTP", remedy="check headers= for odd characters"
+        )
+    kind, what, retryable, remedy = _diagnosis(error)
+    return TransportError(f"{what} ({origin})", kind=kind, retryable=retryable, remedy=remedy)
+
+
+def _diagnosis(error: Exception) -> tuple[str, str, bool, str]:
+    """Kind, words, whether it may pass, remedy ("" for the class's own)."""
+    import socket
+    import ssl
+
+    import httpx2
+
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, socket.gaierror):
+            # EAI_AGAIN is a resolver in trouble; the others mean there is no such host.
+            again = cause.errno == socket.EAI_AGAIN
+            return "dns", "the host name cannot be resolved", again, "check the host in the base URL"
+        if isinstance(cause, ssl.SSLError):
+            remedy = "check the certificate, or the scheme: https asked of a server that speaks http fails like this"
+            return "tls", f"TLS failed: {cause.reason or type(cause).__name__}", False, remedy
+    if isinstance(error, httpx2.ProxyError):
+        return "proxy", "the proxy refused", True, "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        return "refused", "connection refused", True, "is the server running, and is the base URL right?"
+    if isinstance(error, httpx2.ConnectError):
+        return "other", "no connection", True, ""
+    if isinstance(error, httpx2.RemoteProtocolError):
+        if "incomplete" in str(error):
+            return "truncated", "the answer ended before its announced end", True, ""
+        if "disconnected" in str(error):
+            return "reset", "the server closed the connection without an answer", True, ""
+        return "protocol", "the server does not speak HTTP", False, "check the base URL: host, port and scheme"
+    if isinstance(error, httpx2.DecodingError):
+        return "protocol", "the answer's compression is broken", False, ""
+    if isinstance(error, httpx2.NetworkError):
+        return "reset", "the connection was reset", True, ""
+    return "other", f"the request failed: {type(error).__name__}", True, ""
+
+
+def _causes(error: BaseException, depth: int = 0) -> Iterator[BaseException]:
+    """The error, what caused it, and what those groups hold: the system's own error is at the bottom."""
+    yield error
+    if depth > 8:
+        return
+    if isinstance(error, BaseExceptionGroup):
+        for member in cast("BaseExceptionGroup[BaseException]", error).exceptions:
+            yield from _causes(member, depth + 1)
+    if (cause := error.__cause__ or error.__context__) is not None:
+        yield from _causes(cause, depth + 1)
+
+
+def _origin(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "the base URL"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

@@ -16,6 +16,7 @@ from typing import BinaryIO, cast
 
 from ..codecs import CODECS, WIRES
 from ..codecs.base import Compat, StreamDecoder, json_object, json_str
+from ..codecs.sse import SseReader
 from ..errors import AgentCoreError, ApiError, ConfigError, ModelError, StreamInterrupted
 from ..events import Response
 from ..items import CustomToolCall, FunctionCall, JsonObject, JsonValue, WireName
@@ -74,11 +75,12 @@ def run(args: Namespace) -> int:
 class Decoded:
     """One decoded stream: a finished decoder, seen the way the command reports it."""
 
-    def __init__(self, path: str, wire: WireName, decoder: StreamDecoder) -> None:
+    def __init__(self, path: str, wire: WireName, decoder: StreamDecoder, error_field: bytes) -> None:
         self.path = path
         self.wire: WireName = wire
         self.response: Response = decoder.snapshot()
         self.frames = decoder.frames
+        self.error_field: JsonValue = _json_or_text(error_field) if error_field else None
         self._error: ModelError | None = decoder.error
 
     @property
@@ -88,29 +90,29 @@ class Decoded:
 
     @property
     def interrupted(self) -> bool:
-        return isinstance(self._error, StreamInterrupted)
+        return isinstance(self._error, StreamInterrupted) or (self.error_field is not None and not self.complete)
 
     @property
     def stream_error(self) -> JsonValue:
-        """The error object the stream carried, as it was on the wire where it can still be had."""
+        """The error object of the stream's events, as it was on the wire where it can still be had."""
         error = self._error
-        if not isinstance(error, ApiError):
+        if not isinstance(error, ApiError) or self.error_field is not None:
             return None
         return _error_object(error.body) or {"type": error.error_type, "code": error.code, "message": error.message}
 
     @property
     def problem(self) -> ModelError | None:
         """Why the file counts as badly decoded: it ends early, or is no stream of its wire."""
-        if self._error is None or isinstance(self._error, ApiError):
+        if self._error is None:
             return None
-        if isinstance(self._error, StreamInterrupted):
+        if self.interrupted:
             return StreamInterrupted(self._error.message, remedy=_INTERRUPTED_REMEDY)
-        return self._error
+        return None if isinstance(self._error, ApiError) else self._error
 
     def to_json(self) -> JsonObject:
         response = self.response
         usage = response.usage.reported if response.usage else None
-        return {
+        line: JsonObject = {
             "path": self.path,
             "wire": self.wire,
             "text": response.text,
@@ -131,6 +133,9 @@ class Decoded:
             "complete": self.complete,
             "interrupted": self.interrupted,
         }
+        if self.error_field is not None:
+            line["error_field"] = self.error_field
+        return line
 
 
 def decode_path(path: str, wire: WireName | None = None) -> Decoded:
@@ -149,14 +154,17 @@ def decode_path(path: str, wire: WireName | None = None) -> Decoded:
                     "no event stream of a known wire", remedy=f"check the file, or say --wire {'|'.join(WIRES)}"
                 )
             decoder = CODECS[known].stream_decoder(Prompt(), Compat())
+            reader = SseReader()  # a second look, at what is not an event and so is in nobody's events
             for piece in _pieces(head, file):
                 decoder.feed(piece)
                 if decoder.done or decoder.error:
                     break
+                reader.feed(piece)
     except OSError as error:
         raise ConfigError(f"cannot read the file: {error.strerror or error}", remedy=_remedy_for(error)) from error
     decoder.close()
-    return Decoded(path, known, decoder)
+    reader.close()
+    return Decoded(path, known, decoder, reader.error_field)
 
 
 def _open(path: str) -> BinaryIO | nullcontext[BinaryIO]:
@@ -212,7 +220,17 @@ def _error_object(body: str) -> JsonObject | None:
         return None
     response = json_object(event.get("response")) or {}
     inner = json_object(event.get("error")) or json_object(response.get("error"))
-    return inner or {key: value for key, value in event.items() if key not in ("type", "sequence_number")} or None
+    if inner is None and event.get("type") == "error":
+        return {key: value for key, value in event.items() if key not in ("type", "sequence_number")}
+    return inner or event
+
+
+def _json_or_text(raw: bytes) -> JsonValue:
+    try:
+        value: JsonValue = json.loads(raw)
+    except ValueError:
+        return raw.decode("utf-8", "replace")
+    return value
 
 
 def _unreadable(path: str, problem: AgentCoreError | None) -> JsonObject:

@@ -21,7 +21,7 @@ from ..session import Session
 from ..turn_events import TurnResult
 from .exits import UsageProblem, exit_of_result
 from .render import summary_text
-from .screen import Screen, write_text
+from .screen import Screen, one_line, write_text
 from .watch import errors_told, follow, watcher
 
 __all__ = ["add_arguments", "run"]
@@ -31,6 +31,8 @@ _INSTRUCTIONS = (
     "You work on the user's files in {cwd} with the tools you are given. "
     "Do the task to its end without asking back, check what you did, then say in a few sentences what came of it."
 )
+_TURNS_MAX = 1_000_000
+_RETRIES_MAX = 99
 _NOBODY = Decision("denied", "nobody can be asked in this run; its user may allow everything with --approve all")
 
 
@@ -47,6 +49,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--approve", choices=("deny", "ask", "all"), default="ask", help="default: ask on a terminal, else deny"
     )
     parser.add_argument("--max-turns", type=_positive, metavar="N", help="requests to the model at most (default: 50)")
+    parser.add_argument("--retries", type=_count, metavar="N", help="tries more after a request failed (default: 4)")
     files = parser.add_mutually_exclusive_group()
     files.add_argument("--session", metavar="FILE", help="keep the conversation in this new file")
     files.add_argument("--resume", metavar="FILE", help="go on with the conversation in this file")
@@ -72,7 +75,10 @@ def _converse(args: Namespace, screen: Screen, session: Session, *, model: str, 
 
     async def conversation() -> TurnResult:
         from ..agent import Agent
+        from ..retry import RetryPolicy
         from ..tools import coding_tools
+
+        retries = cast("int | None", args.retries)
 
         async with Agent(
             model,
@@ -84,6 +90,7 @@ def _converse(args: Namespace, screen: Screen, session: Session, *, model: str, 
             cwd=cwd,
             session=session,
             limits=Limits(max_turns=cast("int", args.max_turns)) if args.max_turns else Limits(),
+            retry=RetryPolicy() if retries is None else RetryPolicy(max_attempts=retries + 1),
         ) as agent:
             return await follow(agent, task, watcher(screen, as_json=args.json, verbose=args.verbose))
 
@@ -91,7 +98,9 @@ def _converse(args: Namespace, screen: Screen, session: Session, *, model: str, 
 
 
 def _finish(args: Namespace, screen: Screen, result: TurnResult, session: Session) -> None:
-    if not args.json and result.text and not (sys.stdout.isatty() and sys.stderr.isatty()):
+    if args.json:
+        return
+    if result.text and not (sys.stdout.isatty() and sys.stderr.isatty()):
         write_text(sys.stdout, result.text.rstrip("\n") + "\n")  # on one terminal it has been read already
     if result.stop_reason != "completed":
         screen.line(f"stopped: {result.stop_reason}", "bad")
@@ -143,10 +152,15 @@ def _policy(approve: Literal["deny", "ask", "all"], screen: Screen) -> ApprovalP
 
 
 def _positive(word: str) -> int:
-    try:
-        number = int(word)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise ArgumentTypeError(f"{word!r} is not a number above 0")
+    return _within(word, 1, _TURNS_MAX)
+
+
+def _count(word: str) -> int:
+    return _within(word, 0, _RETRIES_MAX)
+
+
+def _within(word: str, least: int, most: int) -> int:
+    number = int(word) if word.isdecimal() and word.isascii() and len(word) <= len(str(most)) else -1
+    if not least <= number <= most:
+        raise ArgumentTypeError(f"{one_line(word, 40)!r} is not a number from {least} to {most}")
     return number

@@ -107,6 +107,18 @@ def test_a_cut_stream_is_decoded_as_far_as_it_goes(capsys: pytest.CaptureFixture
     ]
 
 
+def test_an_error_line_outside_the_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One server writes an `error:` field and hangs up: no event says so, yet it is not lost."""
+    path = write(tmp_path, "x.sse", Path(CUT).read_bytes() + b'error: {"message":"context too small"}\n')
+    code, (line,), err = decoded(capsys, path)
+    assert (code, err) == (
+        Exit.FAILED,
+        f"error: {path}: context too small - capture it again to its end; what is there was decoded\n",
+    )
+    said = (line["error"], line["error_field"], line["complete"], line["interrupted"])
+    assert said == (None, {"message": "context too small"}, False, True)
+
+
 def write(folder: Path, name: str, content: bytes) -> str:
     (folder / name).write_bytes(content)
     return str(folder / name)
@@ -146,7 +158,7 @@ def test_a_directory_is_no_stream(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize("wire", WIRES)
-@pytest.mark.parametrize("content", [bytes(range(256)) * 20, b"<html>login</html>", b'{"error":"no stream"}'])
+@pytest.mark.parametrize("content", [bytes(range(256)) * 20, b"<html>login</html>", b"data: x\n\n"])
 def test_a_forced_wire_does_not_make_a_stream(
     wire: WireName, content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

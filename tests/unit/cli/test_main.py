@@ -35,7 +35,11 @@ BAD_USAGE: list[tuple[list[str], str]] = [
     (["providers", "extra"], "error: unrecognized arguments: extra - see agent-core providers --help\n"),
     (
         ["exec", "x", "--max-turns", "0"],
-        "error: argument --max-turns: '0' is not a number above 0 - see agent-core exec --help\n",
+        "error: argument --max-turns: '0' is not a number from 1 to 1000000 - see agent-core exec --help\n",
+    ),
+    (
+        ["exec", "x", "--retries=-1"],
+        "error: argument --retries: '-1' is not a number from 0 to 99 - see agent-core exec --help\n",
     ),
     (
         ["exec", "x", "--session", "a", "--resume", "b"],

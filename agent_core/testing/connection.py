@@ -394,6 +394,7 @@ def _models(names: Sequence[str]) -> bytes:
             "type": "model",
             "display_name": name,
             "created_at": "1970-01-01T00:00:00Z",
+            "lifecycle": "active",
         }
         for name in names
     ]

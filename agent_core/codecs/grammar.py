@@ -48,7 +48,7 @@ class EventGrammar:
         self._count = 0
         self._next = 0
         self._open: dict[int, ResponseItem] = {}
-        self._text: dict[int, dict[str, str]] = {}
+        self._text: dict[int, dict[str, dict[int, list[str]]]] = {}  # item → kind → part → pieces
         self._ended = False
 
     def feed(self, event: ResponseEvent) -> None:
@@ -73,14 +73,14 @@ class EventGrammar:
                 if self._open:
                     raise self._wrong(event, f"items {sorted(self._open)} are still open")
                 self._ended = True
-            case OutputTextDelta(index=index, delta=delta):
-                self._delta(event, index, Message, "text", delta)
-            case RefusalDelta(index=index, delta=delta):
-                self._delta(event, index, Message, "refusal", delta)
-            case ReasoningContentDelta(index=index, delta=delta):
-                self._delta(event, index, Reasoning, "content", delta)
-            case ReasoningSummaryDelta(index=index, delta=delta):
-                self._delta(event, index, Reasoning, "summary", delta)
+            case OutputTextDelta(index=index, delta=delta, content_index=part):
+                self._delta(event, index, Message, "text", delta, part)
+            case RefusalDelta(index=index, delta=delta, content_index=part):
+                self._delta(event, index, Message, "refusal", delta, part)
+            case ReasoningContentDelta(index=index, delta=delta, content_index=part):
+                self._delta(event, index, Reasoning, "content", delta, part)
+            case ReasoningSummaryDelta(index=index, delta=delta, summary_index=part):
+                self._delta(event, index, Reasoning, "summary", delta, part)
             case ReasoningSummaryPartAdded(index=index):
                 self._delta(event, index, Reasoning, "summary", "")
             case ToolCallInputDelta(index=index, delta=delta):
@@ -102,6 +102,7 @@ class EventGrammar:
         kind: type[ResponseItem] | tuple[type[ResponseItem], ...],
         what: str,
         delta: str,
+        part: int = 0,
     ) -> None:
         item = self._open.get(index)
         if item is None:
@@ -110,8 +111,7 @@ class EventGrammar:
             raise self._wrong(event, f"item {index} is a {item.type}")
         if not delta and not isinstance(event, ReasoningSummaryPartAdded):
             raise self._wrong(event, "an empty delta")
-        texts = self._text[index]
-        texts[what] = texts.get(what, "") + delta
+        self._text[index].setdefault(what, {}).setdefault(part, []).append(delta)
 
     def _done(self, event: ResponseEvent, index: int, item: ResponseItem) -> None:
         added = self._open.pop(index, None)
@@ -119,8 +119,9 @@ class EventGrammar:
             raise self._wrong(event, f"item {index} is not open")
         if added.type != item.type:
             raise self._wrong(event, f"item {index} was added as {added.type}")
-        for what, text in self._text.pop(index).items():
-            if _assembled(item, what) != text:
+        for what, parts in self._text.pop(index).items():
+            # Parts of one item may interleave; the item holds them one after the other.
+            if _assembled(item, what) != "".join("".join(parts[part]) for part in sorted(parts)):
                 raise self._wrong(event, f"the {what} of item {index} is not what its deltas said")
 
     def _wrong(self, event: ResponseEvent, why: str) -> GrammarError:

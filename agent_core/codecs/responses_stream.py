@@ -189,18 +189,12 @@ class ResponsesStreamDecoder:
             if not self.done:
                 self._fail(error, out)
             return out
-        for frame in frames:
-            self.frames += 1
-            if not self.done:
-                self._frame(frame, out)
+        self._read(frames, out)
         return out
 
     def close(self) -> list[ResponseEvent]:
         out: list[ResponseEvent] = []
-        for frame in self._reader.close():
-            self.frames += 1
-            if not self.done:
-                self._frame(frame, out)
+        self._read(self._reader.close(), out)
         if not self.done:
             self._end_of_body(out)
         return out
@@ -229,15 +223,20 @@ class ResponsesStreamDecoder:
 
     # frames
 
-    def _frame(self, frame: SseFrame, out: list[ResponseEvent]) -> None:
-        try:
-            event: JsonObject = from_json(frame.data)
-            handler = self._handlers[event["type"]]  # type: ignore[index]  # an unhashable type is caught below
-        except (ValueError, LookupError, TypeError):
-            self._odd_frame(frame, out)
-            return
-        self._usable = True
-        handler(self, event, out)
+    def _read(self, frames: list[SseFrame], out: list[ResponseEvent]) -> None:
+        """Frames in order; those after the end are only counted."""
+        self.frames += len(frames)
+        for frame in frames:
+            if self.done:
+                return
+            try:
+                event: JsonObject = from_json(frame[1])
+                handler = self._handlers[event["type"]]  # type: ignore[index]  # an unhashable type is caught below
+            except (ValueError, LookupError, TypeError):
+                self._odd_frame(frame, out)
+                continue
+            self._usable = True
+            handler(self, event, out)
 
     def _odd_frame(self, frame: SseFrame, out: list[ResponseEvent]) -> None:
         """A frame that is no event of the table: `[DONE]`, broken JSON, a nameless or unknown event."""
@@ -298,56 +297,6 @@ class ResponsesStreamDecoder:
             slot = None
         self._close(slot or self._add(raw, event.get("output_index"), out), raw, out)
 
-    def _on_text(self, event: JsonObject, out: list[ResponseEvent]) -> None:
-        self._on_delta("message", "text", event, event.get("content_index"), out)
-
-    def _on_refusal(self, event: JsonObject, out: list[ResponseEvent]) -> None:
-        self._on_delta("message", "refusal", event, event.get("content_index"), out)
-
-    def _on_reasoning(self, event: JsonObject, out: list[ResponseEvent]) -> None:
-        self._on_delta("reasoning", "reasoning", event, event.get("content_index"), out)
-
-    def _on_summary(self, event: JsonObject, out: list[ResponseEvent]) -> None:
-        self._on_delta("reasoning", "summary", event, event.get("summary_index"), out)
-
-    def _on_delta(
-        self, kind: str, text_kind: str, event: JsonObject, part_index: JsonValue, out: list[ResponseEvent]
-    ) -> None:
-        delta = event.get("delta")
-        if not isinstance(delta, str) or not delta:
-            return
-        slot = self._slot(kind, event, out)
-        if not slot.closed:
-            part = slot.part(text_kind, part_index)
-            part.pieces.append(delta)
-            out.append(_DELTAS[text_kind](slot.index, delta, part.ordinal))
-
-    def _on_text_done(self, event: JsonObject, out: list[ResponseEvent]) -> None:
-        self._on_whole("message", "text", event.get("text"), event, event.get("content_index"), out)
-
-    def _on_refusal_done(self, event: JsonObject, out: list[ResponseEvent]) -> None:
-        self._on_whole("message", "refusal", event.get("refusal"), event, event.get("content_index"), out)
-
-    def _on_reasoning_done(self, event: JsonObject, out: list[ResponseEvent]) -> None:
-        self._on_whole("reasoning", "reasoning", event.get("text"), event, event.get("content_index"), out)
-
-    def _on_summary_done(self, event: JsonObject, out: list[ResponseEvent]) -> None:
-        self._on_whole("reasoning", "summary", event.get("text"), event, event.get("summary_index"), out)
-
-    def _on_whole(
-        self,
-        kind: str,
-        text_kind: str,
-        text: JsonValue,
-        event: JsonObject,
-        part_index: JsonValue,
-        out: list[ResponseEvent],
-    ) -> None:
-        if isinstance(text, str) and text:
-            slot = self._slot(kind, event, out)
-            if not slot.closed:
-                self._settle(slot, text_kind, part_index, text, out)
-
     def _on_summary_part(self, event: JsonObject, out: list[ResponseEvent]) -> None:
         slot = self._slot("reasoning", event, out)
         if not slot.closed:
@@ -358,31 +307,6 @@ class ResponsesStreamDecoder:
         slot = self._slot("message", event, out)
         if json_object(event.get("annotation")):
             slot.part("text", event.get("content_index")).annotations.append(event["annotation"])
-
-    def _on_arguments(self, event: JsonObject, out: list[ResponseEvent]) -> None:
-        self._on_input("function_call", event.get("delta"), event, out)
-
-    def _on_custom_input(self, event: JsonObject, out: list[ResponseEvent]) -> None:
-        self._on_input("custom_tool_call", event.get("delta"), event, out)
-
-    def _on_arguments_done(self, event: JsonObject, out: list[ResponseEvent]) -> None:
-        self._on_input("function_call", event.get("arguments"), event, out, whole=True)
-
-    def _on_custom_input_done(self, event: JsonObject, out: list[ResponseEvent]) -> None:
-        self._on_input("custom_tool_call", event.get("input"), event, out, whole=True)
-
-    def _on_input(
-        self, kind: str, text: JsonValue, event: JsonObject, out: list[ResponseEvent], *, whole: bool = False
-    ) -> None:
-        if not isinstance(text, str) or not text:
-            return
-        slot = self._slot(kind, event, out)
-        if slot.closed or (whole and slot.pieces):
-            return
-        slot.pieces.append(text)
-        if slot.index >= 0 and not slot.lowered:
-            slot.told = True
-            out.append(ToolCallInputDelta(slot.index, json_str(slot.raw.get("call_id")), text))
 
     def _on_error(self, event: JsonObject, out: list[ResponseEvent]) -> None:
         plain: JsonObject = {name: value for name, value in event.items() if name not in ("type", "sequence_number")}
@@ -431,7 +355,7 @@ class ResponsesStreamDecoder:
             self._by_index[output_index] = slot
         if item_id := json_str(raw.get("id")):
             self._by_id[item_id] = slot
-        if kind not in _INPUTS or (raw.get("name") and raw.get("call_id")):
+        if kind not in _INPUTS or (json_str(raw.get("name")) and json_str(raw.get("call_id"))):
             self._announce(slot, out)
         return slot
 
@@ -439,9 +363,9 @@ class ResponsesStreamDecoder:
         self._begin(out)
         slot.index = self._announced
         self._announced += 1
-        if slot.kind in _INPUTS and not slot.raw.get("call_id"):
+        if slot.kind in _INPUTS and not json_str(slot.raw.get("call_id")):
             slot.raw = {**slot.raw, "call_id": made_up_id(self._source.response_id, slot.index)}
-        slot.lowered = slot.kind == "function_call" and slot.raw.get("name") in self._lowered
+        slot.lowered = slot.kind == "function_call" and json_str(slot.raw.get("name")) in self._lowered
         shell = {**slot.raw, **_EMPTIED.get(slot.kind, {})}
         if slot.kind in _STATED:
             shell["status"] = "in_progress"
@@ -461,11 +385,11 @@ class ResponsesStreamDecoder:
 
     def _close(self, slot: _Slot, raw: JsonObject, out: list[ResponseEvent], *, cut: bool = False) -> None:
         """The item is whole, or as whole as it will get. `raw` is what its end says of it."""
-        slot.raw = {**slot.raw, **{name: value for name, value in raw.items() if value is not None}}
+        slot.raw = {**slot.raw, **{name: value for name, value in raw.items() if value not in (None, "")}}
         slot.closed = True
         self._open[slot.kind].remove(slot)
         if slot.index < 0:
-            if not slot.raw.get("name"):
+            if not json_str(slot.raw.get("name")):
                 return  # a call that was never named can neither be run nor answered
             self._announce(slot, out)
         if slot.kind in _INPUTS:
@@ -728,23 +652,78 @@ def _number(value: JsonValue) -> float | None:
 
 _Handler: TypeAlias = Callable[[ResponsesStreamDecoder, JsonObject, list[ResponseEvent]], None]
 
+
+def _on_delta(kind: str, text_kind: str, place: str) -> _Handler:
+    """A piece of a text of an item of `kind`; `place` is the member that says which of its texts."""
+    made = _DELTAS[text_kind]
+
+    def handle(decoder: ResponsesStreamDecoder, event: JsonObject, out: list[ResponseEvent]) -> None:
+        delta = event.get("delta")
+        if type(delta) is not str or not delta:
+            return
+        # Nearly every event of a stream comes here: the common way to its item and text is short.
+        index, part_index = event.get("output_index"), event.get(place)
+        slot = decoder._by_index.get(index) if type(index) is int else None
+        if slot is None or slot.kind != kind:
+            slot = decoder._slot(kind, event, out)
+        if not slot.closed:
+            part = slot.parts.get((text_kind, part_index)) if type(part_index) is int else None
+            if part is None:
+                part = slot.part(text_kind, part_index)
+            part.pieces.append(delta)
+            out.append(made(slot.index, delta, part.ordinal))
+
+    return handle
+
+
+def _on_whole(kind: str, text_kind: str, member: str, place: str) -> _Handler:
+    """A text said whole."""
+
+    def handle(decoder: ResponsesStreamDecoder, event: JsonObject, out: list[ResponseEvent]) -> None:
+        text = event.get(member)
+        if isinstance(text, str) and text:
+            slot = decoder._slot(kind, event, out)
+            if not slot.closed:
+                decoder._settle(slot, text_kind, event.get(place), text, out)
+
+    return handle
+
+
+def _on_input(kind: str, member: str, *, whole: bool = False) -> _Handler:
+    """A piece of a call's input, or all of it."""
+
+    def handle(decoder: ResponsesStreamDecoder, event: JsonObject, out: list[ResponseEvent]) -> None:
+        text = event.get(member)
+        if not isinstance(text, str) or not text:
+            return
+        slot = decoder._slot(kind, event, out)
+        if slot.closed or (whole and slot.pieces):
+            return
+        slot.pieces.append(text)
+        if slot.index >= 0 and not slot.lowered:
+            slot.told = True
+            out.append(ToolCallInputDelta(slot.index, json_str(slot.raw.get("call_id")), text))
+
+    return handle
+
+
 _HANDLERS: dict[str, _Handler] = {
-    "response.output_text.delta": ResponsesStreamDecoder._on_text,
-    "response.reasoning_text.delta": ResponsesStreamDecoder._on_reasoning,
-    "response.reasoning_summary_text.delta": ResponsesStreamDecoder._on_summary,
-    "response.function_call_arguments.delta": ResponsesStreamDecoder._on_arguments,
-    "response.custom_tool_call_input.delta": ResponsesStreamDecoder._on_custom_input,
-    "response.refusal.delta": ResponsesStreamDecoder._on_refusal,
+    "response.output_text.delta": _on_delta("message", "text", "content_index"),
+    "response.refusal.delta": _on_delta("message", "refusal", "content_index"),
+    "response.reasoning_text.delta": _on_delta("reasoning", "reasoning", "content_index"),
+    "response.reasoning_summary_text.delta": _on_delta("reasoning", "summary", "summary_index"),
+    "response.output_text.done": _on_whole("message", "text", "text", "content_index"),
+    "response.refusal.done": _on_whole("message", "refusal", "refusal", "content_index"),
+    "response.reasoning_text.done": _on_whole("reasoning", "reasoning", "text", "content_index"),
+    "response.reasoning_summary_text.done": _on_whole("reasoning", "summary", "text", "summary_index"),
+    "response.function_call_arguments.delta": _on_input("function_call", "delta"),
+    "response.function_call_arguments.done": _on_input("function_call", "arguments", whole=True),
+    "response.custom_tool_call_input.delta": _on_input("custom_tool_call", "delta"),
+    "response.custom_tool_call_input.done": _on_input("custom_tool_call", "input", whole=True),
     "response.output_item.added": ResponsesStreamDecoder._on_item_added,
     "response.output_item.done": ResponsesStreamDecoder._on_item_done,
-    "response.output_text.done": ResponsesStreamDecoder._on_text_done,
-    "response.refusal.done": ResponsesStreamDecoder._on_refusal_done,
-    "response.reasoning_text.done": ResponsesStreamDecoder._on_reasoning_done,
-    "response.reasoning_summary_text.done": ResponsesStreamDecoder._on_summary_done,
     "response.reasoning_summary_part.added": ResponsesStreamDecoder._on_summary_part,
     "response.output_text.annotation.added": ResponsesStreamDecoder._on_annotation,
-    "response.function_call_arguments.done": ResponsesStreamDecoder._on_arguments_done,
-    "response.custom_tool_call_input.done": ResponsesStreamDecoder._on_custom_input_done,
     "response.created": ResponsesStreamDecoder._on_created,
     "response.queued": ResponsesStreamDecoder._on_created,
     "response.in_progress": ResponsesStreamDecoder._on_created,

@@ -30,7 +30,10 @@ _LONG_LINES = 50
 
 
 def _hello(prompt: Prompt) -> Step:
-    return Step(text="Hello! I am a rehearsed model: every word I say is scripted, every byte of it is real.")
+    return Step(
+        text="Hello! I am a rehearsed model: every word I say is scripted, every byte of it travels for real. "
+        "To talk to a real one, name it: provider/model."
+    )
 
 
 def _echo(prompt: Prompt) -> Step:
@@ -82,7 +85,7 @@ def _no_tool() -> Step:
 
 
 def _quoted(outputs: Sequence[tuple[str, str]]) -> str:
-    return " ".join(f"{name} says: {output.strip() or 'nothing'}" for name, output in outputs)
+    return "\n".join(f"{name} says: {output.strip() or 'nothing'}" for name, output in outputs)
 
 
 def _given_tools(prompt: Prompt) -> list[_CallableSpec]:
@@ -168,7 +171,7 @@ def _look(prompt: Prompt, run: str) -> Step:
         return Step(text=f"I could not run the tests, so I changed nothing. The shell said: {_gist(run)}")
     names = ", ".join(f"`{name}`" for name in failed)
     return Step(
-        reasoning=f"{len(failed)} of {_count(run)} tests fail: {names}. The others pass, so the code is close.",
+        reasoning="The others pass, so the code is nearly right: a small slip, near what this test is named for.",
         text=f"{len(failed)} of {_count(run)} tests fail: {names}. Let me read `{MODULE}`.",
         calls=(_call(prompt, "read", MODULE),),
     )

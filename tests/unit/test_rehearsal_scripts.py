@@ -249,7 +249,7 @@ def test_parallel_makes_two_different_calls() -> None:
     allowed."""
     two = run_script(SCRIPTS["parallel"], (ADD, CustomToolSpec("note")), ["5", "ok"], "2 and 3")
     assert two[0].calls == (Call("add", {"a": 2, "b": 3}), Call("note", "2 and 3"))
-    assert two[1].text == "add says: 5 note says: ok"
+    assert two[1].text == "add says: 5\nnote says: ok"
     one_tool = run_script(SCRIPTS["parallel"], (ADD,), ["5", "7"], "2 and 3")
     assert one_tool[0].calls == (Call("add", {"a": 2, "b": 3}), Call("add", {"a": 3, "b": 4}))
     alone = step_for("parallel", SCRIPTS["parallel"], Prompt("2 and 3", tools=(ADD,), parallel_tool_calls=False))

@@ -61,10 +61,10 @@ class ModelClient:
     """One model at one provider. Arguments:
 
     `model`: "provider/model"; `provider`, `wire`, `base_url` as for `providers.resolve`; `compat`: fields of Compat
-    that differ at this server. `api_key`: a string or a callable, else the provider's environment variables. `http`: your
-    own httpx2.AsyncClient, never closed here; or `transport`: anything that is a Transport. `headers`: sent with every
-    request, they win. `on_retry`: told of each failed attempt that could be retried; it must not block. `sleep`: waits
-    between attempts, `anyio.sleep` unless a test says otherwise.
+    that differ at this server. `api_key`: a string or a callable, else the variables of the provider's row. `http`: an
+    httpx2.AsyncClient of yours, never closed here; or `transport`: anything that is a Transport. `headers`: sent with
+    every request, they win. `on_retry`: told of each failed attempt that could be retried; it must not block. `sleep`:
+    waits between attempts, `anyio.sleep` unless a test says otherwise.
 
     Constructing does no I/O. A client belongs to one event loop; any number of calls may run at once. Close it, or use
     it as an async context manager: that closes the connections it opened itself.

@@ -2,7 +2,7 @@
 
     opening:  bytes → first content event (nothing shown yet: a failure up to here may be retried unseen)
     reading:  bytes → decoder → events
-    finishing (the answer is whole, usage may follow): at most GRACE_S more
+    finishing (the answer is whole, usage may follow): at most `grace_s` more
     ended:    Completed was given out, or the one error is raised
 
 The end of the body is the decoder's to judge: `close()` says whether the wire allows it. A connection that breaks after
@@ -28,7 +28,6 @@ __all__ = ["EventStream", "TimedBody", "Timers"]
 
 _Step = TypeVar("_Step")
 
-GRACE_S = 2.0  # usage follows a finish at once or not at all (providers.md 3c: one chunk after it)
 _DRAIN_S = 0.05  # for the last empty chunk of a body: less than the connection its arrival saves
 _DRAIN_BYTES = 65536
 _BLANK = b"\xef\xbb\xbf \t\r\n"
@@ -46,15 +45,20 @@ class Timers:
     Before the first byte only `first_event_s` (or, without it, `idle_s`) says how long silence may last.
     """
 
-    __slots__ = ("_first_by", "_timeouts", "_total_by", "finish_by", "got_bytes", "got_event")
+    __slots__ = ("_first_by", "_grace_by", "_timeouts", "_total_by", "got_bytes", "got_event")
 
     def __init__(self, timeouts: Timeouts, *, started: float, total_by: float | None) -> None:
         self._timeouts = timeouts
         self._first_by = None if timeouts.first_event_s is None else started + timeouts.first_event_s
         self._total_by = total_by
-        self.finish_by: float | None = None
+        self._grace_by: float | None = None
         self.got_bytes = False
         self.got_event = False
+
+    def finishing(self) -> None:
+        """The answer is whole: what may still come has the grace from now on, once."""
+        if self._grace_by is None and self._timeouts.grace_s is not None:
+            self._grace_by = anyio.current_time() + self._timeouts.grace_s
 
     async def bounded(self, step: Awaitable[_Step]) -> _Step:
         """Await one step. Raises TransportTimeout, or _GraceOver after a finish, when a timer runs out before it."""
@@ -75,8 +79,8 @@ class Timers:
             limits.append((anyio.current_time() + timeouts.idle_s, "idle", timeouts.idle_s))
         if self._total_by is not None:
             limits.append((self._total_by, "total", timeouts.total_s or 0.0))
-        if self.finish_by is not None:
-            limits.append((self.finish_by, None, 0.0))
+        if self._grace_by is not None:
+            limits.append((self._grace_by, None, 0.0))
         deadline, timer, after_s = min(limits, key=lambda limit: limit[0])
         return timer, deadline, after_s
 
@@ -248,8 +252,8 @@ class EventStream:
             timers.got_event = True
         if decoder.done:
             self._end(decoder.error)
-        elif decoder.finishing and timers.finish_by is None:
-            timers.finish_by = anyio.current_time() + GRACE_S
+        elif decoder.finishing:
+            timers.finishing()
 
     def _break(self, error: TransportError) -> None:
         """The connection failed. What the decoder holds is given out; a whole answer is still one."""

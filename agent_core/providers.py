@@ -204,21 +204,14 @@ def with_overrides(compat: Compat, overrides: CompatOverrides) -> Compat:
         if name not in known:
             near = ", ".join(get_close_matches(name, known, 3)) or "see codecs.base.Compat"
             raise ConfigError(f"Compat has no field {name!r}", remedy=f"did you mean: {near}")
-    changed = replace(compat, **overrides)  # type: ignore[arg-type]  # checked on the next line
-    _check_compat(changed)
-    return changed
-
-
-def _check_compat(compat: Compat) -> None:
     from pydantic import ValidationError
 
+    given = {entry.name: getattr(compat, entry.name) for entry in fields(Compat)} | dict(overrides)
     try:
-        _compat_adapter().validate_python(
-            {entry.name: getattr(compat, entry.name) for entry in fields(Compat)}, strict=True
-        )
+        return _compat_adapter().validate_python(given)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = str(first["loc"][0]) if first["loc"] else "?"
         raise ConfigError(f"Compat field {where!r} cannot be {first['input']!r}", remedy=first["msg"]) from error
 
 
@@ -287,9 +280,10 @@ def _compat(row: Provider, endpoint: Endpoint, wire: WireName, model: str, overr
     merged: dict[str, object] = {"provider": row.name}
     for layer in (_WIRE_STANDARDS[wire].compat, row.compat, endpoint.compat, *rules):
         merged.update(layer)
-    # Checking costs a schema (20 ms), once; the tests have checked what is shipped.
-    as_shipped = replace(Compat(), **merged) if _is_shipped(row) else with_overrides(Compat(), merged)  # type: ignore[arg-type]
-    return with_overrides(as_shipped, overrides or {})
+    if not overrides and _is_shipped(row):
+        # Checking costs a schema (20 ms), once; the tests have checked what is shipped.
+        return replace(Compat(), **merged)  # type: ignore[arg-type]  # values by name, of a checked row
+    return with_overrides(Compat(), merged | dict(overrides or {}))
 
 
 def _url(

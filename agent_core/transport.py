@@ -29,13 +29,15 @@ class Timeouts:
     event of its stream; comments that keep the connection alive do not count (300 s: local servers read a long prompt
     for minutes). `idle_s`: between any two pieces of a stream, comments count (300 s: S1-29). `total_s`: the whole
     call, retries and waits included; off, because long answers are no fault (S0-88). An answer that is not streamed
-    gives no sign of life, so `complete` bounds it by `total_s`, or 900 s (S0-88).
+    gives no sign of life, so `complete` bounds it by `total_s`, or 900 s (S0-88). `grace_s` is no fault but an end: how
+    long to read on for usage after the answer is whole (it follows at once or not at all: providers.md 3c).
     """
 
     connect_s: float | None = 10.0
     first_event_s: float | None = 300.0
     idle_s: float | None = 300.0
     total_s: float | None = None
+    grace_s: float | None = 2.0
 
     def __post_init__(self) -> None:
         for entry in fields(self):

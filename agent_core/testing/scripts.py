@@ -207,7 +207,7 @@ def answer_response(step: Step, prompt: Prompt, wire: WireName, *, request: byte
     """The step as a whole answer. `request` is the body it answers: ids and input tokens are derived from it."""
     seed = sha256(request).hexdigest()
     items, cut = _cut_at_cap(_items(step, prompt, wire, seed), step, prompt)
-    finish: FinishReason = step.finish or ("length" if cut else _natural_finish(step))
+    finish: FinishReason = step.finish or ("length" if cut else _natural_finish(step, wire))
     incomplete_reason = _INCOMPLETE.get(finish)
     if incomplete_reason and items and not cut:
         items[-1] = _marked(items[-1], "incomplete")
@@ -283,10 +283,11 @@ def _reasoning(text: str, origin: Origin) -> Reasoning:
             return Reasoning(content=(text,), origin=origin)
 
 
-def _natural_finish(step: Step) -> FinishReason:
+def _natural_finish(step: Step, wire: WireName) -> FinishReason:
+    """OpenAI says a refusal in the message and ends with `stop`; Anthropic says it in the stop reason."""
     if step.calls:
         return "tool_calls"
-    return "refusal" if step.refusal and not step.text else "stop"
+    return "refusal" if step.refusal and wire == "messages" else "stop"
 
 
 def _spoken(item: ResponseItem) -> str:

@@ -337,3 +337,31 @@ def test_both_sdks_list_the_scripts(server: RehearsalServer) -> None:
     with openai_client(server) as client, anthropic_client(server) as other:
         assert [model.id for model in client.models.list()] == ["script"]
         assert [model.id for model in other.models.list()] == ["script"]
+
+
+def test_a_free_form_call_is_one_on_responses() -> None:
+    """A tool of free text gets a custom call, whole and streamed, and its input comes as it was written."""
+    step = Step(calls=(Call("edit", "*** Begin\n+ ünïcode\n"),))
+    with RehearsalServer([step], pace_s=0) as server, openai_client(server) as client:
+        whole = client.responses.create(model="m", input="a", tools=[{"type": "custom", "name": "edit"}])
+        with client.responses.stream(model="m", input="a", tools=[{"type": "custom", "name": "edit"}]) as stream:
+            streamed = stream.get_final_response()
+    for response in (whole, streamed):
+        calls = [item for item in response.output if item.type == "custom_tool_call"]
+        assert [(call.name, call.input) for call in calls] == [("edit", "*** Begin\n+ ünïcode\n")]
+
+
+def test_a_refusal_is_one_on_each_wire() -> None:
+    """The model's refusal is a part of its own on OpenAI's wires, and a stop reason on Anthropic's."""
+    with RehearsalServer([Step(refusal="I will not.")], pace_s=0) as server:
+        with openai_client(server) as client:
+            with client.chat.completions.stream(model="m", messages=[{"role": "user", "content": "a"}]) as chat:
+                refusal = chat.get_final_completion().choices[0].message.refusal
+            with client.responses.stream(model="m", input="a") as stream:
+                [message] = stream.get_final_response().output
+        with anthropic_client(server) as other:
+            answer = other.messages.create(model="m", messages=[{"role": "user", "content": "a"}], max_tokens=99)
+    assert refusal == "I will not."
+    assert message.type == "message"
+    assert [part.refusal for part in message.content if part.type == "refusal"] == ["I will not."]
+    assert answer.stop_reason == "refusal"

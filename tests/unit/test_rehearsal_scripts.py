@@ -168,18 +168,20 @@ def test_text_streams_by_the_word_and_arguments_in_pieces() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "finish", "status"),
+    ("step", "wire", "finish", "status"),
     [
-        (Step(text="a"), "stop", "completed"),
-        (Step(), "stop", "completed"),
-        (Step(refusal="no"), "refusal", "completed"),
-        (Step(text="a", finish="length"), "length", "incomplete"),
-        (Step(text="a", finish="content_filter"), "content_filter", "incomplete"),
+        (Step(text="a"), "chat", "stop", "completed"),
+        (Step(), "chat", "stop", "completed"),
+        (Step(refusal="no"), "chat", "stop", "completed"),
+        (Step(refusal="no"), "responses", "stop", "completed"),
+        (Step(refusal="no"), "messages", "refusal", "completed"),
+        (Step(text="a", finish="length"), "chat", "length", "incomplete"),
+        (Step(text="a", finish="content_filter"), "chat", "content_filter", "incomplete"),
     ],
 )
-def test_how_an_answer_ends(step: Step, finish: str, status: str) -> None:
+def test_how_an_answer_ends(step: Step, wire: WireName, finish: str, status: str) -> None:
     """The finish reason follows from what was said unless the step gives one; a cut answer marks its last item."""
-    response = answer_response(step, Prompt("a"), "chat", request=b"")
+    response = answer_response(step, Prompt("a"), wire, request=b"")
     assert (response.finish_reason, response.status) == (finish, status)
     if step.finish:
         assert dump_item(response.items[-1])["status"] == "incomplete"

@@ -371,6 +371,10 @@ def _file_diff(source: FileChange, change: FileChange) -> list[str]:
     head = [f"diff --git {old_name} {new_name}\n"]
     if source is not change:
         head += [f"rename from {source.path}\n", f"rename to {change.path}\n"]
+    elif source.before is None:
+        head.append("new file mode 100644\n")
+    elif change.after is None:
+        head.append("deleted file mode 100644\n")
     old, new = _shown_lines(source.before), _shown_lines(change.after)
     lines = difflib.unified_diff(
         old,

@@ -49,17 +49,16 @@ PATCH_GRAMMAR = r"""start: "*** Begin Patch" NL operation+ "*** End Patch" NL?
 
 operation: add_file | delete_file | update_file
 
-add_file: "*** Add File: " PATH NL ("+" TEXT? NL)+
-delete_file: "*** Delete File: " PATH NL
-update_file: "*** Update File: " PATH NL move_to? chunk*
-move_to: "*** Move to: " PATH NL
+add_file: "*** Add File: " TEXT NL ("+" TEXT? NL)+
+delete_file: "*** Delete File: " TEXT NL
+update_file: "*** Update File: " TEXT NL (chunk+ | move_to chunk*)
+move_to: "*** Move to: " TEXT NL
 
 chunk: heading+ edit+ end_of_file? | edit+ end_of_file?
 heading: "@@" (" " TEXT)? NL
 edit: ("+" | "-" | " ") TEXT? NL
 end_of_file: "*** End of File" NL
 
-PATH: /[^\r\n]+/
 TEXT: /[^\r\n]+/
 
 %import common.LF -> NL
@@ -270,14 +269,20 @@ class _Parser:
         return line[3:] if line.startswith("@@ ") else None
 
     def _changed_lines(self) -> list[ChunkLine]:
+        """The lines of one chunk. Bare blank lines at its end count as context only where there is other context:
+        below nothing but additions they are the space before the next header."""
         lines: list[ChunkLine] = []
+        bare = 0
         while self._at < len(self._lines):
             line = self._lines[self._at]
             mark = _MARKS.get(line[:1])
             if mark is None:  # also every marker: an indented one is a context line
                 break
             lines.append((mark, line[1:]))
+            bare = 0 if line else bare + 1
             self._at += 1
+        if bare and all(mark == "+" for mark, _ in lines[:-bare]):
+            del lines[-bare:]
         return lines
 
     def _skip_blank(self) -> bool:
@@ -497,10 +502,8 @@ class _Search:
         old, changed = chunk.old, chunk.lines
         if not old:
             # The real apply_patch appends to the file even below an anchor; the patch says "below this line".
-            if not chunk.anchors or chunk.at_end:
-                return len(self._lines), changed
             self._from = start
-            return start, changed
+            return (start if chunk.anchors and not chunk.at_end else len(self._lines)), changed
         at = self._sequence(old, start, at_end=chunk.at_end)
         while at is None and len(old) > 1 and old[-1] == "":
             old, changed = old[:-1], _without_last_blank(changed)

@@ -25,6 +25,8 @@ def resolve_inside(path: str, context: ToolContext, *, follow_last: bool = True)
         asked = context.cwd / path
         found = asked.resolve() if follow_last else asked.parent.resolve() / asked.name
         allowed = inside_roots(found, context)
+        if follow_last and found.is_symlink():  # since Python 3.13 a loop is returned, not raised
+            raise RuntimeError
     except (OSError, RuntimeError, ValueError) as error:  # a loop of symlinks, a name too long, a lone surrogate
         raise ToolError(f"{_short(path)} cannot be resolved: {_reason(error)}", remedy="check the path") from None
     if not allowed or asked.name == "..":
@@ -61,4 +63,6 @@ def _short(path: str) -> str:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, RuntimeError):
+        return "it is a loop of symbolic links"
     return error.strerror or type(error).__name__ if isinstance(error, OSError) else str(error).split("\n")[0]

@@ -102,7 +102,8 @@ class Shell:
 
     A string runs under bash where it is installed, else /bin/sh; a list is a program and its arguments, without a
     shell. Processes left in the background are ended with the command, except those in a session of their own
-    (`setsid`). `inherit` and `env` widen the environment, see `child_environment`.
+    (`setsid`): those may hold the output open for `drain_s` seconds. `inherit` and `env` widen the environment, see
+    `child_environment`.
     """
 
     name: str = "shell"
@@ -118,6 +119,7 @@ class Shell:
         max_output_bytes: int = DEFAULT_OUTPUT_BYTES,
         inherit: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
+        drain_s: float = DRAIN_S,
     ) -> None:
         if not 0 < timeout_ms <= MAX_TIMEOUT_MS:
             raise ConfigError(f"timeout_ms must be from 1 to {MAX_TIMEOUT_MS}, got {timeout_ms!r}")
@@ -127,6 +129,7 @@ class Shell:
         self._max_output_bytes = max_output_bytes
         self._inherit = tuple(inherit)
         self._env = dict(env or {})
+        self._drain_s = drain_s
 
     @property
     def spec(self) -> ToolSpec:
@@ -170,6 +173,7 @@ class Shell:
                 timeout_s=min(asked.timeout_ms or self._timeout_ms, MAX_TIMEOUT_MS) / 1000,
                 capture=Capture(self._max_output_bytes),
                 emit=context.emit,
+                drain_s=self._drain_s,
             )
         except ToolError as error:
             return ToolOutput(f"{error.message}; {error.remedy}", success=False)
@@ -232,6 +236,7 @@ async def _execute(
     timeout_s: float,
     capture: Capture,
     emit: Callable[[str], Awaitable[None]],
+    drain_s: float,
 ) -> _Ended:
     """Runs `argv` to its end. Raises ToolError if it cannot be started; never leaves a process behind."""
     import anyio
@@ -246,7 +251,7 @@ async def _execute(
             os.close(write_end)
         group = _Group(process)
         try:
-            timed_out = await _watch(group, _Pump(read_end, capture, emit), timeout_s)
+            timed_out = await _watch(group, _Pump(read_end, capture, emit), timeout_s=timeout_s, drain_s=drain_s)
         finally:
             with anyio.CancelScope(shield=True):
                 await group.end()
@@ -283,7 +288,7 @@ async def _open(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], outpu
     return process
 
 
-async def _watch(group: _Group, pump: _Pump, timeout_s: float) -> bool:
+async def _watch(group: _Group, pump: _Pump, *, timeout_s: float, drain_s: float) -> bool:
     """Waits for the process, then for its output, within their limits. Returns whether it had to be stopped."""
     import anyio
 
@@ -295,7 +300,7 @@ async def _watch(group: _Group, pump: _Pump, timeout_s: float) -> bool:
             await group.leader.wait()
         timed_out = limit.cancelled_caught
         if not timed_out:
-            with anyio.move_on_after(DRAIN_S):
+            with anyio.move_on_after(drain_s):
                 await pump.ended.wait()
         await group.end()
         with anyio.move_on_after(GRACE_S):  # what they wrote before they were ended

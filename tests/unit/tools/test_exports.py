@@ -1,0 +1,36 @@
+"""The package's names, and what importing it costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import agent_core.tools
+from agent_core.tools import Tool, coding_tools
+
+HEAVY = ("anyio", "asyncio", "httpx2", "rich", "tenacity", "opentelemetry", "subprocess")
+
+
+def test_every_promised_name_exists() -> None:
+    """__all__ is what can be imported; anything else is an AttributeError."""
+    assert all(getattr(agent_core.tools, name) is not None for name in agent_core.tools.__all__)
+    assert dir(agent_core.tools) == sorted(agent_core.tools.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        getattr(agent_core.tools, "nothing")  # noqa: B009 - written out, type checkers know it is not there
+
+
+def test_the_coding_tools() -> None:
+    """Shell, read_file and apply_patch, ready to use, each a Tool."""
+    tools = coding_tools()
+    assert [made.spec.name for made in tools] == ["shell", "read_file", "apply_patch"]
+    assert all(isinstance(made, Tool) for made in tools)
+
+
+@pytest.mark.parametrize("name", [*agent_core.tools.__all__])
+def test_importing_a_name_loads_nothing_heavy(name: str) -> None:
+    """Neither the event loops nor anything else that is only needed to run a tool is loaded by importing it."""
+    code = f"import sys; from agent_core.tools import {name}; print([m for m in {HEAVY!r} if m in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"

@@ -30,7 +30,7 @@ _ANSWERS: dict[str, Decision] = {
 
 def can_ask() -> bool:
     """There is a person to ask: both the question and the answer go through a terminal."""
-    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def terminal_policy(screen: Screen) -> ApprovalPolicy:

@@ -19,7 +19,7 @@ from ..items import WireName
 from ..limits import Limits
 from ..session import Session
 from ..turn_events import TurnResult
-from .exits import UsageProblem, exit_of_result
+from .exits import UsageProblem, exit_of_result, refused
 from .render import summary_text
 from .screen import Screen, one_line, write_text
 from .watch import errors_told, follow, watcher
@@ -102,8 +102,9 @@ def _finish(args: Namespace, screen: Screen, result: TurnResult, session: Sessio
         return
     if result.text and not (sys.stdout.isatty() and sys.stderr.isatty()):
         write_text(sys.stdout, result.text.rstrip("\n") + "\n")  # on one terminal it has been read already
-    if result.stop_reason != "completed":
-        screen.line(f"stopped: {result.stop_reason}", "bad")
+    if result.stop_reason != "completed" or refused(result):
+        why = "refusal" if result.stop_reason == "completed" else result.stop_reason
+        screen.line(f"stopped: {why}", "bad")
     screen.line(summary_text(result, str(session.path) if session.path else None), "dim")
 
 

@@ -14,6 +14,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from ..errors import AgentCoreError, CallerError, LimitReached
+from ..items import Message, Refusal, text_of
 from .screen import one_line
 
 if TYPE_CHECKING:
@@ -72,10 +73,13 @@ def exit_code_of(error: BaseException) -> Exit:
 
 
 def exit_of_result(result: TurnResult) -> Exit:
-    """The exit code of a finished run. A completed run that had a call denied did not do what it set out to do."""
+    """The exit code of a finished run. A completed run that had a call denied did not do what it set out to do, and
+    one whose last word is a refusal did not either: Chat and Responses end those like any other answer."""
     match result.stop_reason:
+        case "completed" if result.denied:
+            return Exit.DENIED
         case "completed":
-            return Exit.DENIED if result.denied else Exit.OK
+            return Exit.FAILED if refused(result) else Exit.OK
         case "aborted":
             return Exit.DENIED
         case "max_turns" | "max_tool_calls" | "max_tokens" | "deadline" | "length":
@@ -84,6 +88,12 @@ def exit_of_result(result: TurnResult) -> Exit:
             return Exit.INTERRUPTED
         case "content_filter" | "refusal":
             return Exit.FAILED
+
+
+def refused(result: TurnResult) -> bool:
+    """Whether the model's last message is a refusal and nothing else."""
+    said = [item for item in result.items if isinstance(item, Message) and item.role == "assistant"]
+    return bool(said) and not text_of(said[-1]) and any(isinstance(part, Refusal) for part in said[-1].content)
 
 
 def report(error: BaseException, *, where: str = "") -> None:
@@ -102,6 +112,7 @@ def report(error: BaseException, *, where: str = "") -> None:
 
 def guarded(command: Callable[[], int]) -> int:
     """Run a command to its exit code; every exception becomes one."""
+    _open_missing_streams()
     try:
         code = command()
         sys.stdout.flush()
@@ -116,6 +127,13 @@ def guarded(command: Callable[[], int]) -> int:
         report(error)
         return exit_code_of(error)
     return code
+
+
+def _open_missing_streams() -> None:
+    """A parent that closed a standard stream (`>&-`) is one that does not want to read it."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - as long as the process lives
 
 
 def _forget_stdout() -> None:

@@ -77,7 +77,7 @@ class TurnView:
     def __init__(self, screen: Screen, *, verbose: bool = False) -> None:
         self._screen = screen
         self._verbose = verbose
-        self._block: tuple[str, int] = ("", 0)  # the kind and item of the text being written
+        self._block = ("", -1)  # what is being written (text, reasoning, call, result), and of which item
         self._shown: set[int] = set()  # items of this sample of which deltas were written
         self._header = ""  # call_id of the call whose header was written last
 
@@ -130,20 +130,29 @@ class TurnView:
 
     def _stream(self, kind: str, index: int, delta: str, style: Style) -> None:
         if self._block != (kind, index):
-            self._screen.end_line()
-            self._block = (kind, index)
+            self._begin(kind, index)
         self._shown.add(index)
         self._screen.put(delta, style)
+
+    def _begin(self, kind: str, index: int = 0) -> None:
+        """Start a block on its own line; what the model says and what its tools do stand apart."""
+        before = self._block[0]
+        if before == "result" or (kind == "call" and before != "call"):
+            self._screen.gap()
+        else:
+            self._screen.end_line()
+        self._block = (kind, index)
 
     def _item(self, done: OutputItemDone) -> None:
         """An item that came without deltas; calls are shown when they run."""
         if done.index not in self._shown and isinstance(done.item, Message | Reasoning):
+            self._begin("text", done.index)
             render_item(self._screen, done.item)
         elif not isinstance(done.item, Message | Reasoning | FunctionCall | CustomToolCall):
             self._screen.line(f"{_mark(self._screen)} {_kind(done.item)} (by the provider)", "dim")
 
     def _sample(self, event: SampleStarted) -> None:
-        self._block = ("", 0)
+        self._block = (self._block[0], -1)
         self._shown.clear()
         self._note(f"request {event.number} to {event.model}")
         for repair in event.repairs:
@@ -153,6 +162,7 @@ class TurnView:
             self._note(f"not carried by this wire: {loss.feature}" + (f" ({loss.detail})" if loss.detail else ""))
 
     def _call(self, call: ToolCall) -> None:
+        self._begin("call")
         self._screen.line(f"{_mark(self._screen)} {call.name}  {call_text(call)}".rstrip(), "strong")
         self._header = call.call_id
 
@@ -160,6 +170,7 @@ class TurnView:
         if self._header != event.call.call_id:  # it ran beside others, or never
             self._call(event.call)
         self._header = ""
+        self._block = ("result", 0)
         _render_output(self._screen, event.output)
         words = "ok" if event.outcome == "ok" else event.outcome.replace("_", " ")
         took = f", {event.duration_s:.1f} s" if event.duration_s >= 0.05 else ""
@@ -249,13 +260,13 @@ def render_diff(screen: Screen, diff: str) -> None:
     """A unified diff, coloured and bounded."""
     lines = clean(diff).splitlines()
     for line in lines[:_DIFF_LINES]:
-        screen.line(f"  {line}", _diff_style(line))
+        screen.line(f"  {line}" if line.strip() else "", _diff_style(line))
     if len(lines) > _DIFF_LINES:
         screen.line(f"  ({len(lines) - _DIFF_LINES} more lines)", "dim")
 
 
 def _diff_style(line: str) -> Style:
-    if line.startswith(("+++", "---")):
+    if line.startswith(("+++", "---", "diff ")):
         return "strong"
     styles: dict[str, Style] = {"+": "added", "-": "removed", "@": "place"}
     return styles.get(line[:1], "plain")

@@ -65,11 +65,21 @@ class Screen:
         self._stream = stream
         self._console: Console | None = None
         self._fresh = True  # the cursor is at the start of a line
+        self._blank = True  # and the line above it is empty, or there is none
         self.unicode = (stream.encoding or "utf-8").lower().startswith("utf")
         if wants_style(stream) if styled is None else styled:
             from rich.console import Console
 
-            self._console = Console(file=stream, force_terminal=True, highlight=False, markup=False, emoji=False)
+            # Sixteen colours: every terminal has them, in the tones its user chose.
+            self._console = Console(
+                file=stream,
+                force_terminal=True,
+                color_system="standard",
+                no_color=False,
+                highlight=False,
+                markup=False,
+                emoji=False,
+            )
 
     @property
     def styled(self) -> bool:
@@ -80,6 +90,7 @@ class Screen:
         text = clean(text)
         if not text:
             return
+        self._blank = text.endswith("\n\n") or (text == "\n" and self._fresh)
         self._fresh = text.endswith("\n")
         if self._console and style != "plain":
             from rich.text import Text
@@ -93,6 +104,12 @@ class Screen:
         """Write whole lines, on a line of their own."""
         self.end_line()
         self.put(text + "\n", style)
+
+    def gap(self) -> None:
+        """Leave one empty line, except at the very start."""
+        self.end_line()
+        if not self._blank:
+            self.put("\n")
 
     def end_line(self) -> None:
         """Go to the start of a line, if not there."""

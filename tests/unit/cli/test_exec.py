@@ -100,11 +100,12 @@ def test_a_limit_has_its_own_exit_code(tmp_path: Path, capsys: pytest.CaptureFix
     assert (code, out, "\nstopped: max_turns\n" in err) == (Exit.LIMIT, "", True)
 
 
-def test_a_refusal_is_a_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A model that will not do it has not done it."""
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_refusal_is_a_failure(wire: WireName, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A model that will not do it has not done it, whatever its wire calls that."""
     with model(Step(refusal="I will not.")) as (_, to):
-        code, _, err = run(["Do it", "--wire", "responses", "--cd", str(tmp_path), *to], capsys)
-    assert (code, "I will not.\nstopped: refusal\n" in err) == (Exit.FAILED, True)
+        code, _, err = run(["Do it", "--wire", wire, "--cd", str(tmp_path), *to], capsys)
+    assert (code, "I will not.\nstopped: refusal\n" in err) == (Exit.FAILED, True), err
 
 
 def test_a_conversation_goes_on_in_its_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -189,7 +190,7 @@ BAD_INPUT: list[tuple[list[str], Exit, str]] = [
     (["x", "-m", "rehearsal/nosuch"], Exit.FAILED, "nosuch"),
     (["x", "-m", "lab/x", "--base-url", "http://127.0.0.1:9/v1", "--retries", "0"], Exit.FAILED, "127.0.0.1:9"),
     (["x", "--resume", "{tmp}/nope.jsonl"], Exit.FAILED, "nope.jsonl"),
-    (["x", "--session", "{tmp}/no/such/folder/s.jsonl"], Exit.FAILED, "s.jsonl"),
+    (["x", "--session", "{tmp}"], Exit.FAILED, "exists already"),
     (["x", "--resume", "{tmp}"], Exit.FAILED, "session"),
 ]
 

@@ -101,8 +101,8 @@ def test_a_turn_reads_as_a_story() -> None:
     ]
     assert shown(events) == (
         "Run the tests.\nI run them.\n"
-        "● shell  python -m unittest\n  │ Exit code: 1\n  │ Output:\n  │ F\n  failed, 0.3 s\n"
-        "● apply_patch  update a.py\n  --- a/a.py\n  +++ b/a.py\n  @@ -1 +1 @@\n  -1\n  +2\n  ok\n"
+        "\n● shell  python -m unittest\n  │ Exit code: 1\n  │ Output:\n  │ F\n  failed, 0.3 s\n"
+        "\n● apply_patch  update a.py\n  --- a/a.py\n  +++ b/a.py\n  @@ -1 +1 @@\n  -1\n  +2\n  ok\n"
     )
 
 
@@ -115,7 +115,8 @@ def test_parallel_calls_keep_their_names() -> None:
         ToolFinished(SHELL, ToolOutput("done"), "ok"),
     ]
     assert shown(events) == (
-        "● shell  python -m unittest\n● read_file  a.py\n  │ x = 1\n  ok\n● shell  python -m unittest\n  │ done\n  ok\n"
+        "● shell  python -m unittest\n● read_file  a.py\n  │ x = 1\n  ok\n"
+        "\n● shell  python -m unittest\n  │ done\n  ok\n"
     )
 
 
@@ -135,7 +136,7 @@ def test_what_goes_wrong_is_always_shown() -> None:
     assert shown(events) == (
         "! no capacity; attempt 2 in 0.5 s\n"
         "Half an\n! the stream ended; the answer above is dropped and asked for again\nA whole answer\nI will not.\n"
-        "! not allowed: rm -rf build (no)\n● shell  python -m unittest\n  │ denied: no\n  denied\n"
+        "! not allowed: rm -rf build (no)\n\n● shell  python -m unittest\n  │ denied: no\n  denied\n"
     )
 
 

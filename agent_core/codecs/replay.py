@@ -27,10 +27,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
-from ..items import CallItem, CallOutputItem, Message, OutputText, Refusal, ResponseItem, WireName, user_message
+from ..items import (
+    CallItem,
+    CallOutputItem,
+    Message,
+    OutputText,
+    Reasoning,
+    Refusal,
+    ResponseItem,
+    WireName,
+    user_message,
+)
 from .base import Compat, Repair, RepairKind
 from .replay_items import ItemFitter
-from .replay_origin import join_reasoning
+from .replay_origin import is_whole, join_reasonings
 from .replay_pairs import CallIds, Pairing, Place, call_with_id, output_with_id, place_of, synthetic_output
 
 __all__ = ["Replayed", "replay"]
@@ -285,17 +295,34 @@ class _Assembly:
 
     def _joined(self, entries: list[_Entry]) -> list[_Entry]:
         out: list[_Entry] = []
-        for entry in entries:
-            joined = join_reasoning(out[-1][2], entry[2]) if out else None
-            if joined is None:
-                out.append(entry)
+        for run in _runs(entries):
+            if len(run) == 1:
+                out += run
                 continue
-            self._report("joined_reasoning", entry[0], "two reasonings of one item")
-            out[-1] = (out[-1][0], "made", joined)
+            for index, _, _ in run[1:]:
+                self._report("joined_reasoning", index, "one of several reasonings of one item")
+            joined = join_reasonings([item for _, _, item in run if isinstance(item, Reasoning)])
+            out.append((run[0][0], "made", joined))
         return out
 
     def _report(self, kind: RepairKind, index: int, reason: str) -> None:
         self._repairs.append(Repair(kind, index, reason))
+
+
+def _runs(entries: Sequence[_Entry]) -> list[list[_Entry]]:
+    """Neighbouring reasonings that can be joined, together; everything else, alone."""
+    runs: list[list[_Entry]] = []
+    is_open = has_whole = False
+    for entry in entries:
+        item = entry[2]
+        whole = isinstance(item, Reasoning) and is_whole(item)
+        if is_open and isinstance(item, Reasoning) and not (whole and has_whole):
+            runs[-1].append(entry)
+            has_whole = has_whole or whole
+            continue
+        runs.append([entry])
+        is_open, has_whole = isinstance(item, Reasoning), whole
+    return runs
 
 
 def _repeats(item: ResponseItem, before: ResponseItem) -> bool:

@@ -10,6 +10,7 @@ provider: without the first the request is refused for certain (Gemini), without
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import TypeVar, assert_never
 
 from ..items import (
@@ -57,6 +58,13 @@ __all__ = ["ItemFitter"]
 _IMAGE_LEFT_OUT = "[image left out: this model reads text only]"
 _ASSISTANT_MEDIA_LEFT_OUT = "[attachment left out: an assistant message carries text only]"
 _FILE_LEFT_OUT = "[file left out: this model reads no files]"
+
+_SERVER_KINDS: Mapping[WireName, frozenset[str]] = {
+    "chat": frozenset(),
+    "responses": frozenset({"web_search_call", "image_generation_call", "unknown"}),
+    "messages": frozenset({"unknown"}),
+}
+"""What a provider ran itself, by the wires that can be told of it."""
 
 _T = TypeVar("_T")
 _Text = TypeVar("_Text", InputText, OutputText)
@@ -273,7 +281,10 @@ class ItemFitter:
         self, index: int, item: WebSearchCall | ImageGenerationCall | UnknownItem
     ) -> WebSearchCall | ImageGenerationCall | UnknownItem | None:
         # Without an origin these are what the Responses API calls items: only there can they be meant.
-        if not self._own(item.origin) or (item.origin is None and self._wire != "responses"):
+        if item.type not in _SERVER_KINDS[self._wire] or (item.origin is None and self._wire != "responses"):
+            self._report("dropped_item", index, "this wire has no place for it")
+            return None
+        if not self._own(item.origin):
             self._report("dropped_item", index, "only the provider it came from knows this item")
             return None
         if item.type == "image_generation_call" and item.result and not self._compat.images:

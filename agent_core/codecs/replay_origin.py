@@ -8,10 +8,11 @@ to another model of its provider (providers.md 3b, pains.md 2).
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from ..items import Origin, Reasoning, ResponseItem, WireName
+from ..items import Origin, Reasoning, WireName
 
-__all__ = ["is_sealed", "join_reasoning", "same_model", "same_origin"]
+__all__ = ["is_sealed", "is_whole", "join_reasonings", "same_model", "same_origin"]
 
 _DATED = re.compile(r"[-@](latest|\d{4}-?\d{2}-?\d{2}|\d{2}-\d{2}|\d{4})$")
 
@@ -44,28 +45,27 @@ def is_sealed(item: Reasoning) -> bool:
     return bool(item.encrypted_content or item.signature or item.details or item.opaque)
 
 
-def join_reasoning(first: ResponseItem, second: ResponseItem) -> Reasoning | None:
-    """Two reasonings as one, texts on lines of their own; None for other items, or if both hold what cannot be joined.
+def is_whole(item: Reasoning) -> bool:
+    """Sealed in one piece: two such cannot be one, while a list of details can be continued."""
+    return bool(item.encrypted_content or item.signature or item.opaque)
 
-    The origin is that of the sealed one: another would break the seal.
+
+def join_reasonings(run: Sequence[Reasoning]) -> Reasoning:
+    """Neighbours as one, each text on a line of its own; at most one of them may be whole.
+
+    The origin is that of the last sealed one: another would break the seal.
     """
-    if first.type != "reasoning" or second.type != "reasoning" or (_is_whole(first) and _is_whole(second)):
-        return None
-    leading = first if is_sealed(first) and not is_sealed(second) else second
-    text = "\n".join(text for text in (first.text, second.text) if text)
+    leading = next((item for item in reversed(run) if is_sealed(item)), run[-1])
+    whole = next((item for item in run if is_whole(item)), leading)
+    text = "\n".join(item.text for item in run if item.text)
     return leading.model_copy(
         update={
-            "id": first.id,
+            "id": run[0].id,
             "summary": (),
             "content": (text,) if text else (),
-            "encrypted_content": first.encrypted_content or second.encrypted_content,
-            "signature": first.signature or second.signature,
-            "opaque": first.opaque or second.opaque,
-            "details": first.details + second.details,
+            "encrypted_content": whole.encrypted_content,
+            "signature": whole.signature,
+            "opaque": whole.opaque,
+            "details": tuple(detail for item in run for detail in item.details),
         }
     )
-
-
-def _is_whole(item: Reasoning) -> bool:
-    """Sealed in one piece: a list of details can be continued, these cannot."""
-    return bool(item.encrypted_content or item.signature or item.opaque)

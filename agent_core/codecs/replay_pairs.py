@@ -55,6 +55,7 @@ _ABORTED = "aborted"
 
 _PREFIX = "call_"
 _HASH_WIDTH = 24
+_ROOM_FOR_PREFIX = 16
 _ID = "[A-Za-z0-9_-]{{1,{}}}"
 _EXACT_ID = "[A-Za-z0-9]{{{}}}"
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
@@ -158,18 +159,19 @@ class CallIds:
 
     An id that is legal and free stays. So does one that the provider itself made, whatever its letters (Kimi calls its
     calls `functions.shell:0`, and wants them called so), except where ids have a fixed length. Any other becomes a hash
-    of itself and of how often it was seen, so a longer history renames what came before in the same way.
+    of itself and of how often it was renamed before, so a longer history renames what came before in the same way.
     """
 
-    __slots__ = ("_compat", "_exact", "_fresh", "_legal", "_seen", "_used", "_width", "_wire")
+    __slots__ = ("_compat", "_exact", "_fresh", "_legal", "_prefix", "_seen", "_used", "_width", "_wire")
 
     def __init__(self, *, wire: WireName, compat: Compat) -> None:
         self._wire: WireName = wire
         self._compat = compat
         self._exact = compat.call_id_exact
         self._legal = re.compile(_EXACT_ID.format(self._exact) if self._exact else _ID.format(compat.call_id_max))
-        self._width = max(1, min(_HASH_WIDTH, compat.call_id_max - len(_PREFIX)))
-        self._fresh = re.compile(f"{_PREFIX}[0-9a-f]{{{self._width}}}")
+        self._prefix = _PREFIX if compat.call_id_max >= _ROOM_FOR_PREFIX else ""
+        self._width = min(_HASH_WIDTH, compat.call_id_max - len(self._prefix))
+        self._fresh = re.compile(f"{self._prefix}[0-9a-f]{{{self._width}}}")
         self._used: set[str] = set()
         self._seen: Counter[str] = Counter()
 
@@ -194,10 +196,11 @@ class CallIds:
     def _renamed(self, call: CallItem, call_id: str) -> str:
         # A response-scoped id is qualified by its response, so that trimming older turns does not rename newer ones.
         response_id = call.origin.response_id if call.origin is not None and self._compat.qualify_call_ids else ""
-        scope = response_id or str(self._seen[call_id])
-        self._seen[call_id] += 1
+        source = f"{response_id}\0{call_id}"
+        count = self._seen[source]
+        self._seen[source] += 1
         for attempt in range(_MAX_TRIES):
-            candidate = self._hashed(f"{call_id}\0{scope}\0{attempt}")
+            candidate = self._hashed(f"{source}\0{count}\0{attempt}")
             if candidate not in self._used:
                 return candidate
         raise ConfigError(
@@ -208,7 +211,7 @@ class CallIds:
     def _hashed(self, text: str) -> str:
         digest = sha256(text.encode("utf-8", "surrogatepass"))
         if not self._exact:
-            return _PREFIX + digest.hexdigest()[: self._width]
+            return self._prefix + digest.hexdigest()[: self._width]
         number, letters = int.from_bytes(digest.digest(), "big"), ""
         while len(letters) < self._exact:
             number, digit = divmod(number, len(_ALPHABET))

@@ -234,7 +234,7 @@ def _check_parameters(function: Callable[..., object], name: str, caller: FrameT
     if not annotations or "<locals>" not in getattr(function, "__qualname__", ""):
         return {}
     words = set(re.findall(r"[^\W\d]\w*", " ".join(annotations)))
-    return {word: caller.f_locals[word] for word in words & caller.f_locals.keys()}
+    return {word: caller.f_locals[word] for word in words.intersection(caller.f_locals)}
 
 
 def _short(text: str, limit: int = 60) -> str:

@@ -47,6 +47,9 @@ __all__ = ["Replayed", "replay"]
 
 _OPENING = "(The conversation continues.)"
 
+_Entry: TypeAlias = tuple[int, Place, ResponseItem]
+"""An item as it may be sent, with its place in the history and in its step."""
+
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
@@ -64,7 +67,7 @@ def replay(items: Sequence[ResponseItem], *, wire: WireName, model: str, compat:
     repairs: list[Repair] = []
     fitter = ItemFitter(wire=wire, model=model, compat=compat, repairs=repairs)
     pairing = Pairing()
-    kept: list[tuple[Place, ResponseItem] | None] = []
+    kept: list[_Entry | None] = []
     last_user = -1
     for index, item in enumerate(items):
         fitted = fitter.fit(index, item)
@@ -72,7 +75,7 @@ def replay(items: Sequence[ResponseItem], *, wire: WireName, model: str, compat:
             kept.append(None)
             continue
         place = place_of(fitted)
-        kept.append((place, fitted))
+        kept.append((index, place, fitted))
         if fitted.type == "message" and fitted.role == "user":
             last_user = index
         pairing.feed(index, item, place)
@@ -85,9 +88,6 @@ def replay(items: Sequence[ResponseItem], *, wire: WireName, model: str, compat:
         return Replayed(tuple(items))
     repairs.sort(key=lambda repair: repair.item_index)
     return Replayed(tuple(out), tuple(repairs))
-
-
-_Entry: TypeAlias = tuple[int, Place, ResponseItem]
 
 
 class _Assembly:
@@ -113,7 +113,7 @@ class _Assembly:
 
     def __init__(
         self,
-        kept: Sequence[tuple[Place, ResponseItem] | None],
+        kept: Sequence[_Entry | None],
         pairing: Pairing,
         last_user: int,
         repairs: list[Repair],
@@ -133,10 +133,10 @@ class _Assembly:
         self._begin()
 
     def run(self) -> list[ResponseItem]:
-        for index, one in enumerate(self._kept):
-            if one is None:
+        for entry in self._kept:
+            if entry is None:
                 continue
-            place, item = one
+            index, place, item = entry
             if place == "output":
                 if self._entries and self._pairing.calls[index] >= self._entries[0][0]:
                     self._answers += 1
@@ -147,7 +147,7 @@ class _Assembly:
             else:
                 if self._answers:
                     self._end_step(index)
-                self._add(index, place, item)
+                self._add(entry)
         self._end_step(len(self._kept))
         return self._out
 
@@ -156,8 +156,9 @@ class _Assembly:
         self._answers = self._calls = self._messages = self._reasonings = 0
         self._stray = False
 
-    def _add(self, index: int, place: Place, item: ResponseItem) -> None:
-        self._entries.append((index, place, item))
+    def _add(self, entry: _Entry) -> None:
+        self._entries.append(entry)
+        _, place, item = entry
         if place == "call":
             self._calls += 1
             return
@@ -221,9 +222,9 @@ class _Assembly:
             self._out.append(output)
 
     def _output_at(self, index: int) -> CallOutputItem:
-        one = self._kept[index]
-        assert one is not None, "an output that answers a call is kept"
-        return cast("CallOutputItem", one[1])  # what place_of says
+        entry = self._kept[index]
+        assert entry is not None, "an output that answers a call is kept"
+        return cast("CallOutputItem", entry[2])  # what place_of says
 
     def _wanted(self, entries: list[_Entry]) -> list[_Entry]:
         """The step without its reasoning where the profile does not want it back."""

@@ -75,14 +75,14 @@ class Pairing:
     """Feed what is kept of a history in order; then `answers` maps calls to outputs and `calls` outputs to calls, all
     by index, and `orphans` holds the outputs that answer nothing."""
 
-    __slots__ = ("_open", "_seen", "_step", "answers", "calls", "orphans")
+    __slots__ = ("_first", "_open", "_step", "answers", "calls", "orphans")
 
     def __init__(self) -> None:
         self.answers: dict[int, int] = {}
         self.calls: dict[int, int] = {}
         self.orphans: list[tuple[int, _PairKey]] = []
         self._open: dict[_PairKey, list[tuple[int, deque[int]]]] = {}
-        self._seen: dict[_PairKey, int] = {}
+        self._first: dict[_PairKey, int] = {}
         self._step = 0
 
     def feed(self, index: int, item: ResponseItem, place: Place) -> None:
@@ -99,9 +99,11 @@ class Pairing:
         return [self._orphan(index, key) for index, key in self.orphans]
 
     def _call(self, index: int, key: _PairKey) -> None:
-        self._seen.setdefault(key, index)
-        groups = self._open.setdefault(key, [])
-        if groups and groups[-1][0] == self._step:
+        groups = self._open.get(key)
+        if groups is None:
+            self._open[key] = [(self._step, deque((index,)))]
+            self._first[key] = index
+        elif groups and groups[-1][0] == self._step:
             groups[-1][1].append(index)
         else:
             groups.append((self._step, deque((index,))))
@@ -111,14 +113,15 @@ class Pairing:
         if not groups:
             self.orphans.append((index, key))
             return
-        call = groups[-1][1].popleft()
-        if not groups[-1][1]:
+        open_calls = groups[-1][1]
+        call = open_calls.popleft()
+        if not open_calls:
             groups.pop()
         self.answers[call] = index
         self.calls[index] = call
 
     def _orphan(self, index: int, key: _PairKey) -> Repair:
-        first_call = self._seen.get(key)
+        first_call = self._first.get(key)
         if first_call is None:
             return Repair("dropped_orphan_output", index, "no call has this id and kind")
         if first_call > index:

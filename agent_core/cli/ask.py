@@ -11,10 +11,11 @@ import sys
 
 import anyio
 
-from ..approvals import APPROVED, APPROVED_FOR_SESSION, ApprovalPolicy, ApprovalRequest, AskPolicy, Decision
+from ..approvals import APPROVED, APPROVED_FOR_SESSION, ApprovalRequest, AskPolicy, Decision
+from ..turn_events import ApprovalRequested, TurnEvent
 from .screen import Screen, clean, one_line
 
-__all__ = ["answer_to", "can_ask", "terminal_policy"]
+__all__ = ["TerminalApprovals", "answer_to", "can_ask"]
 
 _QUESTION = "allow? [y]es, [n]o, [a]lways in this session, [q]uit: "
 _DETAIL_LINES = 60
@@ -33,20 +34,41 @@ def can_ask() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def terminal_policy(screen: Screen) -> ApprovalPolicy:
-    """A policy that shows each action on `screen` and reads the answer from the terminal; EOF ends the run."""
+class TerminalApprovals:
+    """A policy that shows each action on `screen` and reads the answer from the terminal; EOF ends the run.
 
-    async def ask(request: ApprovalRequest) -> Decision:
-        _show(screen, request)
+    The loop is ahead of what is on the screen. So nothing is asked before `shown` was told that the request's own event
+    has been shown: the question stands below the words that led to it.
+    """
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._policy = AskPolicy(self._ask)
+        self._reached: dict[str, anyio.Event] = {}
+
+    def shown(self, event: TurnEvent) -> None:
+        """Tell it every event, after it is on the screen."""
+        if isinstance(event, ApprovalRequested):
+            self._reached.setdefault(event.request.call_id, anyio.Event()).set()
+
+    async def decide(self, request: ApprovalRequest) -> Decision:
+        try:
+            return await self._policy.decide(request)
+        finally:
+            self._reached.pop(request.call_id, None)  # some servers use a call id again
+
+    async def _ask(self, request: ApprovalRequest) -> Decision:
+        await self._reached.setdefault(request.call_id, anyio.Event()).wait()
+        _show(self._screen, request)
         while True:
-            screen.put(_QUESTION, "strong")
+            self._screen.put(_QUESTION, "strong")
             line = await _read_line()
-            screen.end_line()
+            if line.endswith("\n"):
+                self._screen.typed()
             decision = answer_to(line)
             if decision is not None:
+                self._screen.end_line()
                 return decision
-
-    return AskPolicy(ask)
 
 
 def answer_to(line: str) -> Decision | None:
@@ -58,6 +80,7 @@ def answer_to(line: str) -> Decision | None:
 
 def _show(screen: Screen, request: ApprovalRequest) -> None:
     where = f" in {request.cwd}" if request.cwd else ""
+    screen.gap()
     screen.line(f"? {request.tool} wants to {request.risk}: {one_line(request.summary)}{where}", "strong")
     if request.detail and request.detail != request.summary:
         lines = clean(request.detail).splitlines()

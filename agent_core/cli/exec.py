@@ -18,11 +18,11 @@ from ..errors import ConfigError
 from ..items import WireName
 from ..limits import Limits
 from ..session import Session
-from ..turn_events import TurnResult
+from ..turn_events import TurnEvent, TurnResult
 from .exits import UsageProblem, exit_of_result, refused
 from .render import summary_text
 from .screen import Screen, one_line, write_text
-from .watch import errors_told, follow, watcher
+from .watch import Show, errors_told, follow, watcher
 
 __all__ = ["add_arguments", "run"]
 
@@ -73,6 +73,9 @@ def run(args: Namespace) -> int:
 def _converse(args: Namespace, screen: Screen, session: Session, *, model: str, task: str, cwd: Path) -> TurnResult:
     import anyio
 
+    show = watcher(screen, as_json=args.json, verbose=args.verbose)
+    approvals, show = _approvals(cast("Literal['deny', 'ask', 'all']", args.approve), screen, show)
+
     async def conversation() -> TurnResult:
         from ..agent import Agent
         from ..retry import RetryPolicy
@@ -86,13 +89,13 @@ def _converse(args: Namespace, screen: Screen, session: Session, *, model: str, 
             instructions=_INSTRUCTIONS.format(cwd=cwd),
             wire=cast("WireName | None", args.wire),
             base_url=cast("str | None", args.base_url),
-            approvals=_policy(cast("Literal['deny', 'ask', 'all']", args.approve), screen),
+            approvals=approvals,
             cwd=cwd,
             session=session,
             limits=Limits(max_turns=cast("int", args.max_turns)) if args.max_turns else Limits(),
             retry=RetryPolicy() if retries is None else RetryPolicy(max_attempts=retries + 1),
         ) as agent:
-            return await follow(agent, task, watcher(screen, as_json=args.json, verbose=args.verbose))
+            return await follow(agent, task, show)
 
     return anyio.run(conversation)
 
@@ -142,14 +145,21 @@ def _session(args: Namespace) -> Session:
     return Session.create(cast("str", args.session)) if args.session else Session()
 
 
-def _policy(approve: Literal["deny", "ask", "all"], screen: Screen) -> ApprovalPolicy:
+def _approvals(approve: Literal["deny", "ask", "all"], screen: Screen, show: Show) -> tuple[ApprovalPolicy, Show]:
+    """Who decides, and what shows the events: a person is asked when the events before the question are shown."""
     if approve == "all":
-        return allow_all
-    from .ask import can_ask, terminal_policy
+        return allow_all, show
+    from .ask import TerminalApprovals, can_ask
 
-    if approve == "ask" and can_ask():
-        return terminal_policy(screen)
-    return AskPolicy(lambda request: _NOBODY)
+    if approve == "deny" or not can_ask():
+        return AskPolicy(lambda request: _NOBODY), show
+    person = TerminalApprovals(screen)
+
+    def show_then_ask(event: TurnEvent) -> None:
+        show(event)
+        person.shown(event)
+
+    return person, show_then_ask
 
 
 def _positive(word: str) -> int:

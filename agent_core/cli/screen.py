@@ -105,6 +105,11 @@ class Screen:
         self.end_line()
         self.put(text + "\n", style)
 
+    def typed(self) -> None:
+        """Somebody typed a line, and the terminal has echoed its end."""
+        self._fresh = True
+        self._blank = False
+
     def gap(self) -> None:
         """Leave one empty line, except at the very start."""
         self.end_line()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import AgentCoreError
 from .json_events import error_to_json, event_to_json
@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     from ..agent import Agent
     from ..turn_events import TurnEvent, TurnResult
 
-__all__ = ["errors_told", "follow", "watcher"]
+__all__ = ["Show", "errors_told", "follow", "watcher"]
+
+Show: TypeAlias = "Callable[[TurnEvent], None]"
+"""Shows one event of a turn; called in their order."""
 
 
-async def follow(agent: Agent, task: str, show: Callable[[TurnEvent], None]) -> TurnResult:
+async def follow(agent: Agent, task: str, show: Show) -> TurnResult:
     """Run one turn and show its events as they come."""
     async with agent.stream(task) as turn:
         async for event in turn:
@@ -26,7 +29,7 @@ async def follow(agent: Agent, task: str, show: Callable[[TurnEvent], None]) -> 
     return turn.result
 
 
-def watcher(screen: Screen, *, as_json: bool, verbose: bool = False) -> Callable[[TurnEvent], None]:
+def watcher(screen: Screen, *, as_json: bool, verbose: bool = False) -> Show:
     """What shows the events of a turn: JSON lines on stdout, or text on `screen`."""
     return _write_line if as_json else TurnView(screen, verbose=verbose).feed
 

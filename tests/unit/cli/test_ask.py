@@ -11,8 +11,9 @@ import anyio
 import pytest
 
 from agent_core.approvals import ApprovalRequest, Decision
-from agent_core.cli.ask import answer_to, can_ask, terminal_policy
+from agent_core.cli.ask import TerminalApprovals, answer_to, can_ask
 from agent_core.cli.screen import Screen
+from agent_core.turn_events import ApprovalRequested
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 
@@ -49,6 +50,13 @@ def test_the_first_letter_decides(line: str, kind: str | None) -> None:
     assert (decision.kind if decision else None) == kind
 
 
+def asking(stream: io.StringIO) -> TerminalApprovals:
+    """A policy whose screen shows the events up to the request."""
+    policy = TerminalApprovals(Screen(stream))
+    policy.shown(ApprovalRequested(REQUEST))
+    return policy
+
+
 @pytest.mark.anyio
 async def test_the_question_shows_what_would_happen(keyboard: int) -> None:
     """Tool, risk, summary, place and the whole detail, cleaned; an answer that is none is asked for again."""
@@ -56,10 +64,10 @@ async def test_the_question_shows_what_would_happen(keyboard: int) -> None:
     os.write(keyboard, b"what?\n")
     os.write(keyboard, b"n\n")
     with anyio.fail_after(5):
-        decision = await terminal_policy(Screen(stream)).decide(REQUEST)
+        decision = await asking(stream).decide(REQUEST)
     assert decision == Decision("denied", "the user said no")
     assert stream.getvalue() == (
-        f"? shell wants to execute: make all in /p\n  make all\n  make check\n{QUESTION}\n{QUESTION}\n"
+        f"? shell wants to execute: make all in /p\n  make all\n  make check\n{QUESTION}{QUESTION}"
     )
 
 
@@ -67,7 +75,7 @@ async def test_the_question_shows_what_would_happen(keyboard: int) -> None:
 async def test_always_is_remembered(keyboard: int) -> None:
     """After `a`, the same action is not asked about again."""
     stream = io.StringIO()
-    policy = terminal_policy(Screen(stream))
+    policy = asking(stream)
     os.write(keyboard, b"a\n")
     with anyio.fail_after(5):
         decisions = [(await policy.decide(REQUEST)).approved, (await policy.decide(REQUEST)).approved]
@@ -75,11 +83,28 @@ async def test_always_is_remembered(keyboard: int) -> None:
 
 
 @pytest.mark.anyio
+async def test_the_question_waits_for_the_screen(keyboard: int) -> None:
+    """Nothing is asked before the events that led to it are shown."""
+    stream = io.StringIO()
+    policy = TerminalApprovals(Screen(stream))
+    before = "not looked at"
+    os.write(keyboard, b"y\n")
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(policy.decide, REQUEST)
+            await anyio.wait_all_tasks_blocked()
+            before = stream.getvalue()
+            policy.shown(ApprovalRequested(REQUEST))
+    assert (before, stream.getvalue().count(QUESTION)) == ("", 1)
+
+
+@pytest.mark.anyio
 async def test_a_question_can_be_cancelled(keyboard: int) -> None:
     """Waiting for a person holds up neither the event loop nor its end."""
-    with anyio.move_on_after(0.05) as scope:
-        await terminal_policy(Screen(io.StringIO())).decide(REQUEST)
-    assert scope.cancelled_caught
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(asking(io.StringIO()).decide, REQUEST)
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
 
 
 def test_only_a_terminal_is_asked(keyboard: int, monkeypatch: pytest.MonkeyPatch) -> None:

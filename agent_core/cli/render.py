@@ -79,6 +79,7 @@ class TurnView:
         self._verbose = verbose
         self._block = ("", -1)  # what is being written (text, reasoning, call, result), and of which item
         self._shown: set[int] = set()  # items of this sample of which deltas were written
+        self._told: set[str] = set()  # repairs and losses noted already
         self._header = ""  # call_id of the call whose header was written last
 
     def feed(self, event: TurnEvent) -> None:
@@ -97,7 +98,8 @@ class TurnView:
             case ToolFinished():
                 self._finished(event)
             case ToolProgress():
-                self._note(event.delta.rstrip("\n"))
+                for line in event.delta.splitlines():
+                    self._note(f"~ {clean(line)}")
             case ApprovalDecided():
                 self._decided(event)
             case RetryScheduled():
@@ -155,11 +157,13 @@ class TurnView:
         self._block = (self._block[0], -1)
         self._shown.clear()
         self._note(f"request {event.number} to {event.model}")
-        for repair in event.repairs:
-            where = f"repaired item {repair.item_index}: {repair.kind}"
-            self._note(f"{where} ({repair.reason})" if repair.reason else where)
-        for loss in event.losses:
-            self._note(f"not carried by this wire: {loss.feature}" + (f" ({loss.detail})" if loss.detail else ""))
+        changes = [(f"repaired item {repair.item_index}: {repair.kind}", repair.reason) for repair in event.repairs]
+        changes += [(f"not carried by this wire: {loss.feature}", loss.detail) for loss in event.losses]
+        for what, why in changes:
+            text = f"{what} ({why})" if why else what
+            if text not in self._told:  # every later request of the turn has it too
+                self._told.add(text)
+                self._note(text)
 
     def _call(self, call: ToolCall) -> None:
         self._begin("call")

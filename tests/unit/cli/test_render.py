@@ -141,7 +141,7 @@ def test_what_goes_wrong_is_always_shown() -> None:
 
 
 def test_verbose_shows_requests_repairs_and_losses() -> None:
-    """-v tells what a request does not carry as it stands, what was allowed, and what tools say meanwhile."""
+    """-v tells what requests do not carry as it stands (once), what was allowed, and what tools say meanwhile."""
     request = ApprovalRequest("c1", "shell", "make")
     events: list[TurnEvent] = [
         SampleStarted(
@@ -152,12 +152,14 @@ def test_verbose_shows_requests_repairs_and_losses() -> None:
         ),
         RateLimits((RateLimitWindow("tokens", remaining=1500.0), RateLimitWindow("requests", limit=9.0))),
         ApprovalDecided(request, Decision("approved")),
-        ToolProgress("c1", "compiling\n"),
+        ToolProgress("c1", "compiling\nlinking\n"),
+        SampleStarted(3, "lab/m", losses=(Loss("top_k"), Loss("seed"))),
     ]
     assert shown(events, verbose=True) == (
         "  request 2 to lab/m\n  repaired item 4: dropped_reasoning (another origin)\n  repaired item 7: moved_output\n"
         "  not carried by this wire: top_k\n  not carried by this wire: images (text only)\n"
-        "  rate limit: 1500 tokens left\n  allowed: make\n  compiling\n"
+        "  rate limit: 1500 tokens left\n  allowed: make\n  ~ compiling\n  ~ linking\n"
+        "  request 3 to lab/m\n  not carried by this wire: seed\n"
     )
     assert shown(events) == ""
 

@@ -366,9 +366,10 @@ class ItemFitter:
 
 def _is_plain(part: ContentPart, kind: str) -> bool:
     """The everyday part, told apart quickly: text of the right kind that stays as it is on every wire."""
-    if part.type != kind or (part.type != "input_text" and part.type != "output_text"):
-        return False
-    return is_clean(part.text) and not is_blank(part.text)
+    if part.type == "input_text" or part.type == "output_text":
+        text = part.text
+        return part.type == kind and bool(text) and not text.isspace() and is_clean(text)
+    return False
 
 
 def _is_clean_reasoning(item: Reasoning) -> bool:

@@ -111,13 +111,11 @@ def _dumps(value: object) -> str:
 
 def _is_object(text: str) -> bool:
     try:
-        value: object = from_json(text, allow_inf_nan=False)
+        value: JsonValue = from_json(text, allow_inf_nan=False)
     except ValueError:
         return False
     # A NUL can only be there as its escape, and the escape can stand for something else: after a backslash.
-    if not isinstance(value, dict) or ("\\u0000" in text and _clean(cast("object", value)) is not value):
-        return False
-    return _is_finite(cast("JsonObject", value))
+    return isinstance(value, dict) and ("\\u0000" not in text or _clean(value) is value) and _is_finite(value)
 
 
 def _is_finite(value: JsonObject) -> bool:
@@ -126,6 +124,8 @@ def _is_finite(value: JsonObject) -> bool:
     while todo:
         each = todo.pop()
         for member in each.values() if isinstance(each, dict) else each:
+            if isinstance(member, str):
+                continue
             if isinstance(member, float):
                 if not isfinite(member):
                     return False

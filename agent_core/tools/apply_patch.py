@@ -26,13 +26,12 @@ from .arguments import InvalidArguments, parse_arguments
 from .base import ToolCall, ToolContext, ToolOutput
 from .patch_format import (
     PATCH_GRAMMAR,
-    FileChange,
     PatchOperation,
     UpdateFile,
     parse_patch,
     patch_paths,
-    plan_patch,
 )
+from .patch_plan import FileChange, plan_patch
 from .paths import near_names, resolve_inside
 
 __all__ = ["ApplyPatch", "apply_patch", "plan_files", "unified_diff", "write_changes"]

@@ -9,13 +9,12 @@ from agent_core.tools.patch_format import (
     AddFile,
     Chunk,
     DeleteFile,
-    FileChange,
     PatchOperation,
     UpdateFile,
     parse_patch,
     patch_paths,
-    plan_patch,
 )
+from agent_core.tools.patch_plan import FileChange, plan_patch
 
 
 def patch(*lines: str) -> str:

@@ -194,7 +194,13 @@ class ResponsesStreamDecoder:
 
     def close(self) -> list[ResponseEvent]:
         out: list[ResponseEvent] = []
-        self._read(self._reader.close(), out)
+        try:
+            frames = self._reader.close()
+        except EventTooLarge as error:
+            if not self.done:
+                self._fail(error, out)
+            return out
+        self._read(frames, out)
         if not self.done:
             self._end_of_body(out)
         return out

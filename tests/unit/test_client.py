@@ -53,6 +53,7 @@ from ..loopback import (
     STALL,
     Exchange,
     Loopback,
+    Step,
     chunk,
     exchange,
     free_port,
@@ -325,7 +326,7 @@ async def test_an_error_after_content_is_the_callers(wire: WireName) -> None:
     [(END, StreamInterrupted), (CLOSE, StreamInterrupted), (RESET, TransportError)],
     ids=["clean end", "truncated chunks", "reset"],
 )
-async def test_a_stream_that_breaks(wire: WireName, cut: bytes, kind: type[ModelError]) -> None:
+async def test_a_stream_that_breaks(wire: WireName, cut: Step, kind: type[ModelError]) -> None:
     """However it is cut, one error of the right class ends the stream, with the partial answer attached."""
     async with serve(exchange(sse_head(), chunk(half(wire)), cut, CLOSE)) as server:
         _, error = await failing(client_for(server, wire))
@@ -337,7 +338,7 @@ async def test_a_stream_that_breaks(wire: WireName, cut: bytes, kind: type[Model
 
 
 @pytest.mark.parametrize("cut", [RESET, CLOSE, STALL])
-async def test_what_breaks_after_the_finish_is_no_failure(cut: bytes) -> None:
+async def test_what_breaks_after_the_finish_is_no_failure(cut: Step) -> None:
     """Chat's answer is whole with its finish_reason: a reset, or a socket left open, loses nothing but time."""
     finish = b'data: {"id":"r","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
     async with serve(exchange(sse_head(), chunk(half("chat") + finish), cut)) as server:

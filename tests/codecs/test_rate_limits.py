@@ -1,0 +1,146 @@
+"""Waits and limits a server announces, in every form that was seen or is documented."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent_core.codecs.rate_limits import duration_s, rate_limits, retry_after_s, retry_hint_s
+from agent_core.events import RateLimits, RateLimitWindow
+
+from ..recordings import ROOT, needs_recordings, streams
+
+NOON = "Fri, 20 Nov 2026 12:00:00 GMT"
+NOON_UNIX = 1795176000.0
+DATED = f"date: {NOON}"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("6ms", 0.006), ("1s", 1), ("2m", 120), ("1m30s", 90), ("1h", 3600), ("1h30m", 5400), ("6m30.5s", 390.5),
+        ("0s", 0), ("", None), ("abc", None), ("123", None), ("1x", None), ("1s2", None), ("-1s", None),
+    ],
+)  # fmt: skip
+def test_t_p5_durations(text: str, seconds: float | None) -> None:
+    """T-P5: Go's durations parse, a bare number or a unit nobody knows does not."""
+    assert duration_s(text) == (pytest.approx(seconds) if seconds is not None else None)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "3"}, 3.0),
+        ({"retry-after": "1.5"}, 1.5),
+        ({"retry-after": "0"}, 0.0),
+        ({"retry-after": "2m5s"}, 125.0),
+        ({"retry-after": "Fri, 20 Nov 2026 12:00:35 GMT", "date": NOON}, 35.0),
+        ({"retry-after": "Fri, 20 Nov 2026 11:59:00 GMT", "date": NOON}, None),
+        ({"retry-after": "Fri, 20 Nov 2026 12:00:35 GMT"}, None),
+        ({"retry-after": "later"}, None),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after-ms": "1500", "retry-after": "60"}, 1.5),
+        ({"retry-after-ms": "0", "retry-after": "1"}, 1.0),
+        ({"retry-after-ms": "0"}, 0.0),
+        ({}, None),
+    ],
+)
+def test_t_p4_retry_after(headers: dict[str, str], seconds: float | None) -> None:
+    """T-P4: integer, fraction, date and milliseconds; a past date and garbage ask for nothing."""
+    assert retry_after_s(headers) == seconds
+
+
+def test_a_date_counts_from_the_now_that_is_given() -> None:
+    """Without a date header the caller's clock serves."""
+    assert retry_after_s({"retry-after": "Fri, 20 Nov 2026 12:00:35 GMT"}, now=NOON_UNIX) == 35.0
+
+
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        ("Rate limit reached. Please try again in 11.054s. Visit …", 11.054),  # T-C3
+        ("try again in 28ms", 0.028),  # T-C8
+        ("Please try again in 1.898s.", 1.898),  # T-C9
+        ("Try again in 35 seconds.", 35.0),  # T-C10
+        ("try again in 2m5s", 125.0),
+        ("Please try again in 6m0s.", 360.0),
+        ("try again in 1h2m3s", 3723.0),
+        ("retry after 2 minutes and 5 seconds", 125.0),
+        ("Please retry in 35.1s.", 35.1),
+        ("wait 5 minutes before the next request", 300.0),
+        ("Please try again later.", None),
+        ("retry your request after 3 attempts", None),
+        ("Limit 30000, Used 28000, Requested 5000.", None),
+        ("", None),
+    ],
+)
+def test_hints_in_words(message: str, seconds: float | None) -> None:
+    """T-C3, T-C8 to T-C10 and the minute and hour forms their origin could not read (S1-59)."""
+    assert retry_hint_s(message) == (pytest.approx(seconds) if seconds is not None else None)
+
+
+@pytest.mark.parametrize(
+    ("headers", "windows"),
+    [
+        (
+            "X-RateLimit-Limit-Requests: 500; X-RateLimit-Remaining-Requests: 499; X-RateLimit-Reset-Requests: 120ms",
+            (RateLimitWindow("requests", 500, 499, 0.12),),
+        ),
+        (
+            "x-ratelimit-remaining-tokens-minute: 7; x-ratelimit-reset-tokens-minute: 33.5",
+            (RateLimitWindow("tokens-minute", None, 7, 33.5),),
+        ),
+        (
+            "ratelimit-limit: 400; ratelimit-remaining: 399; ratelimit-reset: 19",
+            (RateLimitWindow("requests", 400, 399, 19),),
+        ),
+        (
+            "anthropic-ratelimit-input-tokens-limit: 4000; anthropic-ratelimit-input-tokens-remaining: 0;"
+            "anthropic-ratelimit-input-tokens-reset: 2026-11-20T12:00:51Z; " + DATED,
+            (RateLimitWindow("input-tokens", 4000, 0, 51),),
+        ),
+        (
+            "anthropic-ratelimit-requests-limit: 5; anthropic-ratelimit-requests-reset: 2026-11-20T12:00:51Z",
+            (RateLimitWindow("requests", 5),),
+        ),
+        (
+            "x-ratelimit-limit: 100; x-ratelimit-reset: 1795176060; " + DATED,
+            (RateLimitWindow("requests", 100, None, 60),),
+        ),
+        (
+            "x-ratelimit-limit: 100; x-ratelimit-reset: 1795176060000; " + DATED,
+            (RateLimitWindow("requests", 100, None, 60),),
+        ),
+        (
+            "x-codex-primary-used-percent: 12.5; x-codex-primary-window-minutes: 300;"
+            "x-codex-primary-reset-at: 1795176060; " + DATED,
+            (RateLimitWindow("codex_primary", None, None, 60, 12.5),),
+        ),
+        ("x-codex-secondary-used-percent: 0; x-codex-secondary-window-minutes: 0", ()),
+        ("x-ratelimit-abusepenalty-active: False; retry-after: 2", ()),
+        ("x-ratelimit-limit-requests: many", ()),
+    ],
+)
+def test_families_of_headers(headers: str, windows: tuple[RateLimitWindow, ...]) -> None:
+    """One vocabulary for all families (providers.md 3d, codex.md 1.5); a reset that is unknown is left out."""
+    lines = (line.partition(": ") for line in headers.split(";"))
+    given = {name.strip(): value.strip() for name, _, value in lines}
+    assert rate_limits(given) == (RateLimits(windows) if windows else None)
+
+
+@needs_recordings
+def test_every_recorded_answer_with_limits_is_read() -> None:
+    """All recorded headers that name a limit give windows, each with a limit or what remains of it."""
+    read = 0
+    for recording in [*streams("chat"), *streams("responses"), *streams("messages")]:
+        headers = recording.meta.get("headers")
+        assert isinstance(headers, dict)
+        texts = {name: str(value) for name, value in headers.items()}
+        told = [value for name, value in texts.items() if "ratelimit-remaining" in name or "ratelimit-limit" in name]
+        if any(value.isdecimal() for value in told):  # some recordings have the values blanked
+            limits = rate_limits(texts)
+            assert limits is not None, recording
+            assert all(w.limit is not None or w.remaining is not None for w in limits.windows), recording
+            read += 1
+    assert read > 50, ROOT

@@ -52,6 +52,7 @@ from ..items import (
 )
 from ..prompt import Prompt
 from .base import Compat, json_bytes, json_int, json_object, json_str
+from .replay_text import json_arguments
 
 __all__ = [
     "LOCAL_SHELL",
@@ -243,15 +244,13 @@ def call_arguments(item: FunctionCall | CustomToolCall | LocalShellCall) -> str:
 
 
 def tool_use_block(item: FunctionCall | CustomToolCall | LocalShellCall) -> JsonObject:
-    """A whole `tool_use` block. `input` must be an object: arguments that are none are kept under `_raw_arguments`
+    """A whole `tool_use` block. `input` must be an object: arguments that are none are kept as replay keeps them
     (behaviours.md S2-24: an empty object in their place would be run as a call without arguments)."""
-    arguments = call_arguments(item)
-    found: JsonObject | None = {} if not arguments.strip() else input_of(arguments)
     block: JsonObject = {
         "type": "tool_use",
         "id": item.call_id,
         "name": call_name(item),
-        "input": {"_raw_arguments": arguments} if found is None else found,
+        "input": input_of(json_arguments(call_arguments(item))) or {},
     }
     if item.opaque and of_this_wire(item.origin):
         block.update(item.opaque)

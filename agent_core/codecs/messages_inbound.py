@@ -99,10 +99,11 @@ def _refuse(message: str, param: str) -> NoReturn:
 # members
 
 
-def _text(holder: JsonObject, name: str) -> str | None:
+def _text(holder: JsonObject, name: str, where: str = "") -> str | None:
+    """A string member or None; `where` is the path of its holder, for the error."""
     value = holder.get(name)
     if value is not None and not isinstance(value, str):
-        _refuse(f"must be a string, got {type(value).__name__}", name)
+        _refuse(f"must be a string, got {type(value).__name__}", f"{where}.{name}" if where else name)
     return value
 
 
@@ -124,10 +125,10 @@ def _whole(holder: JsonObject, name: str) -> int | None:
     return value
 
 
-def _list(holder: JsonObject, name: str) -> list[JsonValue]:
+def _list(holder: JsonObject, name: str, where: str = "") -> list[JsonValue]:
     value = holder.get(name)
     if value is not None and not isinstance(value, list):
-        _refuse(f"must be a list, got {type(value).__name__}", name)
+        _refuse(f"must be a list, got {type(value).__name__}", f"{where}.{name}" if where else name)
     return json_list(value)
 
 
@@ -157,7 +158,7 @@ def _user(request: JsonObject, losses: Losses) -> str | None:
     for name in metadata:
         if name != "user_id":
             losses.add("metadata", name)
-    return _text(metadata, "user_id")
+    return _text(metadata, "user_id", "metadata")
 
 
 def _output_config(
@@ -168,10 +169,10 @@ def _output_config(
     for name in config:
         if name not in ("effort", "format"):
             losses.add("output_config", name)
-    effort = _text(config, "effort")
+    effort = _text(config, "effort", "output_config")
     schema = _schema(config.get("format") or request.get("output_format"), losses)
     thinking = _object(request.get("thinking") or {}, "thinking")
-    summary = {"summarized": "auto", "omitted": "none"}.get(_text(thinking, "display") or "")
+    summary = {"summarized": "auto", "omitted": "none"}.get(_text(thinking, "display", "thinking") or "")
     match thinking.get("type"):
         case "disabled":
             return ReasoningSettings(effort="none"), schema, {}
@@ -214,8 +215,8 @@ def _tool(tool: JsonObject, where: str, losses: Losses) -> ToolSpecs:
     schema = tool.get("input_schema")
     strict = tool.get("strict")
     return ToolSpec(
-        name=_text(tool, "name") or "",
-        description=_text(tool, "description") or "",
+        name=_text(tool, "name", where) or "",
+        description=_text(tool, "description", where) or "",
         parameters=_NO_SCHEMA if schema is None else _object(schema, f"{where}.input_schema"),
         strict=strict if isinstance(strict, bool) else None,
     )
@@ -235,7 +236,7 @@ def _tool_choice(request: JsonObject, tools: list[ToolSpecs], losses: Losses) ->
         case "any":
             return "required", parallel
         case "tool":
-            name = _text(choice, "name") or ""
+            name = _text(choice, "name", "tool_choice") or ""
             if any(isinstance(spec, HostedToolSpec) and spec.raw.get("name") == name for spec in tools):
                 if len(tools) > 1:
                     losses.add("tool_choice", "a tool the provider runs cannot be named alone")
@@ -261,7 +262,7 @@ def _texts(blocks: list[JsonValue], where: str, losses: Losses) -> list[str]:
         block = _object(value, f"{where}.{number}")
         _note_cache(block, losses)
         if block.get("type") == "text":
-            texts.append(_text(block, "text") or "")
+            texts.append(_text(block, "text", f"{where}.{number}") or "")
         else:
             losses.add("content", json_str(block.get("type")))
     return [text for text in texts if text]
@@ -283,7 +284,7 @@ def _items(request: JsonObject, model: str, losses: Losses) -> list[ResponseItem
         if isinstance(content, str):
             blocks: list[JsonValue] = [{"type": "text", "text": content}]
         else:
-            blocks = _list(message, "content")
+            blocks = _list(message, "content", where)
         match message.get("role"):
             case "user":
                 items.extend(_of_user(blocks, where, losses))
@@ -325,7 +326,7 @@ def _result(block: JsonObject, where: str, losses: Losses) -> FunctionCallOutput
     output: str | tuple[OutputPart, ...] = content if isinstance(content, str) else ""
     if isinstance(content, list):
         output = _parts(content, f"{where}.content", losses)
-    call_id = _text(block, "tool_use_id")
+    call_id = _text(block, "tool_use_id", where)
     if not call_id:
         _refuse("a tool_result needs the id of its tool_use", f"{where}.tool_use_id")
     return FunctionCallOutput(call_id=call_id, output=output, success=False if block.get("is_error") is True else None)
@@ -337,7 +338,7 @@ def _parts(blocks: list[JsonValue], where: str, losses: Losses) -> tuple[OutputP
         block = _object(value, f"{where}.{number}")
         _note_cache(block, losses)
         read = _PARTS.get(json_str(block.get("type")))
-        part = read(block, losses) if read is not None else None
+        part = read(block, f"{where}.{number}", losses) if read is not None else None
         if part is None:
             losses.add("content", json_str(block.get("type")))
         else:
@@ -345,53 +346,54 @@ def _parts(blocks: list[JsonValue], where: str, losses: Losses) -> tuple[OutputP
     return tuple(parts)
 
 
-def _text_part(block: JsonObject, losses: Losses) -> OutputPart | None:
-    return InputText(text=_text(block, "text") or "")
+def _text_part(block: JsonObject, where: str, losses: Losses) -> OutputPart | None:
+    return InputText(text=_text(block, "text", where) or "")
 
 
-def _image_part(block: JsonObject, losses: Losses) -> OutputPart | None:
-    url = _url_of(json_object(block.get("source")) or {})
+def _image_part(block: JsonObject, where: str, losses: Losses) -> OutputPart | None:
+    url = _url_of(json_object(block.get("source")) or {}, f"{where}.source")
     return InputImage(image_url=url) if url else None
 
 
-def _document_part(block: JsonObject, losses: Losses) -> OutputPart | None:
+def _document_part(block: JsonObject, where: str, losses: Losses) -> OutputPart | None:
     """A file by data, URL or id; a document made of blocks becomes its text."""
     for name in ("citations", "context"):
         if block.get(name) is not None:
             losses.add(f"document.{name}")
     source = json_object(block.get("source")) or {}
-    title = _text(block, "title")
+    title = _text(block, "title", where)
+    inside = f"{where}.source"
     match source.get("type"):
         case "url":
-            return InputFile(filename=title, file_url=_text(source, "url"))
+            return InputFile(filename=title, file_url=_text(source, "url", inside))
         case "file":
-            return InputFile(filename=title, file_id=_text(source, "file_id"))
+            return InputFile(filename=title, file_id=_text(source, "file_id", inside))
         case "content":
             content = source.get("content")
             return InputText(
-                text=content if isinstance(content, str) else "\n".join(_texts(json_list(content), "document", losses))
+                text=content if isinstance(content, str) else "\n".join(_texts(json_list(content), inside, losses))
             )
         case _:
-            url = _url_of(source)
+            url = _url_of(source, inside)
             return InputFile(filename=title, file_data=url) if url else None
 
 
-def _url_of(source: JsonObject) -> str:
+def _url_of(source: JsonObject, where: str) -> str:
     """The URL of a source, a `data:` one for what came inside; empty for a source by file id or of another kind."""
-    media_type = _text(source, "media_type") or ""
+    media_type = _text(source, "media_type", where) or ""
     match source.get("type"):
         case "url":
-            return _text(source, "url") or ""
+            return _text(source, "url", where) or ""
         case "base64":
-            return f"data:{media_type};base64,{_text(source, 'data') or ''}"
+            return f"data:{media_type};base64,{_text(source, 'data', where) or ''}"
         case "text":
-            encoded = base64.b64encode((_text(source, "data") or "").encode()).decode()
+            encoded = base64.b64encode((_text(source, "data", where) or "").encode()).decode()
             return f"data:{media_type or 'text/plain'};base64,{encoded}"
         case _:
             return ""
 
 
-_PARTS: Mapping[str, Callable[[JsonObject, Losses], OutputPart | None]] = {
+_PARTS: Mapping[str, Callable[[JsonObject, str, Losses], OutputPart | None]] = {
     "text": _text_part,
     "image": _image_part,
     "document": _document_part,

@@ -25,7 +25,7 @@ from ..events import Response, ResponseEvent
 from ..items import JsonObject, JsonValue
 from ..prompt import Prompt
 from .api_errors import api_error
-from .base import Compat, json_int, json_list, json_object
+from .base import Compat, json_bytes, json_int, json_list, json_object
 from .chat_answer import ChatAnswer, Events
 from .chat_encoder import ChatStreamEncoder
 from .sse import SseFrame, SseReader
@@ -148,18 +148,26 @@ class ChatStreamDecoder:
     def _mended(self, data: bytes) -> JsonObject | None:
         """JSON with halves of characters in it: servers that cut text by UTF-16 units escape them as lone surrogates.
 
-        A half at the end of a delta's string waits for its other half in the next delta; any other becomes U+FFFD.
+        A half at the end of a delta's text waits for its other half in the next delta; any other becomes U+FFFD.
         """
-        chunk = read_object(data)
+        chunk = _loads(data)
         for entry in json_list((chunk or {}).get("choices")):
             delta = json_object((json_object(entry) or {}).get("delta")) or {}
-            for name, value in delta.items():
-                if isinstance(value, str) and value:
-                    value = self._halves.pop(name, "") + value
-                    if "\ud800" <= value[-1] <= "\udbff":
-                        self._halves[name], value = value[-1], value[:-1]
-                    delta[name] = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-        return chunk
+            for name in delta:
+                self._join_halves(delta, name, name)
+            for element in json_list(delta.get("tool_calls")):
+                call = json_object(element) or {}
+                function = json_object(call.get("function")) or {}
+                self._join_halves(function, "arguments", f"arguments of call {call.get('index')}")
+        return _without_surrogates(chunk)
+
+    def _join_halves(self, members: JsonObject, name: str, place: str) -> None:
+        text = members.get(name)
+        if isinstance(text, str) and text:
+            text = self._halves.pop(place, "") + text
+            if "\ud800" <= text[-1] <= "\udbff":
+                self._halves[place], text = text[-1], text[:-1]
+            members[name] = text
 
     def _end(self, out: Events) -> None:
         """[DONE] came. It ends an answer even if no finish_reason did (X-S1-17)."""
@@ -221,8 +229,20 @@ def _malformed(why: str) -> MalformedStream:
 
 
 def read_object(data: bytes) -> JsonObject | None:
-    """The JSON object in `data`, also one with lone surrogates, which the fast parser refuses."""
+    """The JSON object in `data`, also one with lone surrogates, which the fast parser refuses; None if it is none."""
+    return _without_surrogates(_loads(data))
+
+
+def _loads(data: bytes) -> JsonObject | None:
     try:
         return json_object(json.loads(data))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _without_surrogates(found: JsonObject | None) -> JsonObject | None:
+    """Through the writer, which mends them, and the fast parser, which bounds the depth."""
+    try:
+        return None if found is None else json_object(from_json(json_bytes(found)))
     except (ValueError, RecursionError):
         return None

@@ -12,6 +12,7 @@ from agent_core.errors import OverloadedError, StreamInterrupted
 from agent_core.events import (
     Completed,
     Created,
+    FinishReason,
     OutputItemAdded,
     OutputItemDone,
     OutputTextDelta,
@@ -72,12 +73,12 @@ def thoughts(*content: str, details: tuple[JsonObject, ...] = ()) -> Reasoning:
     )
 
 
-def function(call_id: str, arguments: str, **more: JsonObject) -> FunctionCall:
-    return FunctionCall(call_id=call_id, name="f", arguments=arguments, origin=origin(), **more)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - opaque only
+def function(call_id: str, arguments: str, opaque: JsonObject | None = None) -> FunctionCall:
+    return FunctionCall(call_id=call_id, name="f", arguments=arguments, origin=origin(), opaque=opaque)
 
 
-def stream(*between: ResponseEvent, finish: str = "stop", usage: Usage | None = None) -> list[ResponseEvent]:
-    completed = Completed("r", "m", finish, usage=usage, native_reason=finish)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - a finish reason
+def stream(*between: ResponseEvent, finish: FinishReason = "stop", usage: Usage | None = None) -> list[ResponseEvent]:
+    completed = Completed("r", "m", finish, usage=usage, native_reason=finish)
     return [Created("r", "m"), *between, completed]
 
 
@@ -147,6 +148,13 @@ def test_the_frames_are_exactly_these() -> None:
     body = encoded(stream(*STREAMS["text and usage"][1:-1], usage=Usage(input=2, output=1)))
     head: JsonObject = {"id": "r", "object": "chat.completion.chunk", "created": 0, "model": "m"}
     quiet: JsonObject = {"index": 0, "logprobs": None}
+    counted: JsonObject = {
+        "prompt_tokens": 2,
+        "completion_tokens": 1,
+        "total_tokens": 3,
+        "prompt_tokens_details": {"cached_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 0},
+    }
     frames = body.decode().split("\n\n")
     assert frames[-2:] == ["data: [DONE]", ""]
     assert [json.loads(frame.removeprefix("data: ")) for frame in frames[:-2]] == [
@@ -154,17 +162,7 @@ def test_the_frames_are_exactly_these() -> None:
         {**head, "choices": [{**quiet, "delta": {"content": "a"}, "finish_reason": None}]},
         {**head, "choices": [{**quiet, "delta": {"content": "b"}, "finish_reason": None}]},
         {**head, "choices": [{**quiet, "delta": {}, "finish_reason": "stop"}]},
-        {
-            **head,
-            "choices": [],
-            "usage": {
-                "prompt_tokens": 2,
-                "completion_tokens": 1,
-                "total_tokens": 3,
-                "prompt_tokens_details": {"cached_tokens": 0},
-                "completion_tokens_details": {"reasoning_tokens": 0},
-            },
-        },
+        {**head, "choices": [], "usage": counted},
     ]
 
 
@@ -181,7 +179,7 @@ WHOLE: list[ResponseItem] = [
 
 
 def test_items_without_deltas_are_said_when_they_are_done() -> None:
-    """A source that only has whole items gives a whole stream too; summaries are reasoning; searches have no word here."""
+    """A source that only has whole items gives a whole stream too; a search has no word here."""
     search = WebSearchCall()
     events = stream(
         *(OutputItemAdded(n, item) for n, item in enumerate([*WHOLE, search])),
@@ -253,9 +251,9 @@ def test_responses_survive_the_way_out_and_back(name: str) -> None:
     ("finish", "word"),
     [("refusal", "content_filter"), ("pause", "stop"), ("unknown", "stop"), ("error", "error"), ("length", "length")],
 )
-def test_reasons_the_wire_lacks_go_out_as_the_nearest(finish: str, word: str) -> None:
+def test_reasons_the_wire_lacks_go_out_as_the_nearest(finish: FinishReason, word: str) -> None:
     """Declared losses: clients of this wire know four words."""
-    response = Response("r", "m", (), finish)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - a table of reasons
+    response = Response("r", "m", (), finish)
     assert json.loads(CODEC.encode_response(response, PROMPT))["choices"][0]["finish_reason"] == word
 
 

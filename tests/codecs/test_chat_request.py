@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 
@@ -42,6 +43,7 @@ from agent_core.prompt import (
     ToolSpec,
 )
 
+PLAIN = Compat()
 U = user_message("u")
 USER: JsonObject = {"role": "user", "content": "u"}
 PIXEL = "data:image/png;base64,AAAA"
@@ -85,7 +87,7 @@ def assistant(content: JsonValue, **members: JsonValue) -> JsonObject:
 class Row:
     items: list[ResponseItem]
     messages: list[JsonValue]
-    compat: Compat = Compat()
+    compat: Compat = PLAIN
     instructions: str = ""
 
 
@@ -593,7 +595,7 @@ def test_messages_come_last_and_grow_at_their_end() -> None:
         CODEC.encode_request(Prompt(items[:n], instructions="i", tools=tools), Compat()).body for n in (1, 3, 5, 7)
     ]
     assert all(body.endswith(b"]}") for body in bodies)
-    assert all(longer.startswith(shorter[:-2]) for shorter, longer in zip(bodies, bodies[1:], strict=False))
+    assert all(longer.startswith(shorter[:-2]) for shorter, longer in pairwise(bodies))
 
 
 def test_lone_surrogates_do_not_stop_a_request() -> None:

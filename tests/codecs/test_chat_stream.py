@@ -29,7 +29,7 @@ from agent_core.events import (
     ToolCallInputDelta,
     Usage,
 )
-from agent_core.items import CustomToolCall, JsonObject, Message, OutputText, Reasoning, Refusal
+from agent_core.items import CustomToolCall, JsonObject, JsonValue, Message, OutputText, Reasoning, Refusal
 from agent_core.prompt import CustomToolSpec, OutputSchema, Prompt
 
 from .chat_chunks import (
@@ -160,9 +160,23 @@ TEXT: dict[str, Case] = {
         [*message_events(0, "a"), done(0, message("a")), stopped()],
     ),
     "half a character at the end of one delta": Case(
-        b'data: {"choices":[{"delta":{"content":"a\\ud83d"}}]}\n\ndata: {"choices":[{"delta":{"content":"\\ude00b"}}]}\n\n'
-        + sse(finish(), DONE),
+        b'data: {"choices":[{"delta":{"content":"a\\ud83d"}}]}\n\n'
+        b'data: {"choices":[{"delta":{"content":"\\ude00b"}}]}\n\n' + sse(finish(), DONE),
         [*message_events(0, "a", "\U0001f600b"), done(0, message("a\U0001f600b")), stopped()],
+    ),
+    "half a character at the end of a call's piece": Case(
+        sse(call(0, "a", "f", "HALF"), call(0, args="OTHER"), finish("length"), DONE)
+        .replace(b"HALF", b"\\ud83d")
+        .replace(b"OTHER", b"\\ude00"),
+        [
+            *call_events(0, "a", "f", "\U0001f600"),
+            done(0, function_call("a", "f", "\U0001f600", "incomplete")),
+            Completed(finish_reason="length", status="incomplete", native_reason="length"),
+        ],
+    ),
+    "half a character that stays alone": Case(
+        b'data: {"choices":[{"delta":{"content":"a\\ude00b"}}]}\n\n' + sse(finish(), DONE),
+        [*message_events(0, "a\ufffdb"), done(0, message("a\ufffdb")), stopped()],
     ),
     "id and model": Case(
         sse({"id": "", "model": "", "choices": []}, {"id": "r", "model": "m1", **text("a")}, finish(), DONE),
@@ -632,22 +646,21 @@ SMALL: JsonObject = {"prompt_tokens": 1, "completion_tokens": 1}
 FINAL: JsonObject = {"prompt_tokens": 9, "completion_tokens": 4}
 
 
-@pytest.mark.parametrize(
-    "chunks",
-    [
-        [{**text("a"), "usage": SMALL}, {**finish(), "usage": FINAL}],
-        [finish(), {"choices": [], "usage": FINAL}],
-        [{**finish(), "usage": FINAL}, {**delta({}), "usage": None}],
-        [finish(usage=FINAL)],
-        [{**finish(), "x_groq": {"id": "r", "usage": FINAL}}],
-        [{**finish(), "x_groq": {"usage": SMALL}, "usage": FINAL}],
-        [finish(), finish(), {**finish(), "usage": FINAL}],
-    ],
-    ids=["cumulative", "after finish", "null after", "in the choice", "x_groq", "top level first", "finish repeated"],
-)
-def test_usage_is_found_wherever_it_comes(chunks: list[JsonObject]) -> None:
+USAGE_PLACES: dict[str, list[JsonValue]] = {
+    "cumulative": [{**text("a"), "usage": SMALL}, {**finish(), "usage": FINAL}],
+    "after finish": [finish(), {"choices": [], "usage": FINAL}],
+    "null after": [{**finish(), "usage": FINAL}, {**delta({}), "usage": None}],
+    "in the choice": [finish(usage=FINAL)],
+    "x_groq": [{**finish(), "x_groq": {"id": "r", "usage": FINAL}}],
+    "top level first": [{**finish(), "x_groq": {"usage": SMALL}, "usage": FINAL}],
+    "finish repeated": [finish(), finish(), {**finish(), "usage": FINAL}],
+}
+
+
+@pytest.mark.parametrize("place", USAGE_PLACES)
+def test_usage_is_found_wherever_it_comes(place: str) -> None:
     """In any chunk, also after the finish_reason; the last that is not null counts (C-4)."""
-    _, decoder = decode([sse(text("a"), *chunks, DONE)])
+    _, decoder = decode([sse(text("a"), *USAGE_PLACES[place], DONE)])
     assert decoder.snapshot().usage == CHAT_USAGE
 
 
@@ -729,8 +742,8 @@ def test_a_native_custom_call_is_one() -> None:
 def test_a_forced_answer_tool_is_text() -> None:
     """Structured output by way of a forced tool looks like structured output: the arguments are the text."""
     prompt = Prompt("x", output_schema=OutputSchema({"type": "object"}, "answer"), model="m")
-    chunks = [call(0, "a", "answer", ""), call(0, args='{"x"'), call(0, args=":1}"), finish("tool_calls"), DONE]
-    events, _ = decode([sse(*chunks)], prompt, Compat(provider="p", output_schema="tool"))
+    chunks = [call(0, "a", "answer", ""), call(0, args='{"x"'), call(0, args=":1}"), finish("tool_calls")]
+    events, _ = decode([sse(*chunks, DONE)], prompt, Compat(provider="p", output_schema="tool"))
     assert events == [*message_events(0, '{"x"', ":1}"), done(0, message('{"x":1}')), stopped("tool_calls")]
 
 
@@ -780,6 +793,17 @@ def test_an_event_without_end_is_an_error() -> None:
         piece = b"x" * (1 << 20)
     assert isinstance(decoder.error, EventTooLarge)
     assert seen == SEEN
+
+
+@pytest.mark.parametrize("depth", [150, 250, 600, 900, 100_000])
+def test_deep_json_is_no_way_to_crash_a_decoder(depth: int) -> None:
+    """Nesting beyond what can be validated makes a bad frame, with or without half a character in it."""
+    deep = "[" * depth + "]" * depth
+    bodies = [
+        f'{{"choices":[{{"delta":{{"annotations":[{{"x":{deep}, "y":"{half}"}}]}}}}]}}' for half in ("", "\\ud83d")
+    ]
+    _, decoder = decode([sse(text("a"), *(f"data: {body}\n\n".encode() for body in bodies), finish(), DONE)])
+    assert (decoder.snapshot().text, decoder.bad_frames) == ("a", 0 if depth < 190 else 2)
 
 
 def test_decoding_is_linear() -> None:

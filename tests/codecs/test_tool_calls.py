@@ -115,7 +115,8 @@ def test_opaque_members_stay_with_their_call() -> None:
     """A thought signature may come in a delta of its own; it is kept for its call."""
     assembler = ToolCallAssembler()
     signed: JsonObject = {"google": {"thought_signature": "s"}}
-    for delta in (tc(0, "a", "f", "{}"), tc(1, "b", "g", "{}"), {"index": 0, "extra_content": signed}):
+    alone: JsonObject = {"index": 0, "extra_content": signed}
+    for delta in (tc(0, "a", "f", "{}"), tc(1, "b", "g", "{}"), alone):
         assembler.feed(delta)
     assert [call.opaque for call in assembler.calls] == [{"extra_content": signed}, None]
 

@@ -7,8 +7,8 @@ closed. Whatever httpx2 raises becomes one TransportError here, which says in it
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Protocol, cast
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HttpRequest", "HttpStream", "HttpxTransport", "Timeouts", "Transport"]
 
+_INFLATED_BYTES = 256 * 1024
 _EXHAUST_S = 0.05
 _EXHAUST_CHUNKS = 64  # what h11 may still hold of a 64 KiB read, in the smallest chunks seen
 
@@ -116,10 +117,9 @@ class HttpxTransport:
         try:
             yield HttpStream(response.status_code, _headers(response), chunks)
         finally:
-            # A cancelled caller still closes: the socket must not outlive the block.
             with anyio.CancelScope(shield=True):
+                await chunks.aclose()
                 await response.aclose()
-                await _exhaust(chunks)
 
     async def aclose(self) -> None:
         self._closed = True
@@ -144,17 +144,28 @@ class HttpxTransport:
 
 
 async def _chunks(response: httpx2.Response, url: str) -> AsyncGenerator[bytes]:
+    import anyio
     import httpx2
 
+    if response.is_stream_consumed:  # made in memory, by a mock
+        yield response.content
+        return
+    raw = response.aiter_raw()
+    inflate = _inflater(response.headers.get("content-encoding", ""), url)
     try:
-        async with aclosing(response.aiter_bytes()) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        async for chunk in raw:
+            for piece in inflate(chunk):
+                yield piece
     except (httpx2.HTTPError, httpx2.StreamError) as error:
         raise _transport_error(error, url, None) from error
+    finally:
+        # A cancelled caller still closes: the socket must not outlive the block.
+        with anyio.CancelScope(shield=True):
+            await response.aclose()
+            await _exhaust(raw)
 
 
-async def _exhaust(chunks: AsyncGenerator[bytes]) -> None:
+async def _exhaust(raw: AsyncGenerator[bytes, None]) -> None:
     """Run the generators of a closed response to their end, which is a read error at once.
 
     httpx2 nests half a dozen of them and one does not close the next: left alone, that one is finished by the garbage
@@ -162,14 +173,47 @@ async def _exhaust(chunks: AsyncGenerator[bytes]) -> None:
     it gets a moment and is closed as far as it can be.
     """
     import anyio
+    import httpx2
 
     with anyio.move_on_after(_EXHAUST_S):
         try:
             for _ in range(_EXHAUST_CHUNKS):
-                await anext(chunks)
-        except (StopAsyncIteration, TransportError):
+                await anext(raw)
+        except (StopAsyncIteration, httpx2.HTTPError, httpx2.StreamError):
             return
-    await chunks.aclose()
+    await raw.aclose()
+
+
+def _inflater(encoding: str, url: str) -> Callable[[bytes], Iterable[bytes]]:
+    """Undo gzip and deflate, which are never asked for but come. Piece by piece: what expands a thousandfold is read
+    no faster than it is used (httpx2's decoder would hold all of it)."""
+    import zlib
+
+    name = encoding.strip().lower()
+    if name in ("", "identity"):
+        return lambda chunk: (chunk,)
+    if name not in ("gzip", "x-gzip", "deflate"):
+        raise TransportError(
+            f"the answer is compressed by {name!r}, which was not asked for ({_origin(url)})",
+            kind="protocol",
+            retryable=False,
+        )
+    decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)  # 32: a gzip or a zlib header, whichever is there
+
+    def inflate(chunk: bytes) -> Iterator[bytes]:
+        while True:
+            try:
+                piece = decoder.decompress(chunk, _INFLATED_BYTES)
+            except zlib.error as error:
+                what = f"the answer's compression is broken ({_origin(url)})"
+                raise TransportError(what, kind="protocol", retryable=False) from error
+            if piece:
+                yield piece
+            chunk = decoder.unconsumed_tail
+            if not chunk and len(piece) < _INFLATED_BYTES:
+                return
+
+    return inflate
 
 
 def _headers(response: httpx2.Response) -> dict[str, str]:
@@ -228,13 +272,11 @@ def _diagnosis(error: Exception) -> tuple[str, str, bool, str]:
     if isinstance(error, httpx2.ConnectError):
         return "other", "no connection", True, ""
     if isinstance(error, httpx2.RemoteProtocolError):
-        if "incomplete" in str(error):
+        if "complete message body" in str(error):
             return "truncated", "the answer ended before its announced end", True, ""
         if "disconnected" in str(error):
             return "reset", "the server closed the connection without an answer", True, ""
         return "protocol", "the server does not speak HTTP", False, "check the base URL: host, port and scheme"
-    if isinstance(error, httpx2.DecodingError):
-        return "protocol", "the answer's compression is broken", False, ""
     if isinstance(error, httpx2.NetworkError):
         return "reset", "the connection was reset", True, ""
     return "other", f"the request failed: {type(error).__name__}", True, ""

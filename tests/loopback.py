@@ -102,8 +102,8 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def serve(*exchanges: Exchange, port: int = 0) -> AsyncGenerator[Loopback]:
-    """Serve until the block is left; then every connection is dropped."""
+async def serve(*exchanges: Exchange, port: int = 0, greeting: bytes = b"") -> AsyncGenerator[Loopback]:
+    """Serve until the block is left; then every connection is dropped. `greeting` is sent before any request."""
     try:
         async with AsyncExitStack() as stack:
             listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=port)
@@ -113,6 +113,8 @@ async def serve(*exchanges: Exchange, port: int = 0) -> AsyncGenerator[Loopback]
             async def handle(stream: SocketStream) -> None:
                 server.connections += 1
                 async with stream:
+                    if greeting:
+                        await stream.send(greeting)
                     await _talk(stream, server, exchanges)
 
             group = await stack.enter_async_context(anyio.create_task_group())

@@ -1,0 +1,231 @@
+"""The rows, and what `provider/model` resolves to."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent_core.codecs import WIRES, codec_for
+from agent_core.codecs.base import Compat
+from agent_core.errors import ConfigError
+from agent_core.items import WireName
+from agent_core.providers import (
+    PROVIDERS,
+    CompatOverrides,
+    Endpoint,
+    ModelRule,
+    Provider,
+    resolve,
+    with_overrides,
+)
+
+ENV = {
+    "AZURE_OPENAI_ENDPOINT": "https://acme.openai.azure.com/",
+    "AWS_REGION": "us-east-1",
+    "SNOWFLAKE_ACCOUNT": "acme",
+}
+DATED = {**ENV, "OPENAI_API_VERSION": "2024-10-21"}
+
+REQUIRED = {
+    "openai", "azure", "anthropic", "openrouter", "groq", "mistral", "deepseek", "moonshot", "zai", "dashscope", "xai",
+    "together", "fireworks", "cerebras", "gemini", "ollama", "vllm", "llamacpp", "lmstudio",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("model", "wire", "url", "auth"),
+    [
+        ("openai/gpt-5.6", None, "https://api.openai.com/v1/responses", "bearer"),
+        ("openai/gpt-5.6", "chat", "https://api.openai.com/v1/chat/completions", "bearer"),
+        ("anthropic/claude-sonnet-4-6", None, "https://api.anthropic.com/v1/messages", "x-api-key"),
+        ("anthropic/claude-sonnet-4-6", "chat", "https://api.anthropic.com/v1/chat/completions", "bearer"),
+        ("groq/openai/gpt-oss-120b", None, "https://api.groq.com/openai/v1/chat/completions", "bearer"),
+        ("openrouter/anthropic/claude", "messages", "https://openrouter.ai/api/v1/messages", "bearer"),
+        ("deepseek/deepseek-v4-pro", None, "https://api.deepseek.com/chat/completions", "bearer"),
+        ("deepseek/deepseek-v4-pro", "messages", "https://api.deepseek.com/anthropic/v1/messages", "x-api-key"),
+        ("minimax/MiniMax-M3", None, "https://api.minimax.io/anthropic/v1/messages", "x-api-key"),
+        ("perplexity/sonar", None, "https://api.perplexity.ai/chat/completions", "bearer"),
+        ("ollama/qwen3", None, "http://localhost:11434/v1/chat/completions", "bearer"),
+        ("vllm/m", "messages", "http://localhost:8000/v1/messages", "bearer"),
+        ("azure/dep", None, "https://acme.openai.azure.com/openai/v1/chat/completions", "api-key"),
+        ("azure/dep", "responses", "https://acme.openai.azure.com/openai/v1/responses", "api-key"),
+        ("bedrock/m", "responses", "https://bedrock-mantle.us-east-1.api.aws/v1/responses", "bearer"),
+    ],
+)
+def test_where_a_row_leads(model: str, wire: str | None, url: str, auth: str) -> None:
+    """Provider, wire and model give the URL and the header of the key."""
+    found = resolve(model, wire=wire, env=ENV)
+    assert (found.url, found.auth) == (url, auth)
+
+
+@pytest.mark.parametrize(
+    ("wire", "url"),
+    [
+        ("chat", "https://acme.openai.azure.com/openai/deployments/my%20dep/chat/completions?api-version=2024-10-21"),
+        ("responses", "https://acme.openai.azure.com/openai/responses?api-version=2024-10-21"),
+    ],
+)
+def test_azure_with_a_version(wire: str, url: str) -> None:
+    """OPENAI_API_VERSION chooses Azure's dated API: the deployment in the path, the version in the query."""
+    assert resolve("azure/my dep", wire=wire, env=DATED).url == url
+
+
+@pytest.mark.parametrize(
+    ("model", "base_url", "wire", "url"),
+    [
+        ("openai/m", "http://127.0.0.1:9", "chat", "http://127.0.0.1:9/v1/chat/completions"),
+        ("openai/m", "http://127.0.0.1:9/", "chat", "http://127.0.0.1:9/chat/completions"),
+        ("openai/m", "http://127.0.0.1:9/v1/", "chat", "http://127.0.0.1:9/v1/chat/completions"),
+        ("openai/m", "http://127.0.0.1:9/a//b", "responses", "http://127.0.0.1:9/a/b/responses"),
+        ("anthropic/m", "http://127.0.0.1:9", None, "http://127.0.0.1:9/v1/messages"),
+        ("anthropic/m", "http://127.0.0.1:9/anthropic", None, "http://127.0.0.1:9/anthropic/v1/messages"),
+        ("lab/m", "http://127.0.0.1:9/v1", "messages", "http://127.0.0.1:9/v1/messages"),
+        ("lab/m", "http://127.0.0.1:9", None, "http://127.0.0.1:9/v1/chat/completions"),
+        ("lab/a/b", "http://h/v1?key=1", "responses", "http://h/v1/responses?key=1"),
+        ("m", "http://h/v1", None, "http://h/v1/chat/completions"),
+        ("groq/m", "http://127.0.0.1:9", "messages", "http://127.0.0.1:9/openai/v1/messages"),
+        ("azure/d", "https://x.openai.azure.com", None, "https://x.openai.azure.com/openai/v1/chat/completions"),
+        ("lab/m", "http://[::1]:9/v1", None, "http://[::1]:9/v1/chat/completions"),
+    ],
+)
+def test_base_urls_of_the_caller(model: str, base_url: str, wire: str | None, url: str) -> None:
+    """Any server, any wire, with or without a known name; a bare host takes the row's path."""
+    assert resolve(model, base_url=base_url, wire=wire, env={}).url == url
+
+
+@pytest.mark.parametrize(
+    ("model", "wire", "base_url", "message", "remedy"),
+    [
+        ("opena/m", None, None, "unknown provider 'opena'", "did you mean openai"),
+        ("zzzz/m", None, None, "unknown provider 'zzzz'", "Provider('zzzz', 'http"),
+        ("gpt-5", None, None, "model 'gpt-5' names no provider", "openai/gpt-5"),
+        ("openai", None, None, "'openai' names no model", "openai/"),
+        ("openai/ ", None, None, "names no model", "openai/"),
+        ("openai/m", "chta", None, "unknown wire 'chta'", "chat, responses, messages"),
+        ("groq/m", "messages", None, "'groq' does not offer the wire 'messages'", "choose chat"),
+        ("azure/m", None, None, "'azure' needs its address", "AZURE_OPENAI_ENDPOINT"),
+        ("lab/m", None, "localhost:8000", "no http or https URL", "https://host/v1"),
+        ("lab/m", None, "ftp://h", "no http or https URL", "https://host/v1"),
+        ("lab/m", None, "http:///v1", "no http or https URL", "https://host/v1"),
+        ("lab/m", None, "http://a b/v1", "no http or https URL", "https://host/v1"),
+        ("lab/m", None, "http://h:99999/v1", "is no URL", "https://host/v1"),
+        ("lab/m", None, "http://[::1/v1", "is no URL", "https://host/v1"),
+        ("lab/m", None, "", "has no base URL", "base_url="),
+    ],
+)
+def test_what_does_not_resolve(model: str, wire: str | None, base_url: str | None, message: str, remedy: str) -> None:
+    """One line for each mistake, with the next step in its remedy."""
+    with pytest.raises(ConfigError) as caught:
+        resolve(model, wire=wire, base_url=base_url, env={})
+    assert message in caught.value.message and "\n" not in caught.value.message
+    assert remedy in caught.value.remedy
+
+
+def test_a_url_with_a_password_is_refused_unseen() -> None:
+    """Credentials in a URL end up in logs: refused, and not repeated."""
+    with pytest.raises(ConfigError) as caught:
+        resolve("lab/m", base_url="http://me:secret@h/v1", env={})
+    assert "secret" not in str(caught.value) + caught.value.remedy
+
+
+def test_a_provider_in_one_line() -> None:
+    """A row of the caller's: any wire, Chat by default, its label in every item's origin, no key."""
+    lab = Provider("lab", base_url="http://127.0.0.1:8000/v1")
+    found = resolve("qwen/qwen3", provider=lab)
+    assert (found.model, found.wire, found.compat.provider) == ("qwen/qwen3", "chat", "lab")
+    assert found.provider.key_env == ()
+    assert resolve("lab/qwen3", provider=lab, wire="messages").url == "http://127.0.0.1:8000/v1/messages"
+
+
+def test_the_layers_of_compat() -> None:
+    """Standard, wire, provider, its wire, its model rules in order, caller: the later layer wins."""
+    lab = Provider(
+        "lab",
+        "http://h/v1",
+        wires={"chat": Endpoint(compat={"call_id_max": 2, "max_stop": 2}), "responses": Endpoint()},
+        compat={"call_id_max": 1, "strict_tools": False},
+        models=(
+            ModelRule("BIG*", {"max_stop": 3, "temperature_max": 1.0}),
+            ModelRule("big-2*", {"max_stop": 4}, "chat"),
+        ),
+    )
+    chat = resolve("big-2", provider=lab, compat={"temperature_max": 0.5}).compat
+    assert (chat.images_in_tool_results, chat.strict_tools, chat.call_id_max) == (False, False, 2)
+    assert (chat.max_stop, chat.temperature_max) == (4, 0.5)
+    responses = resolve("big-2", provider=lab, wire="responses").compat
+    assert (responses.call_id_max, responses.max_stop, responses.images_in_tool_results) == (1, 3, True)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message", "remedy"),
+    [
+        ({"samplin": True}, "no field 'samplin'", "sampling"),
+        ({"zzz": 1}, "no field 'zzz'", "Compat"),
+        ({"sampling": "perhaps"}, "'sampling' cannot be 'perhaps'", "boolean"),
+        ({"reasoning_request": "loud"}, "'reasoning_request' cannot be 'loud'", "'effort'"),
+    ],
+)
+def test_overrides_are_checked(overrides: CompatOverrides, message: str, remedy: str) -> None:
+    """A field there is none of, or a value it cannot have, is named; in an argument as in a caller's row."""
+    for row in (Provider("lab", "http://h/v1"), Provider("lab", "http://h/v1", compat=overrides)):
+        with pytest.raises(ConfigError) as caught:
+            resolve("m", provider=row, compat=overrides)
+        assert message in caught.value.message and remedy in caught.value.remedy
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_every_shipped_row(name: str) -> None:
+    """Each row resolves on each of its wires, with and without dated APIs, to a checked Compat and an https URL."""
+    row = PROVIDERS[name]
+    assert row.name == name and row.wire in row.wires
+    for wire in row.wires:
+        for env in (ENV, DATED):
+            for model in ("model", *(rule.pattern.replace("*", "x").replace("[23]", "3") for rule in row.models)):
+                found = resolve(f"{name}/{model}", wire=wire, env=env)
+                said = {field: getattr(found.compat, field) for field in Compat.__struct_fields__}
+                assert with_overrides(Compat(), said) == found.compat
+                assert found.url.startswith("https://") or row.key_optional or not row.key_env
+
+
+def test_the_rows_that_are_promised() -> None:
+    """The list of the README."""
+    assert set(PROVIDERS) >= REQUIRED
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_paths_are_the_codecs(wire: WireName) -> None:
+    """The path of a wire is known without loading its codec, and is the codec's."""
+    assert resolve("lab/m", base_url="http://h/v1", wire=wire).url == "http://h/v1" + codec_for(wire).path
+
+
+def compat_of(model: str, wire: str | None = None) -> Compat:
+    return resolve(model, wire=wire, env=ENV).compat
+
+
+@pytest.mark.parametrize(
+    ("model", "wire", "expected"),
+    [
+        ("openai/gpt-5.6", "chat", {"max_tokens_field": "max_completion_tokens", "sampling": False}),
+        ("openai/gpt-4.1", "chat", {"max_tokens_field": "max_completion_tokens", "sampling": True}),
+        ("openai/o1-mini", "chat", {"system_role": "user"}),
+        ("openai/gpt-5.6", "responses", {"store": False, "encrypted_reasoning": True, "custom_tools": True}),
+        ("openai/gpt-4.1", "responses", {"custom_tools": False}),
+        ("azure/gpt-5.6", "responses", {"store": True, "send_item_ids": True}),
+        ("azure/Mistral-Large", "chat", {"max_tokens_field": "max_tokens"}),
+        ("anthropic/claude-sonnet-4-6", None, {"reasoning_request": "adaptive", "temperature_max": 1.0}),
+        ("anthropic/claude-sonnet-4-5-20250929", None, {"reasoning_request": "budget", "output_schema": "json_schema"}),
+        ("anthropic/claude-3-5-haiku-latest", None, {"reasoning_request": "budget", "output_schema": "tool"}),
+        ("mistral/magistral", None, {"call_id_exact": 9, "required_choice": "any", "seed_field": "random_seed"}),
+        ("deepseek/deepseek-v4-pro", None, {"reasoning_always_present": True, "required_choice": "auto"}),
+        ("deepseek/deepseek-chat", None, {"reasoning_replay": "open_calls", "images": False}),
+        ("cerebras/zai-glm-4.6", None, {"reasoning_field": "think_tag", "parallel_tool_calls": False}),
+        ("xai/grok-4.5", "chat", {"output_excludes_reasoning": True, "reasoning_replay": "never"}),
+        ("zai/glm-5.3", None, {"reasoning_request": "effort"}),
+        ("gemini/gemini-3-pro", None, {"schema_dialect": "gemini", "strict_tools": False}),
+        ("openrouter/google/gemini-3", "chat", {"schema_dialect": "gemini", "reasoning_request": "object"}),
+        ("vllm/any", "chat", {"merge_system": True, "empty_tools": "omit"}),
+    ],
+)
+def test_facts_of_rows(model: str, wire: str | None, expected: CompatOverrides) -> None:
+    """Facts of providers.md 3a and 3b arrive in the Compat of the call."""
+    compat = compat_of(model, wire)
+    assert {name: getattr(compat, name) for name in expected} == expected

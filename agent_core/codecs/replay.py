@@ -99,6 +99,7 @@ class _Assembly:
         "_compat",
         "_entries",
         "_ids",
+        "_keeps_reasoning",
         "_kept",
         "_last_user",
         "_messages",
@@ -127,6 +128,9 @@ class _Assembly:
         self._repairs = repairs
         self._wire: WireName = wire
         self._compat = compat
+        # behaviours.md S1-6, T-B5: Chat servers want the reasoning of the current turn, unless they insist on all.
+        every_turn = wire != "chat" or compat.reasoning_always_present
+        self._keeps_reasoning = every_turn and compat.reasoning_replay == "always"
         self._ids = CallIds(wire=wire, compat=compat)
         self._out: list[ResponseItem] = []
         self._opened = wire != "messages"
@@ -242,12 +246,9 @@ class _Assembly:
         current = start > self._last_user
         if mode == "never":
             return "the profile sends no reasoning back"
-        if mode == "open_calls" and not (current and self._calls):
-            return "not of a tool call in the current turn"
-        # behaviours.md S1-6, T-B5: Chat servers want the reasoning of the current turn, unless they insist on all.
-        if self._wire == "chat" and not current and not self._compat.reasoning_always_present:
-            return "of an earlier turn"
-        return None
+        if mode == "open_calls":
+            return None if current and self._calls else "not of a tool call in the current turn"
+        return None if current or self._keeps_reasoning else "of an earlier turn"
 
     def _calls_last(self, entries: list[_Entry]) -> list[_Entry]:
         """What is no call goes before the first call (behaviours.md W-S1-05); the order is kept otherwise."""
@@ -264,12 +265,22 @@ class _Assembly:
         return others + calls
 
     def _without_echoes(self, entries: list[_Entry]) -> list[_Entry]:
-        """Without assistant texts that repeat the one directly before them (behaviours.md W-S1-06)."""
+        """Without assistant texts that repeat the one directly before them (behaviours.md W-S1-06).
+
+        Reasoning stands between two texts only where it will always be sent; else the next turn, which drops it, would
+        drop a text with it and change what was sent before.
+        """
         out: list[_Entry] = []
+        before: ResponseItem | None = None
         for entry in entries:
-            if out and _repeats(entry[2], out[-1][2]):
+            item = entry[2]
+            if item.type == "reasoning":
+                before = None if self._keeps_reasoning else before
+            elif before is not None and _repeats(item, before):
                 self._report("dropped_duplicate_message", entry[0], "the same text stands directly before it")
                 continue
+            else:
+                before = item
             out.append(entry)
         return out
 
@@ -300,7 +311,7 @@ class _Assembly:
             if len(run) == 1:
                 out += run
                 continue
-            for index, _, _ in run[1:]:
+            for index, _, _ in run:
                 self._report("joined_reasoning", index, "one of several reasonings of one item")
             joined = join_reasonings([item for _, _, item in run if isinstance(item, Reasoning)])
             out.append((run[0][0], "made", joined))

@@ -368,13 +368,13 @@ REASONING = [
         "X-S1-01 W-S1-01 two reasonings before a call",
         (u("u"), r("R1"), r("R2"), call("1"), out("1")),
         (u("u"), r("R1\nR2"), call("1"), out("1")),
-        (("joined_reasoning", 2),),
+        (("joined_reasoning", 1), ("joined_reasoning", 2)),
     ),
     Row(
         "W-S1-01 two reasonings after a message",
         (u("u"), a("t"), r("R1"), r("R2")),
         (u("u"), r("R1\nR2"), a("t")),
-        (("moved_reasoning", 2), ("moved_reasoning", 3), ("joined_reasoning", 3)),
+        (("moved_reasoning", 2), ("joined_reasoning", 2), ("moved_reasoning", 3), ("joined_reasoning", 3)),
     ),
     Row(
         "W-S1-01 reasoning before a custom call",
@@ -547,6 +547,13 @@ CONTENT = [
         (u("u"), r("R"), a("x")),
         (("dropped_duplicate_message", 2), ("moved_reasoning", 3)),
     ),
+    Row(
+        "W-S1-06 repeated behind reasoning that the next turn drops",
+        (u("u"), a("x"), r("R"), a("x")),
+        (u("u"), r("R"), a("x")),
+        (("moved_reasoning", 2), ("dropped_duplicate_message", 3)),
+    ),
+    same("W-S1-06 repeated behind reasoning that stays", u("u"), a("x"), r("R"), a("x"), wire="responses"),
     Row("T-D2 a ghost snapshot is never sent", (GhostSnapshot(ghost_commit={"id": "1"}),), (), (("dropped_item", 0),)),
     Row(
         "S1-13 empty messages",

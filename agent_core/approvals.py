@@ -7,8 +7,9 @@ tool: requests are data, so they can be shown, logged and remembered.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from msgspec import Struct
 
 __all__ = [
     "ApprovalPolicy",
@@ -25,8 +26,7 @@ Risk = Literal["read", "write", "execute", "network"]
 DecisionKind = Literal["approved", "approved_for_session", "denied", "abort"]
 
 
-@dataclass(frozen=True, slots=True)
-class ApprovalRequest:
+class ApprovalRequest(Struct, frozen=True):
     """One action that waits for a yes.
 
     `summary` is one line for a person; `detail` the full text (command, patch). `key` is what "for this session"
@@ -42,8 +42,7 @@ class ApprovalRequest:
     cwd: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """The answer. `abort` denies and ends the turn. `reason` is told to the model."""
 
     kind: DecisionKind

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +22,7 @@ from typing import Literal, Protocol, TypeAlias
 
 import anyio
 from anyio.abc import TaskGroup
+from msgspec.structs import replace
 
 from .approvals import ApprovalPolicy, ApprovalRequest, Decision
 from .errors import FatalToolError, ToolError

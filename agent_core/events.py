@@ -1,6 +1,6 @@
 """Stream events: what a model's answer is, piece by piece, on no wire in particular.
 
-Cheap immutable records (slotted dataclasses: one is made per token). One grammar, checked by `codecs.grammar`:
+Cheap immutable records (structs in C: one is made per token). One grammar, checked by `codecs.grammar`:
 
     Created?  RateLimits*  ( OutputItemAdded(i)  delta(i)*  OutputItemDone(i) )*  Completed
 
@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
 
 from .items import (
     CallItem,
@@ -57,8 +59,7 @@ FinishReason = Literal["stop", "tool_calls", "length", "content_filter", "refusa
 ResponseStatus = Literal["completed", "incomplete", "failed"]
 
 
-@dataclass(frozen=True, slots=True)
-class ReportedUsage:
+class ReportedUsage(Struct, frozen=True):
     """Token counts exactly as the wire said them; None where it said nothing. Whether `input` holds cached tokens and
     `output` holds reasoning differs by provider: `Usage` is the comparable form."""
 
@@ -110,8 +111,7 @@ class Usage:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RateLimitWindow:
+class RateLimitWindow(Struct, frozen=True):
     """One limit of a provider. `kind` is `requests`, `tokens` or the provider's own name; `used_percent` is 0-100."""
 
     kind: str
@@ -121,63 +121,54 @@ class RateLimitWindow:
     used_percent: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Created:
+class Created(Struct, frozen=True):
     """The peer accepted the request. Both strings are empty where the wire does not say."""
 
     response_id: str = ""
     model: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RateLimits:
+class RateLimits(Struct, frozen=True):
     windows: tuple[RateLimitWindow, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class OutputItemAdded:
+class OutputItemAdded(Struct, frozen=True):
     """An item began. Its text, input or arguments are empty; a call has its name and call_id already."""
 
     index: int
     item: ResponseItem
 
 
-@dataclass(frozen=True, slots=True)
-class OutputTextDelta:
+class OutputTextDelta(Struct, frozen=True):
     index: int
     delta: str
     content_index: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class RefusalDelta:
+class RefusalDelta(Struct, frozen=True):
     index: int
     delta: str
     content_index: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ReasoningContentDelta:
+class ReasoningContentDelta(Struct, frozen=True):
     index: int
     delta: str
     content_index: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ReasoningSummaryPartAdded:
+class ReasoningSummaryPartAdded(Struct, frozen=True):
     index: int
     summary_index: int
 
 
-@dataclass(frozen=True, slots=True)
-class ReasoningSummaryDelta:
+class ReasoningSummaryDelta(Struct, frozen=True):
     index: int
     delta: str
     summary_index: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCallInputDelta:
+class ToolCallInputDelta(Struct, frozen=True):
     """A piece of a call's arguments (or a custom call's input). Never parse it alone."""
 
     index: int
@@ -185,16 +176,14 @@ class ToolCallInputDelta:
     delta: str
 
 
-@dataclass(frozen=True, slots=True)
-class OutputItemDone:
+class OutputItemDone(Struct, frozen=True):
     """The whole item. Emitted once per added item; also for an item that was cut, with status `incomplete`."""
 
     index: int
     item: ResponseItem
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(Struct, frozen=True):
     """The one good end of a stream.
 
     `native_reason` is the wire's own word (finish_reason, response status, stop_reason), None if it gave none.
@@ -224,8 +213,7 @@ DeltaEvent: TypeAlias = (
 ResponseEvent: TypeAlias = Created | RateLimits | OutputItemAdded | DeltaEvent | OutputItemDone | Completed
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(Struct, frozen=True):
     """A whole answer: what `fold` makes of a stream, and what a non-streaming call returns.
 
     `items` are in the order the model produced them. `status="failed"` occurs only as the `partial` of an error.

@@ -6,6 +6,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from .events import Usage
 from .items import ResponseItem
 from .turn_events import StopReason, TurnResult
@@ -13,8 +15,7 @@ from .turn_events import StopReason, TurnResult
 __all__ = ["Limits", "RunState"]
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """Caps on one turn of the user; None is no cap. Counts are checked before each sample, `deadline_s` (wall time)
     holds at every await.
 

@@ -1,6 +1,6 @@
 """A prompt: everything one request says, before any wire has a word in it.
 
-Plain frozen dataclasses, cheap to make: a prompt is built for every sampling step, its items are shared, never copied.
+Plain frozen records, cheap to make: a prompt is built for every sampling step, its items are shared, never copied.
 """
 
 from __future__ import annotations
@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
+from msgspec import field as struct_field
 
 from .errors import InvalidPromptError
 from .items import JsonValue, ResponseItem, parse_items, user_message
@@ -26,19 +29,21 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class ToolSpec:
+def _no_parameters() -> Mapping[str, JsonValue]:
+    return {"type": "object", "properties": {}}
+
+
+class ToolSpec(Struct, frozen=True):
     """A function tool as the model sees it. `parameters` is a JSON Schema object, passed on untouched unless the
     provider's profile names a schema dialect. `strict` asks for schema-bound arguments; None leaves it out."""
 
     name: str
     description: str = ""
-    parameters: Mapping[str, JsonValue] = field(default_factory=lambda: {"type": "object", "properties": {}})
+    parameters: Mapping[str, JsonValue] = struct_field(default_factory=_no_parameters)
     strict: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CustomToolSpec:
+class CustomToolSpec(Struct, frozen=True):
     """A free-form tool: the model writes text. `format` is the wire's grammar object, e.g.
     `{"type": "grammar", "syntax": "lark", "definition": …}`. Wires without such tools get a function with one
     string parameter `input`."""
@@ -48,8 +53,7 @@ class CustomToolSpec:
     format: Mapping[str, JsonValue] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class HostedToolSpec:
+class HostedToolSpec(Struct, frozen=True):
     """A tool the provider runs (web search, …): `raw` is its object on `wire`, sent as it is; other wires lose it."""
 
     raw: Mapping[str, JsonValue]
@@ -59,8 +63,7 @@ class HostedToolSpec:
 ToolSpecs: TypeAlias = ToolSpec | CustomToolSpec | HostedToolSpec
 
 
-@dataclass(frozen=True, slots=True)
-class NamedTool:
+class NamedTool(Struct, frozen=True):
     """Force exactly this tool."""
 
     name: str
@@ -69,8 +72,7 @@ class NamedTool:
 ToolChoice: TypeAlias = Literal["auto", "none", "required"] | NamedTool
 
 
-@dataclass(frozen=True, slots=True)
-class ReasoningSettings:
+class ReasoningSettings(Struct, frozen=True):
     """`effort` is passed on as the provider spells it (none, minimal, low, medium, high, xhigh, max …);
     `budget_tokens` is for wires that count; `summary` asks for readable summaries (auto, concise, detailed)."""
 
@@ -79,8 +81,7 @@ class ReasoningSettings:
     summary: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SamplingSettings:
+class SamplingSettings(Struct, frozen=True):
     """None means: not sent, the provider's default."""
 
     temperature: float | None = None
@@ -94,8 +95,7 @@ class SamplingSettings:
     logprobs: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OutputSchema:
+class OutputSchema(Struct, frozen=True):
     """Structured output: the answer's text must be JSON of this schema."""
 
     schema: Mapping[str, JsonValue]

@@ -18,13 +18,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import KW_ONLY, dataclass, field, fields, replace
+from dataclasses import KW_ONLY, dataclass, field
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+from msgspec.structs import replace
 
 from .codecs import WIRES
 from .codecs.base import Compat
@@ -199,27 +201,31 @@ def with_overrides(compat: Compat, overrides: CompatOverrides) -> Compat:
     """`compat` with some fields replaced. ConfigError for a field there is none of, or a value it cannot have."""
     if not overrides:
         return compat
-    known = [entry.name for entry in fields(Compat)]
-    for name in overrides:
+    known = Compat.__struct_fields__
+    for name, value in overrides.items():
         if name not in known:
             near = ", ".join(get_close_matches(name, known, 3)) or "see codecs.base.Compat"
             raise ConfigError(f"Compat has no field {name!r}", remedy=f"did you mean: {near}")
+        _check_field(name, value)
+    return replace(compat, **overrides)
+
+
+def _check_field(name: str, value: object) -> None:
     from pydantic import ValidationError
 
-    given = {entry.name: getattr(compat, entry.name) for entry in fields(Compat)} | dict(overrides)
     try:
-        return _compat_adapter().validate_python(given)
+        _field_adapter(name).validate_python(value, strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = str(first["loc"][0]) if first["loc"] else "?"
-        raise ConfigError(f"Compat field {where!r} cannot be {first['input']!r}", remedy=first["msg"]) from error
+        raise ConfigError(f"Compat field {name!r} cannot be {value!r}", remedy=error.errors()[0]["msg"]) from error
 
 
 @cache
-def _compat_adapter() -> TypeAdapter[Compat]:
+def _field_adapter(name: str) -> TypeAdapter[object]:
+    from typing import get_type_hints
+
     from pydantic import TypeAdapter
 
-    return TypeAdapter(Compat)
+    return TypeAdapter(get_type_hints(Compat)[name])
 
 
 def _row_and_model(
@@ -282,7 +288,7 @@ def _compat(row: Provider, endpoint: Endpoint, wire: WireName, model: str, overr
         merged.update(layer)
     if not overrides and _is_shipped(row):
         # Checking costs a schema (20 ms), once; the tests have checked what is shipped.
-        return replace(Compat(), **merged)  # type: ignore[arg-type]  # values by name, of a checked row
+        return replace(Compat(), **merged)
     return with_overrides(Compat(), merged | dict(overrides or {}))
 
 

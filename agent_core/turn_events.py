@@ -11,8 +11,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
+
+from msgspec import Struct, field
 
 from .approvals import ApprovalRequest, Decision
 from .codecs.base import Loss, Repair
@@ -53,8 +54,7 @@ StopReason = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class TurnResult:
+class TurnResult(Struct, frozen=True):
     """How a turn ended. `items` are all items it added to the session, in order; `usage` is summed over its samples."""
 
     stop_reason: StopReason
@@ -67,14 +67,12 @@ class TurnResult:
     duration_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class TurnStarted:
+class TurnStarted(Struct, frozen=True):
     turn_id: str
     session_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class SampleStarted:
+class SampleStarted(Struct, frozen=True):
     """A request goes out. `losses` and `repairs` say what of the history it does not carry as it stands."""
 
     number: int
@@ -83,14 +81,12 @@ class SampleStarted:
     repairs: tuple[Repair, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SampleFinished:
+class SampleFinished(Struct, frozen=True):
     number: int
     response: Response
 
 
-@dataclass(frozen=True, slots=True)
-class SampleRestarted:
+class SampleRestarted(Struct, frozen=True):
     """Sample `number` broke with `error` and is tried again after `delay_s`; drop what was shown of it."""
 
     number: int
@@ -98,19 +94,16 @@ class SampleRestarted:
     delay_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class ToolStarted:
+class ToolStarted(Struct, frozen=True):
     call: ToolCall
 
 
-@dataclass(frozen=True, slots=True)
-class ToolProgress:
+class ToolProgress(Struct, frozen=True):
     call_id: str
     delta: str
 
 
-@dataclass(frozen=True, slots=True)
-class ToolFinished:
+class ToolFinished(Struct, frozen=True):
     """The call's one answer. `outcome` says how it came about."""
 
     call: ToolCall
@@ -119,19 +112,16 @@ class ToolFinished:
     duration_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class ApprovalRequested:
+class ApprovalRequested(Struct, frozen=True):
     request: ApprovalRequest
 
 
-@dataclass(frozen=True, slots=True)
-class ApprovalDecided:
+class ApprovalDecided(Struct, frozen=True):
     request: ApprovalRequest
     decision: Decision
 
 
-@dataclass(frozen=True, slots=True)
-class TurnFinished:
+class TurnFinished(Struct, frozen=True):
     result: TurnResult
 
 

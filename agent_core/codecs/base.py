@@ -12,10 +12,10 @@ message bytes of the shorter one up to the last user turn's reasoning. Prompt ca
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from math import isfinite
 from typing import Literal, Protocol, cast
 
+from msgspec import Struct, field
 from pydantic_core import to_json
 
 from ..errors import ApiError, ModelError
@@ -41,8 +41,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compat:
+class Compat(Struct, frozen=True, kw_only=True):
     """How a server deviates from the standard of its wire. Every default is the standard (or, where servers disagree,
     what the most of them accept); a provider row sets only what differs, with its source in a comment.
 
@@ -158,8 +157,7 @@ class Compat:
     """Members added to every body, before `Prompt.extra`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Loss:
+class Loss(Struct, frozen=True):
     """Something the prompt says that this wire (or server) cannot carry. Soft: the request goes out without it.
 
     A hard loss is not a value: it is an UnsupportedError raised before anything is sent.
@@ -194,8 +192,7 @@ RepairKind = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Repair:
+class Repair(Struct, frozen=True):
     """One change replay made. `item_index` is the place in the prompt's items; `reason` holds no conversation text."""
 
     kind: RepairKind
@@ -203,8 +200,7 @@ class Repair:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
+class Encoded(Struct, frozen=True):
     """A request body ready to send, with everything that was not carried as it stood."""
 
     body: bytes
@@ -212,8 +208,7 @@ class Encoded:
     repairs: tuple[Repair, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class DecodedRequest:
+class DecodedRequest(Struct, frozen=True):
     """A request somebody sent us: the prompt, and whether they want a stream (and on Chat, usage in it)."""
 
     prompt: Prompt

@@ -8,9 +8,10 @@ model as a failure of that tool, without its traceback.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
+
+from msgspec import Struct, field
 
 from ..approvals import ApprovalRequest
 from ..items import JsonValue, OutputPart
@@ -19,8 +20,7 @@ from ..prompt import CustomToolSpec, ToolSpec
 __all__ = ["Tool", "ToolCall", "ToolContext", "ToolOutput"]
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCall:
+class ToolCall(Struct, frozen=True):
     """One call as the model made it. `arguments` is its own text: JSON for `function`, free text for `custom`."""
 
     call_id: str
@@ -29,8 +29,7 @@ class ToolCall:
     kind: Literal["function", "custom"] = "function"
 
 
-@dataclass(frozen=True, slots=True)
-class ToolOutput:
+class ToolOutput(Struct, frozen=True):
     """What the model is told, and what only the user interface is shown.
 
     `content` is text or input parts (text, images). `metadata` is for the interface and the record, never for the
@@ -46,8 +45,7 @@ async def _drop(text: str) -> None:
     """Progress nobody watches."""
 
 
-@dataclass(frozen=True, slots=True)
-class ToolContext:
+class ToolContext(Struct, frozen=True):
     """What a running tool may know. `cwd` is absolute; tools that touch files stay below `roots` (default: `cwd`).
     `emit` shows a piece of progress to the interface (not to the model)."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -97,9 +97,18 @@ class Case:
 
 
 CALLED = stopped(finish_reason="tool_calls")
-CUT = stopped(
-    finish_reason="length", status="incomplete", native_reason="incomplete", incomplete_reason="max_output_tokens"
-)
+
+
+def cut(finish_reason: str = "length", incomplete_reason: str | None = "max_output_tokens") -> ResponseEvent:
+    return stopped(
+        finish_reason=finish_reason,
+        status="incomplete",
+        native_reason="incomplete",
+        incomplete_reason=incomplete_reason,
+    )
+
+
+CUT = cut()
 CUT_DETAILS: JsonObject = {"incomplete_details": {"reason": "max_output_tokens"}}
 
 
@@ -381,11 +390,11 @@ ENDS: dict[str, Case] = {
     ),
     "content filter": Case(
         sse(created(), ended("incomplete", incomplete_details={"reason": "content_filter"})),
-        [CREATED, replace(CUT, finish_reason="content_filter", incomplete_reason="content_filter")],
+        [CREATED, cut("content_filter", "content_filter")],
     ),
     "incomplete for no reason": Case(
         sse(created(), ended("incomplete")),
-        [CREATED, replace(CUT, finish_reason="unknown", incomplete_reason=None)],
+        [CREATED, cut("unknown", None)],
     ),
     "T-C2 EOF without a terminal event": Case(
         sse(created(), added(0, message()), text(0, "par")),

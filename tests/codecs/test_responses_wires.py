@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import cast
 
 import pytest
@@ -18,6 +17,8 @@ from .responses_frames import decode, random_split
 
 RECORDINGS = streams("responses")
 SAMPLE = random.Random(7).sample(RECORDINGS, min(20, len(RECORDINGS)))
+
+_COUNTERS = ("input", "cached_input", "output", "reasoning", "total")
 
 each_recording = pytest.mark.parametrize("recording", RECORDINGS, ids=str)
 
@@ -40,7 +41,7 @@ def folded(decoder: ResponsesStreamDecoder) -> JsonObject:
         "tool_calls": calls,
         "status": response.native_reason,
         "incomplete_reason": response.incomplete_reason,
-        "usage": None if reported is None else asdict(reported),
+        "usage": None if reported is None else {name: getattr(reported, name) for name in _COUNTERS},
         "error": decoder.error is not None and not isinstance(decoder.error, StreamInterrupted),
         "complete": not isinstance(decoder.error, StreamInterrupted),
     }

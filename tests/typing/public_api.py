@@ -1,0 +1,59 @@
+"""The types a user sees, held by the type checkers: this file is checked, not run."""
+
+from __future__ import annotations
+
+from typing import assert_type
+
+from agent_core import (
+    Agent,
+    Decision,
+    ModelClient,
+    Prompt,
+    Response,
+    Session,
+    ToolOutput,
+    TurnResult,
+    ask,
+    fold,
+    tool,
+)
+from agent_core.events import ResponseEvent
+from agent_core.items import ResponseItem
+from agent_core.turn_events import TurnEvent
+
+
+@tool
+def add(a: int, b: int = 2) -> int:
+    """Add."""
+    return a + b
+
+
+@tool(read_only=True)
+async def look(path: str) -> ToolOutput:
+    """Look."""
+    return ToolOutput(path)
+
+
+async def agent_methods(agent: Agent) -> None:
+    assert_type(await agent.ask("x"), str)
+    assert_type(await agent.run("x"), TurnResult)
+    assert_type(agent.run_sync("x"), TurnResult)
+    async with agent.stream("x") as turn:
+        async for event in turn:
+            assert_type(event, TurnEvent)
+    assert_type(turn.result, TurnResult)
+
+
+async def client_methods(client: ModelClient) -> None:
+    assert_type(await client.complete(Prompt("x")), Response)
+    async with client.stream(Prompt("x")) as events:
+        async for event in events:
+            assert_type(event, ResponseEvent)
+
+
+def values(session: Session, events: list[ResponseEvent]) -> None:
+    assert_type(ask("openai/x", "y"), str)
+    assert_type(fold(events), Response)
+    assert_type(session.items, tuple[ResponseItem, ...])
+    assert_type(Decision("denied").approved, bool)
+    assert_type(add(1, b=3), int)  # a tool is still the function it was

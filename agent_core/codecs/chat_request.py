@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..errors import UnsupportedError
+from ..errors import InvalidPromptError, UnsupportedError
 from ..items import CustomToolCall, FunctionCall, JsonObject, JsonValue, LocalShellCall
 from ..prompt import CustomToolSpec, HostedToolSpec, NamedTool, Prompt, ReasoningSettings, ToolSpec
 from .base import Compat, Encoded, Loss, json_bytes
@@ -22,8 +22,10 @@ _CALLS = (FunctionCall, CustomToolCall, LocalShellCall)
 
 
 def encode_chat_request(prompt: Prompt, compat: Compat, *, stream: bool) -> Encoded:
-    """The body, what it leaves out, and what replay repaired. Raises UnsupportedError for an output schema the server
-    cannot be held to."""
+    """The body, what it leaves out, and what replay repaired.
+
+    Raises UnsupportedError for an output schema the server cannot be held to, InvalidPromptError for what is no JSON.
+    """
     losses: list[Loss] = []
     replayed = replay(prompt.items, wire="chat", model=prompt.model, compat=compat)
     body: JsonObject = {"model": prompt.model}
@@ -40,7 +42,11 @@ def encode_chat_request(prompt: Prompt, compat: Compat, *, stream: bool) -> Enco
     body.update(prompt.extra)
     messages = body.pop("messages", None)  # only where the caller wrote them into `extra`
     body["messages"] = messages or encode_messages(replayed.items, instructions, compat, losses)
-    return Encoded(json_bytes(body), tuple(dict.fromkeys(losses)), replayed.repairs)
+    try:
+        written = json_bytes(body)
+    except (ValueError, RecursionError) as error:
+        raise InvalidPromptError(f"the prompt holds something that is no JSON: {error}") from None
+    return Encoded(written, tuple(dict.fromkeys(losses)), replayed.repairs)
 
 
 def _put_sampling(body: JsonObject, prompt: Prompt, compat: Compat, losses: list[Loss]) -> None:

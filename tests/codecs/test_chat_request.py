@@ -10,7 +10,7 @@ import pytest
 
 from agent_core.codecs.base import Compat, Loss, json_bytes
 from agent_core.codecs.chat import CODEC
-from agent_core.errors import InvalidRequestError, UnsupportedError
+from agent_core.errors import InvalidPromptError, InvalidRequestError, UnsupportedError
 from agent_core.items import (
     CustomToolCall,
     CustomToolCallOutput,
@@ -602,6 +602,12 @@ def test_lone_surrogates_do_not_stop_a_request() -> None:
     """Half a character in instructions or a tool's description is replaced, not fatal."""
     body = body_of(Prompt("u", instructions="a\ud83d", tools=[ToolSpec("f", "b\ude00")]))
     assert "a�" in json_bytes(body).decode() and "b�" in json_bytes(body).decode()
+
+
+def test_what_is_no_json_is_the_callers_mistake() -> None:
+    """A schema may hold anything; what cannot be written is refused before anything is sent."""
+    with pytest.raises(InvalidPromptError, match="no JSON"):
+        CODEC.encode_request(Prompt("u", extra={"x": object()}), Compat())  # type: ignore[dict-item] # pyright: ignore[reportArgumentType] - the mistake
 
 
 # Bodies in

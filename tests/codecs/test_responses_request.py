@@ -677,5 +677,5 @@ def comparable(prompt: Prompt) -> Prompt:
         if isinstance(item, Message):
             changes |= {"status": "completed", "role": "developer" if item.role == "system" else item.role}
         items.append(item.model_copy(update=changes))
-    made = replace(prompt, items=items, parallel_tool_calls=prompt.parallel_tool_calls if prompt.tools else None)
+    made = replace(prompt, items=tuple(items), parallel_tool_calls=prompt.parallel_tool_calls if prompt.tools else None)
     return replace(made, reasoning=None) if made.reasoning == ReasoningSettings() else made

@@ -89,6 +89,7 @@ class SseReader:
         frames: list[SseFrame] = []
         line = b"".join(self._pieces)
         self._pieces = []
+        self._held = sum(map(len, self._data))
         if self._start and line.startswith(_BOM):
             line = line[3:]
         for part in line.split(b"\n"):

@@ -113,6 +113,16 @@ def test_an_event_over_the_cap_is_an_error(piece: int) -> None:
                 reader.feed(body[start : start + piece])
 
 
+@pytest.mark.parametrize("cut", [3000, 1000])
+def test_an_unterminated_event_under_the_cap_is_kept(cut: int) -> None:
+    """Its bytes are counted once, whether they come in one read or in many."""
+    reader = SseReader(max_event_bytes=4000)
+    body = b"data: " + b"x" * 3000
+    for start in range(0, len(body), cut):
+        reader.feed(body[start : start + cut])
+    assert reader.close() == [SseFrame(b"", b"x" * 3000)]
+
+
 def test_time_is_linear_in_the_bytes() -> None:
     """A 1 MiB frame in 1 KiB reads copies each byte a bounded number of times (X-S2-07)."""
     reader = SseReader()

@@ -7,19 +7,20 @@ calls are answered, and only then does the block end. Errors arrive as they were
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 
 import anyio
 from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from .errors import CallerError
 from .events import OutputTextDelta
 from .items import ResponseItem, user_message
 from .turn_events import StopReason, TurnEvent, TurnFinished, TurnResult
 
-__all__ = ["Turn", "TurnBody"]
+__all__ = ["TextDeltas", "Turn", "TurnBody"]
 
 QUEUE = 256
 """Events the loop may be ahead of its reader: a burst of deltas, not a whole answer."""
@@ -45,7 +46,8 @@ class Turn:
 
     def __init__(self, body: TurnBody) -> None:
         self._body = body
-        self._send, self._receive = anyio.create_memory_object_stream[TurnEvent](QUEUE)
+        self._send: MemoryObjectSendStream[TurnEvent] | None = None
+        self._receive: MemoryObjectReceiveStream[TurnEvent] | None = None
         self._scope = anyio.CancelScope()
         self._tasks: TaskGroup | None = None
         self._result: TurnResult | None = None
@@ -76,6 +78,8 @@ class Turn:
 
     async def emit(self, event: TurnEvent) -> None:
         """Hand an event to the reader; waits only when it is far behind. Without a reader, events are dropped."""
+        if self._send is None:
+            return
         try:
             self._send.send_nowait(event)
         except anyio.WouldBlock:
@@ -86,26 +90,26 @@ class Turn:
 
     def note(self, event: TurnEvent) -> None:
         """Hand over an event from code that cannot wait; dropped if the reader is that far behind."""
-        with suppress(anyio.WouldBlock, anyio.BrokenResourceError):
-            self._send.send_nowait(event)
+        if self._send is not None:
+            with suppress(anyio.WouldBlock, anyio.BrokenResourceError):
+                self._send.send_nowait(event)
 
-    async def text_deltas(self) -> AsyncIterator[str]:
-        """The assistant's text alone, as it comes."""
-        async for event in self:
-            if isinstance(event, OutputTextDelta):
-                yield event.delta
+    def text_deltas(self) -> TextDeltas:
+        """The assistant's text alone, as it comes; may be left at any time."""
+        return TextDeltas(self)
 
     async def __aenter__(self) -> Turn:
+        self._send, self._receive = anyio.create_memory_object_stream[TurnEvent](QUEUE)
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
-        self._tasks.start_soon(self._run)
+        self._tasks.start_soon(self._run, self._send)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         tasks, self._tasks = self._tasks, None
-        if tasks is None:
+        if tasks is None or self._receive is None:
             return
         self._receive.close()
         self._scope.cancel()
@@ -116,7 +120,7 @@ class Turn:
         return self
 
     async def __anext__(self) -> TurnEvent:
-        if self._tasks is None and self._result is None and self._error is None:
+        if self._receive is None:
             raise CallerError("a turn runs inside its block", remedy="use: async with agent.stream(…) as turn")
         try:
             return self._receive.receive_nowait()
@@ -134,8 +138,8 @@ class Turn:
             raise self._error
         raise StopAsyncIteration
 
-    async def _run(self) -> None:
-        with self._send:
+    async def _run(self, queue: MemoryObjectSendStream[TurnEvent]) -> None:
+        with queue:
             stop: StopReason = "cancelled"
             with self._scope:
                 try:
@@ -146,3 +150,21 @@ class Turn:
             self._result = self._body.result(stop)
             with anyio.CancelScope(shield=True):
                 await self.emit(TurnFinished(self._result))
+
+
+class TextDeltas:
+    """The text of a turn, piece by piece. A plain iterator: a reader that leaves early leaves nothing to close."""
+
+    __slots__ = ("_turn",)
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+
+    def __aiter__(self) -> TextDeltas:
+        return self
+
+    async def __anext__(self) -> str:
+        while True:
+            event = await self._turn.__anext__()
+            if isinstance(event, OutputTextDelta):
+                return event.delta

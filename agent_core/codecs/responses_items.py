@@ -580,12 +580,10 @@ def encode_usage(usage: Usage | None) -> JsonObject | None:
     """A `usage` object: the standard's sums, so input contains cached tokens and output contains reasoning."""
     if usage is None:
         return None
-    inputs: JsonObject = {"cached_tokens": usage.cache_read}
-    if usage.cache_write:
-        inputs["cache_write_tokens"] = usage.cache_write
     return {
         "input_tokens": usage.input_total,
-        "input_tokens_details": inputs,
+        # Both are required members of the official SDK's type, zeros included.
+        "input_tokens_details": {"cached_tokens": usage.cache_read, "cache_write_tokens": usage.cache_write},
         "output_tokens": usage.output_total,
         "output_tokens_details": {"reasoning_tokens": usage.reasoning},
         "total_tokens": usage.total,

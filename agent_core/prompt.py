@@ -117,7 +117,7 @@ class Prompt:
     tool_choice: ToolChoice = "auto"
     parallel_tool_calls: bool | None = None
     reasoning: ReasoningSettings | None = None
-    sampling: SamplingSettings = SamplingSettings()
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
     max_output_tokens: int | None = None
     output_schema: OutputSchema | None = None
     model: str = ""

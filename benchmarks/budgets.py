@@ -80,7 +80,8 @@ def imports() -> list[dict[str, object]]:
             if name in missing:
                 continue
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            done = subprocess.run([sys.executable, "-c", WITHOUT_TRIO + code], capture_output=True, check=False, env=env)
+            command = [sys.executable, "-c", WITHOUT_TRIO + code]
+            done = subprocess.run(command, capture_output=True, check=False, env=env)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             if done.returncode:
                 if not name.startswith("peer"):
@@ -91,18 +92,20 @@ def imports() -> list[dict[str, object]]:
                 samples[name].append(used * 1000)
     bare = statistics.median(samples["bare python"])
     return [
-        {"what": name, "value": round(statistics.median(times) - (0 if name == "bare python" else bare), 1), "unit": "ms CPU"}
+        {"what": name, "value": round(statistics.median(times) - above, 1), "unit": "ms CPU"}
         for name, times in samples.items()
         if times
+        for above in [0.0 if name == "bare python" else bare]
     ]
 
 
 def decoding() -> list[dict[str, object]]:
     """One text delta of the chat wire from memory, against parsing its JSON; and how a long answer scales."""
+    from pydantic_core import from_json
+
     from agent_core.codecs import codec_for
     from agent_core.codecs.base import Compat
     from agent_core.prompt import Prompt
-    from pydantic_core import from_json
 
     chat, prompt, compat = codec_for("chat"), Prompt("x", model="m"), Compat()
 

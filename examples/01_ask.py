@@ -1,4 +1,4 @@
-"""Ask one question. With a key in the environment, name a real model: "openai/gpt-5.6", "anthropic/claude-sonnet-4-6"."""
+"""Ask one question. With a key set, name a real model: "openai/gpt-5.6", "anthropic/claude-sonnet-4-6"."""
 
 import agent_core
 

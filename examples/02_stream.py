@@ -1,6 +1,7 @@
 """Stream an answer as it comes."""
 
 import anyio
+
 from agent_core import Agent
 
 

@@ -1,6 +1,7 @@
 """Give the model a Python function. The schema comes from the signature, the descriptions from the docstring."""
 
 import anyio
+
 from agent_core import Agent, tool
 
 

@@ -1,6 +1,7 @@
 """One conversation, three wires: the history goes along, only the name changes."""
 
 import anyio
+
 from agent_core import Agent, Session
 
 

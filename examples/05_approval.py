@@ -1,6 +1,7 @@
 """Actions that need approval are denied unless somebody says yes. Here a function looks at each request."""
 
 import anyio
+
 from agent_core import Agent, ApprovalRequest, AskPolicy, Decision, tool
 
 

@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 import anyio
+
 from agent_core import Agent, Session
 
 

@@ -1,6 +1,7 @@
 """Use a server agent_core has never heard of: a provider is one line of data. Here the server is a rehearsal one."""
 
 import anyio
+
 from agent_core import Agent, Provider
 from agent_core.testing import RehearsalServer
 

@@ -124,7 +124,8 @@ class Loop:
             # Calls that were all cut off are answered but not repeated for: the cap that cut them would cut again.
             goes_on = any(call.status != "incomplete" for call in calls) or response.end_turn is False
             if not (goes_on or said or response.finish_reason == "pause"):
-                return _STOP.get(response.finish_reason, "completed")
+                # A server may call the answer whole and have cut the call in it (vllm#53269).
+                return _STOP.get(response.finish_reason, "length" if calls else "completed")
 
     async def _answer_open_calls(self) -> None:
         """A session that ends in unanswered calls is a paused run: finish it first, but run nothing a second time."""

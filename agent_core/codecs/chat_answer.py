@@ -44,7 +44,7 @@ from ..prompt import CustomToolSpec, Prompt
 from .base import Compat, json_list, json_object, json_str
 from .chat_reasoning import REASONING_FIELDS, ReasoningDetails, details_text, reasoning_text, thinking_text
 from .chat_words import decode_usage, finish_reason_of
-from .tool_calls import PendingCall, ToolCallAssembler, made_up_id, parse_arguments
+from .tool_calls import PendingCall, ToolCallAssembler, made_up_id, maybe_cut, parse_arguments
 
 __all__ = ["ChatAnswer", "custom_input"]
 
@@ -406,10 +406,18 @@ class ChatAnswer:
             out.append((self._message_index, self._message_item(_status(cut, last=not calls))))
         for call in calls:
             status = _status(cut, last=call is calls[-1])
-            if not call.name or (not call.custom and parse_arguments(call.text) is None):
+            if not call.name or self._broken(call):
                 status = "incomplete"  # cut, whatever the finish_reason says (vllm#53269)
             out.append((call.event_index, self._call_item(call, call.text, status)))
         return out
+
+    def _broken(self, call: PendingCall) -> bool:
+        """Whether a call's arguments were cut. Those of a lowered tool must be an object: its input is inside. Others
+        may be any JSON value: where the schema does not bind them, vLLM's are `true` or `8` at times, and the model is
+        to be told that it made a mistake, not that it was cut."""
+        if call.custom:
+            return False
+        return maybe_cut(call.text) if self._streams(call) else parse_arguments(call.text) is None
 
     def _finish(self, items: list[tuple[int, ResponseItem]], out: Events) -> list[ResponseItem]:
         for index, item in items:

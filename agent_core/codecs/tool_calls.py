@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from ..items import JsonObject, JsonValue
 from .base import json_bytes, json_int, json_object, json_str
 
-__all__ = ["MAX_CALLS", "PendingCall", "ToolCallAssembler", "made_up_id", "parse_arguments"]
+__all__ = ["MAX_CALLS", "PendingCall", "ToolCallAssembler", "made_up_id", "maybe_cut", "parse_arguments"]
 
 MAX_CALLS = 1024
 """Calls of one response that are kept; deltas of further ones are counted and dropped."""
@@ -159,6 +159,16 @@ def parse_arguments(text: str) -> JsonObject | None:
         return json_object(json.loads(text, strict=False))
     except (ValueError, RecursionError):
         return None
+
+
+def maybe_cut(text: str) -> bool:
+    """Whether a call's arguments may be the beginning of longer ones: they are neither blank nor a JSON value. A whole
+    value that is no object is the model's own mistake: no text that follows makes an object of it."""
+    try:
+        json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return bool(text.strip())
+    return False
 
 
 def made_up_id(response_id: str, number: int) -> str:

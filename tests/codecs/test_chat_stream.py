@@ -398,6 +398,14 @@ CALLS: dict[str, Case] = {
         sse(call(0, "a", "f", '{"x'), finish("tool_calls"), DONE),
         [*call_events(0, "a", "f", '{"x'), done(0, function_call("a", "f", '{"x', "incomplete")), calls_done()],
     ),
+    "arguments that are no object, whole (vLLM without strict)": Case(
+        sse(call(0, "a", "f"), call(0, args="tr"), call(0, args="ue"), finish("tool_calls"), DONE),
+        [*call_events(0, "a", "f", "tr", "ue"), done(0, function_call("a", "f", "true")), calls_done()],
+    ),
+    "arguments that are no object, then the limit": Case(
+        sse(call(0, "a", "f", "88"), finish("length"), DONE),
+        [*call_events(0, "a", "f", "88"), done(0, function_call("a", "f", "88", "incomplete")), cut("length")],
+    ),
     "finish tool_calls, native length (OpenRouter)": Case(
         sse(call(0, "a", "f", ""), finish("tool_calls", native_finish_reason="max_tokens"), DONE),
         [*call_events(0, "a", "f"), done(0, function_call("a", "f", "", "incomplete")), cut("tool_calls")],

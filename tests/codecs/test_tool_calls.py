@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent_core.codecs.tool_calls import MAX_CALLS, ToolCallAssembler, made_up_id, parse_arguments
+from agent_core.codecs.tool_calls import MAX_CALLS, ToolCallAssembler, made_up_id, maybe_cut, parse_arguments
 from agent_core.items import JsonObject
 
 from .chat_chunks import call_element as tc
@@ -145,6 +145,26 @@ def test_calls_beyond_the_cap_are_counted() -> None:
 def test_arguments_are_an_object_or_none(written: str, expected: JsonObject | None) -> None:
     """Blank means no arguments and raw control characters are accepted; nothing else is forgiven, nothing crashes."""
     assert parse_arguments(written) == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "cut"),
+    [
+        ("", False),
+        (" \n", False),
+        ('{"a": "x\ny"}', False),
+        ("true", False),
+        ("8", False),
+        ("[1]", False),
+        ('{"a": ', True),
+        ("tru", True),
+        ("[1", True),
+        ("[" * 100_000, True),
+    ],
+)
+def test_arguments_that_may_be_cut(written: str, cut: bool) -> None:
+    """What is a whole JSON value cannot become an object by going on; what is none may."""
+    assert maybe_cut(written) == cut
 
 
 @pytest.mark.parametrize(

@@ -411,6 +411,10 @@ async def test_steering_joins_at_the_next_boundary() -> None:
 ENDS: dict[str, tuple[Response, StopReason]] = {
     "length": (Response(items=(assistant_message("cut"),), finish_reason="length", status="incomplete"), "length"),
     "length with a cut call": (Response(items=(call("a", status="incomplete"),), finish_reason="length"), "length"),
+    "vllm#53269 a cut call that is called whole": (
+        Response(items=(call("a", status="incomplete"),), finish_reason="tool_calls"),
+        "length",
+    ),
     "filter": (Response(finish_reason="content_filter", status="incomplete"), "content_filter"),
     "refusal": (Response(finish_reason="refusal"), "refusal"),
 }

@@ -23,7 +23,8 @@ except for reasoning of what was then the last turn and for calls that were then
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
@@ -43,12 +44,15 @@ from .replay_items import ItemFitter
 from .replay_origin import is_whole, join_reasonings
 from .replay_pairs import CallIds, Pairing, Place, call_with_id, output_with_id, place_of, synthetic_output
 
-__all__ = ["Replayed", "replay"]
+__all__ = ["Replayed", "Replayer", "replay"]
 
 _OPENING = "(The conversation continues.)"
 
 _Entry: TypeAlias = tuple[int, Place, ResponseItem]
 """An item as it may be sent, with its place in the history and in its step."""
+
+_Mark: TypeAlias = tuple[int, int, int, bool]
+"""How many items, repairs and call ids were written before a step, and whether a user message was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,142 +68,204 @@ class Replayed:
 
 def replay(items: Sequence[ResponseItem], *, wire: WireName, model: str, compat: Compat) -> Replayed:
     """What `model` on `wire` may see of `items`. Raises ConfigError only where `compat` allows no call ids."""
-    repairs: list[Repair] = []
-    fitter = ItemFitter(wire=wire, model=model, compat=compat, repairs=repairs)
-    pairing = Pairing()
-    kept: list[_Entry | None] = []
-    last_user = -1
-    for index, item in enumerate(items):
-        fitted = fitter.fit(index, item)
-        if fitted is None:
-            kept.append(None)
-            continue
-        place = place_of(fitted)
-        kept.append((index, place, fitted))
-        if fitted.type == "message" and fitted.role == "user":
-            last_user = index
-        pairing.feed(index, item, place)
-    for orphan in pairing.orphan_repairs():
-        kept[orphan.item_index] = None
-        repairs.append(orphan)
-    assembly = _Assembly(kept, pairing, last_user, repairs, wire=wire, compat=compat)
-    out = assembly.run()
-    if not repairs:
-        return Replayed(tuple(items))
-    repairs.sort(key=lambda repair: repair.item_index)
-    return Replayed(tuple(out), tuple(repairs))
+    replayer = Replayer(wire=wire, model=model, compat=compat)
+    replayer.feed(items)
+    replayer.settle()
+    return Replayed(tuple(replayer.items), replayer.repairs())
 
 
-class _Assembly:
-    """The third look: collects a step, writes it out, and puts each call's output behind it."""
+class _Step:
+    """What the model made between two things of ours; or, alone, one thing of ours that is no output."""
+
+    __slots__ = ("calls", "end", "entries", "has_answer", "is_ours", "messages", "reasonings", "stray")
+
+    def __init__(self, *, is_ours: bool) -> None:
+        self.is_ours = is_ours
+        self.entries: list[_Entry] = []
+        self.calls = self.messages = self.reasonings = 0
+        self.stray = self.has_answer = False
+        self.end: int | None = None
+        """Index of the item that ended it; None while it is open."""
+
+    def add(self, entry: _Entry, wire: WireName) -> None:
+        self.entries.append(entry)
+        _, place, item = entry
+        if place == "call":
+            self.calls += 1
+            return
+        if item.type == "reasoning":
+            self.reasonings += 1
+            # On chat a step's calls are one message with one field for reasoning.
+            self.stray = self.stray or (self.calls > 0 and wire == "chat")
+            return
+        self.messages += 1
+        self.stray = self.stray or (self.calls > 0 and wire != "responses")
+
+
+class Replayer:
+    """Replay of a history that grows: `feed` items as they come, `settle`, and `items` is what may be sent of them all.
+
+    Nothing that was fed is looked at again. Of what was written, two things can change, and then it is written again
+    from the first step they touch: a late output answers a call of an earlier step, or a new user message makes the
+    reasoning before it that of an earlier turn. The step that is still open is always written again.
+    """
 
     __slots__ = (
-        "_answers",
-        "_calls",
         "_compat",
-        "_entries",
+        "_fitter",
         "_ids",
+        "_judged",
+        "_judges",
         "_keeps_reasoning",
         "_kept",
         "_last_user",
-        "_messages",
+        "_marks",
+        "_open",
         "_opened",
-        "_out",
         "_pairing",
-        "_reasonings",
         "_repairs",
-        "_stray",
+        "_seen",
+        "_steps",
+        "_unwritten",
         "_wire",
+        "items",
     )
 
-    def __init__(
-        self,
-        kept: Sequence[_Entry | None],
-        pairing: Pairing,
-        last_user: int,
-        repairs: list[Repair],
-        *,
-        wire: WireName,
-        compat: Compat,
-    ) -> None:
-        self._kept = kept
-        self._pairing = pairing
-        self._last_user = last_user
-        self._repairs = repairs
+    def __init__(self, *, wire: WireName, model: str, compat: Compat) -> None:
+        self.items: list[ResponseItem] = []
+        """What may be sent, as of the last `settle`. Not to be changed by others."""
+        self._seen: list[Repair] = []
+        self._repairs: list[Repair] = []
+        self._fitter = ItemFitter(wire=wire, model=model, compat=compat, repairs=self._seen)
+        self._pairing = Pairing()
+        self._ids = CallIds(wire=wire, compat=compat)
         self._wire: WireName = wire
         self._compat = compat
         # behaviours.md S1-6, T-B5: Chat servers want the reasoning of the current turn, unless they insist on all.
         every_turn = wire != "chat" or compat.reasoning_always_present
         self._keeps_reasoning = every_turn and compat.reasoning_replay == "always"
-        self._ids = CallIds(wire=wire, compat=compat)
-        self._out: list[ResponseItem] = []
+        self._judges = compat.reasoning_replay != "never" and not self._keeps_reasoning
+        self._kept: list[_Entry | None] = []
+        self._steps: list[_Step] = []
+        self._open: _Step | None = None
+        self._marks: list[_Mark] = []  # where each written step begins
+        self._unwritten = 0  # the first step to write
+        self._judged: int | None = None  # the first step whose reasoning is there because its turn is the current one
+        self._last_user = -1
         self._opened = wire != "messages"
-        self._begin()
 
-    def run(self) -> list[ResponseItem]:
-        for entry in self._kept:
-            if entry is None:
+    def feed(self, items: Iterable[ResponseItem]) -> None:
+        for index, item in enumerate(items, len(self._kept)):
+            fitted = self._fitter.fit(index, item)
+            if fitted is None:
+                self._kept.append(None)
                 continue
-            index, place, item = entry
+            place = place_of(fitted)
+            self._pairing.feed(index, item, place)
+            entry = (index, place, fitted)
             if place == "output":
-                if self._entries and self._pairing.calls[index] >= self._entries[0][0]:
-                    self._answers += 1
-            elif place == "other":
+                self._output(entry)
+                continue
+            self._kept.append(entry)
+            if place == "other":
                 self._end_step(index)
-                self._opened = self._opened or (item.type == "message" and item.role == "user")
-                self._out.append(item)
+                self._ours(entry)
             else:
-                if self._answers:
-                    self._end_step(index)
-                self._add(entry)
-        self._end_step(len(self._kept))
-        return self._out
+                self._made(entry)
 
-    def _begin(self) -> None:
-        self._entries: list[_Entry] = []
-        self._answers = self._calls = self._messages = self._reasonings = 0
-        self._stray = False
+    def settle(self) -> int:
+        """Bring `items` up to date. Returns how many of them, from the start, are the objects they were before.
 
-    def _add(self, entry: _Entry) -> None:
-        self._entries.append(entry)
-        _, place, item = entry
-        if place == "call":
-            self._calls += 1
+        Raises ConfigError where the profile leaves no call id; the replayer is of no use then.
+        """
+        first = self._unwritten
+        if first < len(self._marks):
+            written, repairs, ids, self._opened = self._marks[first]
+            del self.items[written:], self._repairs[repairs:], self._marks[first:]
+            self._ids.forget(ids)
+        unchanged = len(self.items)
+        for step in self._steps[first:]:
+            self._marks.append((len(self.items), len(self._repairs), len(self._ids), self._opened))
+            if step.is_ours:
+                item = step.entries[0][2]
+                self._opened = self._opened or (item.type == "message" and item.role == "user")
+                self.items.append(item)
+            else:
+                self._write_step(step)
+        self._unwritten = len(self._steps) - (self._open is not None)
+        return unchanged
+
+    def repairs(self) -> tuple[Repair, ...]:
+        """Every repair of what was fed, by item index; as of the last `settle`."""
+        repairs = [*self._seen, *self._pairing.orphan_repairs(), *self._repairs]
+        repairs.sort(key=_item_index)
+        return tuple(repairs)
+
+    def _output(self, entry: _Entry) -> None:
+        index = entry[0]
+        call = self._pairing.calls.get(index)
+        if call is None:  # an orphan
+            self._kept.append(None)
             return
-        if item.type == "reasoning":
-            self._reasonings += 1
-            # On chat a step's calls are one message with one field for reasoning.
-            self._stray = self._stray or (self._calls > 0 and self._wire == "chat")
+        self._kept.append(entry)
+        if self._open is not None and call >= self._open.entries[0][0]:
+            self._open.has_answer = True
+        else:
+            late = bisect_right(self._steps, call, key=_first_index) - 1
+            self._unwritten = min(self._unwritten, late)
+
+    def _ours(self, entry: _Entry) -> None:
+        index, _, item = entry
+        step = _Step(is_ours=True)
+        step.entries.append(entry)
+        self._steps.append(step)
+        if item.type != "message" or item.role != "user":
             return
-        self._messages += 1
-        self._stray = self._stray or (self._calls > 0 and self._wire != "responses")
+        self._last_user = index
+        if self._judged is not None:
+            self._unwritten = min(self._unwritten, self._judged)
+            self._judged = None
+
+    def _made(self, entry: _Entry) -> None:
+        if self._open is not None and self._open.has_answer:
+            self._end_step(entry[0])
+        if self._open is None:
+            self._open = _Step(is_ours=False)
+            self._steps.append(self._open)
+        self._open.add(entry, self._wire)
+        if self._judges and self._judged is None and entry[2].type == "reasoning":
+            self._judged = len(self._steps) - 1
 
     def _end_step(self, end: int) -> None:
-        """Write the step out; `end` is the index of the item that ended it."""
-        entries = self._entries
-        if not entries:
-            return
-        if self._reasonings:
-            entries = self._wanted(entries)
-        if self._stray:
+        if self._open is not None:
+            self._open.end = end
+            self._open = None
+
+    def _write_step(self, step: _Step) -> None:
+        entries = step.entries
+        reasonings = step.reasonings
+        if reasonings:
+            unwanted = self._why_unwanted(step)
+            if unwanted is not None:
+                entries, reasonings = self._without_reasoning(entries, unwanted), 0
+        if step.stray:
             entries = self._calls_last(entries)
-        if self._messages > 1:
+        if step.messages > 1:
             entries = self._without_echoes(entries)
-        if self._reasonings:
+        if reasonings:
             entries = self._anchored(entries)
         if entries:
-            self._write(entries, end)
-        self._begin()
+            self._write(entries, len(self._kept) if step.end is None else step.end)
 
     def _write(self, entries: Sequence[_Entry], end: int) -> None:
         if not self._opened:
             self._opened = True
             self._report("inserted_message", entries[0][0], "the first message of this wire is the user's")
-            self._out.append(user_message(_OPENING))
+            self.items.append(user_message(_OPENING))
         calls: list[tuple[int, CallItem]] = []
         for index, place, item in entries:
             if place != "call":
-                self._out.append(item)
+                self.items.append(item)
                 continue
             call = cast("CallItem", item)  # what place_of says
             call_id = self._ids.assign(call)
@@ -207,14 +273,14 @@ class _Assembly:
                 self._report("renamed_call_id", index, "an id this server refuses, or one that was used before")
                 call = call_with_id(call, call_id)
             calls.append((index, call))
-            self._out.append(call)
+            self.items.append(call)
         newest = -1
         for index, call in calls:
             answer = self._pairing.answers.get(index)
             if answer is None:
                 reason = "it was cut off" if call.status == "incomplete" else "it was never answered"
                 self._report("answered_open_call", index, reason)
-                self._out.append(synthetic_output(call))
+                self.items.append(synthetic_output(call))
                 continue
             if answer > end or answer < newest:
                 self._report("moved_output", answer, "brought behind its call, in call order")
@@ -223,31 +289,27 @@ class _Assembly:
             if output.call_id != call.call_id:
                 self._report("renamed_call_id", answer, "the id its call is sent with")
                 output = output_with_id(output, call.call_id or "")
-            self._out.append(output)
+            self.items.append(output)
 
     def _output_at(self, index: int) -> CallOutputItem:
         entry = self._kept[index]
         assert entry is not None, "an output that answers a call is kept"
         return cast("CallOutputItem", entry[2])  # what place_of says
 
-    def _wanted(self, entries: list[_Entry]) -> list[_Entry]:
-        """The step without its reasoning where the profile does not want it back."""
-        unwanted = self._why_unwanted(entries[0][0])
-        if unwanted is None:
-            return entries
+    def _without_reasoning(self, entries: list[_Entry], unwanted: str) -> list[_Entry]:
         for index, _, item in entries:
             if item.type == "reasoning":
                 self._report("dropped_reasoning", index, unwanted)
-        self._reasonings = 0
         return [entry for entry in entries if entry[2].type != "reasoning"]
 
-    def _why_unwanted(self, start: int) -> str | None:
+    def _why_unwanted(self, step: _Step) -> str | None:
+        """Why the profile does not want the step's reasoning back; None if it does."""
         mode = self._compat.reasoning_replay
-        current = start > self._last_user
+        current = step.entries[0][0] > self._last_user
         if mode == "never":
             return "the profile sends no reasoning back"
         if mode == "open_calls":
-            return None if current and self._calls else "not of a tool call in the current turn"
+            return None if current and step.calls else "not of a tool call in the current turn"
         return None if current or self._keeps_reasoning else "of an earlier turn"
 
     def _calls_last(self, entries: list[_Entry]) -> list[_Entry]:
@@ -319,6 +381,14 @@ class _Assembly:
 
     def _report(self, kind: RepairKind, index: int, reason: str) -> None:
         self._repairs.append(Repair(kind, index, reason))
+
+
+def _item_index(repair: Repair) -> int:
+    return repair.item_index
+
+
+def _first_index(step: _Step) -> int:
+    return step.entries[0][0]
 
 
 def _runs(entries: Sequence[_Entry]) -> list[list[_Entry]]:

@@ -158,14 +158,15 @@ def output_with_id(output: CallOutputItem, call_id: str) -> CallOutputItem:
 
 
 class CallIds:
-    """Gives every call an id that is legal for the server and unique in the history. One `assign` per call, in order.
+    """Gives every call an id that is legal for the server and unique in the history. One `assign` per call, in order;
+    its length is the number of ids given, and `forget` takes the newest back.
 
     An id that is legal and free stays. So does one that the provider itself made, whatever its letters (Kimi calls its
     calls `functions.shell:0`, and wants them called so), except where ids have a fixed length. Any other becomes a hash
     of itself and of how often it was renamed before, so a longer history renames what came before in the same way.
     """
 
-    __slots__ = ("_compat", "_exact", "_fresh", "_legal", "_prefix", "_seen", "_used", "_width", "_wire")
+    __slots__ = ("_compat", "_exact", "_fresh", "_given", "_legal", "_prefix", "_seen", "_used", "_width", "_wire")
 
     def __init__(self, *, wire: WireName, compat: Compat) -> None:
         self._wire: WireName = wire
@@ -176,15 +177,30 @@ class CallIds:
         self._width = min(_HASH_WIDTH, compat.call_id_max - len(self._prefix))
         self._fresh = re.compile(f"{self._prefix}[0-9a-f]{{{self._width}}}")
         self._used: set[str] = set()
-        self._seen: Counter[str] = Counter()
+        self._seen: Counter[str] = Counter()  # how often each id was renamed
+        self._given: list[tuple[str, str | None]] = []  # ids in order, with what was renamed
+
+    def __len__(self) -> int:
+        return len(self._given)
 
     def assign(self, call: CallItem) -> str:
         """Raises ConfigError where the profile's length leaves no free id."""
         call_id = call.call_id or ""
+        source = None
         if call_id in self._used or not self._may_stay(call, call_id):
-            call_id = self._renamed(call, call_id)
+            source = self._source(call, call_id)
+            call_id = self._renamed(source)
         self._used.add(call_id)
+        self._given.append((call_id, source))
         return call_id
+
+    def forget(self, length: int) -> None:
+        """As if only the first `length` ids had been given."""
+        for call_id, source in self._given[length:]:
+            self._used.discard(call_id)
+            if source is not None:
+                self._seen[source] -= 1
+        del self._given[length:]
 
     def _may_stay(self, call: CallItem, call_id: str) -> bool:
         if self._compat.qualify_call_ids and not self._exact:
@@ -196,10 +212,12 @@ class CallIds:
         own = same_origin(call.origin, wire=self._wire, provider=self._compat.provider)
         return own and _PRINTABLE.fullmatch(call_id) is not None
 
-    def _renamed(self, call: CallItem, call_id: str) -> str:
+    def _source(self, call: CallItem, call_id: str) -> str:
         # A response-scoped id is qualified by its response, so that trimming older turns does not rename newer ones.
         response_id = call.origin.response_id if call.origin is not None and self._compat.qualify_call_ids else ""
-        source = f"{response_id}\0{call_id}"
+        return f"{response_id}\0{call_id}"
+
+    def _renamed(self, source: str) -> str:
         count = self._seen[source]
         self._seen[source] += 1
         for attempt in range(_MAX_TRIES):

@@ -11,14 +11,15 @@ message bytes of the shorter one up to the last user turn's reasoning. Prompt ca
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from math import isfinite
-from typing import Literal, Protocol, cast
+from typing import Literal, Protocol, TypeAlias, cast
 
 from msgspec import Struct, field
 from pydantic_core import to_json
 
-from ..errors import ApiError, ModelError
+from ..errors import ApiError, MalformedStream, ModelError
 from ..events import Response, ResponseEvent
 from ..items import JsonObject, JsonValue, WireName
 from ..prompt import Prompt
@@ -30,6 +31,7 @@ __all__ = [
     "Loss",
     "Repair",
     "RepairKind",
+    "SchemaDialect",
     "StreamDecoder",
     "StreamEncoder",
     "WireCodec",
@@ -38,7 +40,11 @@ __all__ = [
     "json_list",
     "json_object",
     "json_str",
+    "torn_event",
 ]
+
+
+SchemaDialect: TypeAlias = Literal["as_is", "openai_strict", "gemini", "moonshot", "inline_refs"]
 
 
 class Compat(Struct, frozen=True, kw_only=True):
@@ -101,7 +107,9 @@ class Compat(Struct, frozen=True, kw_only=True):
     """Mistral wants ids of exactly 9 alphanumerics."""
     qualify_call_ids: bool = False
     """Call ids are only unique within a response (Bedrock): make them unique within the history."""
-    schema_dialect: Literal["as_is", "openai_strict", "gemini", "moonshot", "inline_refs"] = "as_is"
+    schema_dialect: SchemaDialect = "as_is"
+    """How JSON Schemas of tools and answers are rewritten for this server (`codecs.schemas`). `openai_strict` applies
+    to those that ask for strict; all the others to every schema."""
 
     # structured output
     output_schema: Literal["json_schema", "json_object", "tool", "none"] = "json_schema"
@@ -315,6 +323,28 @@ def json_int(*candidates: object) -> int | None:
             return value
         if isinstance(value, float) and isfinite(value):
             return int(value)
+    return None
+
+
+def torn_event(data: bytes) -> MalformedStream | None:
+    """The error of an event whose data begins as a JSON object and is none; None for any other data.
+
+    Part of it was lost on the way, and text or arguments with it: what is left must not pass for the answer, and a
+    patch with a hole must not be applied. No recorded stream has one. Data that never was an object (a `ping`, a bare
+    list) holds nothing of the answer and is skipped by the codecs (behaviours.md S1-32), as is what nests too deeply.
+    """
+    if data.lstrip()[:1] != b"{":
+        return None
+    try:
+        json.loads(data)
+    except RecursionError:
+        return None
+    except ValueError:
+        return MalformedStream(
+            f"an event of {len(data)} bytes is broken JSON",
+            remedy="sample again; if it keeps happening, the server or a proxy before it is broken",
+            retryable=True,
+        )
     return None
 
 

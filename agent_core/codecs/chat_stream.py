@@ -25,7 +25,7 @@ from ..events import Response, ResponseEvent
 from ..items import JsonObject, JsonValue
 from ..prompt import Prompt
 from .api_errors import api_error
-from .base import Compat, json_bytes, json_int, json_list, json_object
+from .base import Compat, json_bytes, json_int, json_list, json_object, torn_event
 from .chat_answer import ChatAnswer, Events
 from .chat_encoder import ChatStreamEncoder
 from .sse import SseFrame, SseReader
@@ -43,6 +43,7 @@ class ChatStreamDecoder:
 
     __slots__ = (
         "_answer",
+        "_at_end",
         "_chunks",
         "_finish_may_be_missing",
         "_foreign",
@@ -68,6 +69,7 @@ class ChatStreamDecoder:
         self._reader = SseReader()
         self._head: list[bytes] | None = []
         self._head_bytes = 0
+        self._at_end = False  # the body is over: its last event may be cut
         self._chunks = 0  # frames that were chunks of this wire
         self._foreign = 0  # frames that were JSON objects, but neither chunk nor error
         self._halves: dict[str, str] = {}  # halves of characters, by the member of the delta they wait in
@@ -88,6 +90,7 @@ class ChatStreamDecoder:
     def close(self) -> list[ResponseEvent]:
         out: Events = []
         bad = self.bad_frames
+        self._at_end = True
         self._take(self._reader.close(), out)
         if self.done:
             return out
@@ -129,10 +132,7 @@ class ChatStreamDecoder:
                 return
             chunk = self._mended(data)
         if not isinstance(chunk, dict):
-            if event == b"error" and not self.done:
-                self._fail_stated(data, out)
-            else:
-                self.bad_frames += 1
+            self._no_object(event, data, out)
             return
         error = self._answer.chunk(chunk, out)
         error = error_in(chunk) or error or (chunk if event == b"error" else None)
@@ -144,6 +144,16 @@ class ChatStreamDecoder:
         else:
             self.bad_frames += 1
             self._foreign += 1
+
+    def _no_object(self, event: bytes, data: bytes, out: Events) -> None:
+        """Skipped, unless it is an error, or was a chunk before something cut it."""
+        if event == b"error" and not self.done:
+            self._fail_stated(data, out)
+            return
+        self.bad_frames += 1
+        torn = torn_event(data) if self._chunks and not self.finishing and not self._at_end else None
+        if torn is not None:
+            self._fail(torn, out)
 
     def _mended(self, data: bytes) -> JsonObject | None:
         """JSON with halves of characters in it: servers that cut text by UTF-16 units escape them as lone surrogates.

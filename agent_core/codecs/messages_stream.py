@@ -55,7 +55,7 @@ from ..items import (
 )
 from ..prompt import CustomToolSpec, Prompt
 from .api_errors import api_error
-from .base import Compat, json_list, json_object, json_str
+from .base import Compat, json_list, json_object, json_str, torn_event
 from .messages_blocks import (
     REDACTED,
     THINKING,
@@ -127,6 +127,7 @@ class MessagesStreamDecoder:
         self.finishing = False
         self.frames = 0
         self.bad_frames = 0
+        self._at_end = False  # the body is over: its last event may be cut
         self._reader = SseReader()
         self._compat = compat
         self._model = prompt.model
@@ -183,6 +184,7 @@ class MessagesStreamDecoder:
 
     def close(self) -> list[ResponseEvent]:
         out: list[ResponseEvent] = []
+        self._at_end = True
         if self.error is None:  # after EventTooLarge the reader is unusable
             for frame in self._reader.close():
                 self._frame(frame, out)
@@ -251,6 +253,11 @@ class MessagesStreamDecoder:
         if frame.event == b"error":
             text = frame.data.decode("utf-8", "replace")
             self._fail(api_error(text, in_stream=True, body=text), out)
+            return
+        begun, over = self._head is None, self._at_end or self._stop_reason is not None
+        torn = torn_event(frame.data) if begun and not over else None
+        if torn is not None:
+            self._fail(torn, out)
 
     def _fail(self, error: ModelError, out: list[ResponseEvent]) -> None:
         for item in list(self._pending):

@@ -51,7 +51,7 @@ from ..events import (
 from ..items import ItemStatus, JsonObject, JsonValue, ResponseItem
 from ..prompt import CustomToolSpec, Prompt
 from .api_errors import api_error
-from .base import Compat, json_list, json_object, json_str
+from .base import Compat, json_list, json_object, json_str, torn_event
 from .responses_items import Source, decode_item, decode_usage, json_text, load_json
 from .sse import SseFrame, SseReader
 from .tool_calls import made_up_id, parse_arguments
@@ -151,6 +151,7 @@ class ResponsesStreamDecoder:
         self.finishing = False
         self.frames = 0
         self.bad_frames = 0
+        self._at_end = False  # the body is over: its last event may be cut
         self._reader = SseReader()
         self._compat = compat
         self._source = Source(provider=compat.provider, model=prompt.model)
@@ -194,6 +195,7 @@ class ResponsesStreamDecoder:
 
     def close(self) -> list[ResponseEvent]:
         out: list[ResponseEvent] = []
+        self._at_end = True
         try:
             frames = self._reader.close()
         except EventTooLarge as error:
@@ -256,6 +258,9 @@ class ResponsesStreamDecoder:
             event = None
         if event is None:
             self.bad_frames += 1
+            torn = torn_event(frame.data) if self._usable and not self.finishing and not self._at_end else None
+            if torn is not None:
+                self._fail(torn, out)
             return
         name = json_str(event.get("type")) or frame.event.decode("utf-8", "replace")
         handler = self._handlers.get(name)

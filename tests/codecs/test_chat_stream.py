@@ -107,6 +107,10 @@ TEXT: dict[str, Case] = {
             stopped(),
         ],
     ),
+    "half a frame after the finish_reason": Case(
+        sse(text("a"), finish(), b'data: {"choices":[],"usage":{"prom\n\n', DONE),
+        [*message_events(0, "a"), done(0, message("a")), stopped()],
+    ),
     "EOF after a finish_reason, without [DONE]": Case(
         sse(text("a"), finish()), [*message_events(0, "a"), done(0, message("a")), stopped()]
     ),
@@ -491,6 +495,18 @@ FAILURES: dict[str, Case] = {
         sse(call(0, "a", "f", '{"x')),
         [*call_events(0, "a", "f", '{"x'), done(0, function_call("a", "f", '{"x', "incomplete"))],
         StreamInterrupted,
+    ),
+    "half a frame in the middle": Case(
+        sse(text("par"), b'data: {"choices":[{"delta":{"conte\n\n', text("b"), finish(), DONE),
+        SEEN,
+        MalformedStream,
+        "an event of 28 bytes is broken JSON",
+    ),
+    "half a character in a frame": Case(
+        sse(text("par"), b'data: {"choices":[{"delta":{"content":"\xe2\x82"}}]}\n\n', finish(), DONE),
+        SEEN,
+        MalformedStream,
+        "broken JSON",
     ),
     "X-S2-06 nothing at all": Case(b"", [], StreamInterrupted, "before its first event"),
     "only comments": Case(b": wait\n\n: wait\n\n", [], StreamInterrupted, "before its first event"),

@@ -595,12 +595,29 @@ def test_what_is_no_stream_of_this_wire(body: bytes) -> None:
 
 
 def test_bad_frames_are_skipped_and_counted() -> None:
-    """A frame that cannot be read costs itself only."""
+    """A frame that was never an object of this wire costs itself only."""
     good = [sse(start(), text_block(0)), sse(text(0, "a")), sse(stop_block(0), *end())]
-    for bad in (b"data: {oops\n\n", b"data: \xff\xfe\n\n", b'data: "text"\n\n', b"data: [[[[\n\n"):
+    for bad in (b"data: oops\n\n", b"data: \xff\xfe\n\n", b'data: "text"\n\n', b"data: [[[[\n\n"):
         decoder = MessagesStreamDecoder(PROMPT, COMPAT)
         decoder.feed(good[0] + bad + good[1] + bad + good[2])
         assert (decoder.snapshot().text, decoder.bad_frames, decoder.error) == ("a", 2, None)
+
+
+def test_half_a_frame_breaks_the_stream() -> None:
+    """Text went missing with it: what is left is no answer, but sampling again may bring one."""
+    half = b'data: {"type":"content_block_delta","index":0,"del\n\n'
+    events, error, response, _ = decode_to_error([sse(start(), text_block(0, "a")), half, sse(stop_block(0), *end())])
+    assert isinstance(error, MalformedStream)
+    assert (error.retryable, error.partial) == (True, response)
+    assert events[-1] == OutputItemDone(0, message("a", status="incomplete"))
+
+
+def test_half_a_frame_after_the_stop_reason_costs_usage_at_most() -> None:
+    """The answer is whole by then."""
+    *_, delta_frame, stop_frame = end()
+    body = sse(start(), text_block(0, "a"), delta_frame) + b'data: {"type":"pi\n\n' + sse(stop_frame)
+    _, error, response, _ = decode([body])
+    assert (error, response.text, response.status) == ("", "a", "completed")
 
 
 def test_done_and_foreign_events_are_ignored() -> None:

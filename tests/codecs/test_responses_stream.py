@@ -328,8 +328,8 @@ TEXT: dict[str, Case] = {
     "broken frames are skipped, an escaped half character is replaced": Case(
         sse(
             created(),
-            b"data: {nope\n\n",
-            b'data: {"type":"response.output_text.delta","delta":"\xff"}\n\n',
+            b"data: nope\n\n",
+            b"data: \xff\n\n",
             b"data: [1]\n\n",
             added(0, message()),
             b'data: {"type":"response.output_text.delta","output_index":0,"content_index":0,"delta":"a\\ud83d"}\n\n',
@@ -407,6 +407,18 @@ ENDS: dict[str, Case] = {
         [CREATED, *cut_message("par")],
         StreamInterrupted,
         "the stream ended before response.completed",
+    ),
+    "half an event in the middle": Case(
+        sse(created(), b'data: {"type":"response.output_text.delta","del\n\n', ended(), DONE),
+        [CREATED],
+        MalformedStream,
+        "an event of 41 bytes is broken JSON",
+    ),
+    "half an event at the end": Case(
+        sse(created(), b'data: {"type":"response.completed","re'),
+        [CREATED],
+        StreamInterrupted,
+        "the stream ended before",
     ),
     "[DONE] is no end": Case(sse(created(), DONE), [CREATED], StreamInterrupted, "the stream ended before"),
     "an empty body": Case(b"", [], StreamInterrupted, "the stream ended before its first event"),
@@ -920,7 +932,7 @@ def test_snapshot_in_the_middle() -> None:
 
 def test_frames_after_the_end_are_counted_only() -> None:
     """Frames after the terminal event give no events, but are counted; broken ones before it are counted apart."""
-    _, decoder = decode([sse(created(), b"data: {\n\n", ended(), DONE, text(0, "late"))])
+    _, decoder = decode([sse(created(), b"data: ping\n\n", ended(), DONE, text(0, "late"))])
     assert (decoder.frames, decoder.bad_frames) == (5, 1)
 
 

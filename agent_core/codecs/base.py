@@ -31,6 +31,7 @@ __all__ = [
     "Loss",
     "Repair",
     "RepairKind",
+    "RequestEncoder",
     "SchemaDialect",
     "StreamDecoder",
     "StreamEncoder",
@@ -65,6 +66,8 @@ class Compat(Struct, frozen=True, kw_only=True):
     """Leave `content` out next to tool calls instead of sending null (Moonshot, Mistral reject empty text)."""
     tool_message_name: bool = False
     """Tool messages carry the tool's `name` (Mistral)."""
+    assistant_prefix: bool = False
+    """Chat: a last message of the assistant's carries `prefix: true`, or is refused (Mistral: providers.md 3a)."""
     error_prefix: str = "Error: "
     """Put before a failed tool output where the wire has no error flag (Chat, Responses). Empty: send it bare."""
     inline_system: bool = False
@@ -102,6 +105,8 @@ class Compat(Struct, frozen=True, kw_only=True):
     named_choice: bool = True
     parallel_tool_calls: bool = True
     """The server knows `parallel_tool_calls`."""
+    calls_last: bool = False
+    """Responses: no message stands between a call and its output (DeepSeek: recorded); text goes before the calls."""
     call_id_max: int = 64
     call_id_exact: int | None = None
     """Mistral wants ids of exactly 9 alphanumerics."""
@@ -266,6 +271,15 @@ class StreamEncoder(Protocol):
     def close(self) -> bytes: ...
 
 
+class RequestEncoder(Protocol):
+    """`encode_request` for one server, again and again: always gives the same, but keeps what it wrote, so that a
+    request costs what is new in it and one copy of its body. It keeps one conversation, that of the last prompt, its
+    items too; another one costs as much as without it. Items must not change. Not for several threads.
+    """
+
+    def encode(self, prompt: Prompt, *, stream: bool = True) -> Encoded: ...
+
+
 class WireCodec(Protocol):
     """One wire. Stateless: one instance serves the whole process."""
 
@@ -278,6 +292,8 @@ class WireCodec(Protocol):
     def encode_request(self, prompt: Prompt, compat: Compat, *, stream: bool = True) -> Encoded:
         """Raises InvalidPromptError or UnsupportedError; nothing else."""
         ...
+
+    def request_encoder(self, compat: Compat) -> RequestEncoder: ...
 
     def decode_request(self, body: bytes) -> DecodedRequest:
         """Raises InvalidRequestError (status 400) naming the member that is wrong."""

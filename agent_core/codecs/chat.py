@@ -14,13 +14,15 @@ from ..events import Response
 from ..items import WireName
 from ..prompt import Prompt
 from .api_errors import api_error, decode_http_error
-from .base import Compat, DecodedRequest, Encoded, WireCodec, json_list
+from .base import Compat, DecodedRequest, Encoded, RequestEncoder, WireCodec, json_list
 from .chat_answer import ChatAnswer
 from .chat_encoder import encode_chat_response
 from .chat_errors import encode_chat_error
+from .chat_history import ChatHistory
 from .chat_prompt import decode_chat_request
 from .chat_request import encode_chat_request
 from .chat_stream import ChatStreamDecoder, ChatStreamEncoder, error_in, read_object
+from .incremental import KeptEncoder
 
 __all__ = ["CODEC", "ChatCodec"]
 
@@ -34,7 +36,13 @@ class ChatCodec:
     losses: frozenset[str] = frozenset({"hosted_tools", "phase", "previous_response_id", "reasoning_summary", "top_k"})
 
     def encode_request(self, prompt: Prompt, compat: Compat, *, stream: bool = True) -> Encoded:
-        return encode_chat_request(prompt, compat, stream=stream)
+        return encode_chat_request(prompt, compat, ChatHistory(compat), stream=stream)
+
+    def request_encoder(self, compat: Compat) -> RequestEncoder:
+        return KeptEncoder(
+            lambda: ChatHistory(compat),
+            lambda prompt, history, stream: encode_chat_request(prompt, compat, history, stream=stream),
+        )
 
     def decode_request(self, body: bytes) -> DecodedRequest:
         return decode_chat_request(body)

@@ -9,6 +9,7 @@ messages of the shorter one; `merge_system` is the one profile that gives this u
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
 from ..items import (
     ContentPart,
@@ -32,30 +33,15 @@ from ..items import (
 from .base import Compat, Loss, json_bytes, json_str
 from .chat_reasoning import put_reasoning
 
-__all__ = ["ChatMessages", "call_name", "encode_call", "encode_messages", "refusal_of"]
+__all__ = ["ChatMessages", "call_name", "encode_call", "input_message", "is_system", "refusal_of", "text_of_message"]
 
 SEE_IMAGES = "(see attached image)"
 IMAGES_OF_TOOLS = "Images from the tool results above:"
 
 
-def encode_messages(
-    items: Sequence[ResponseItem], instructions: str, compat: Compat, losses: list[Loss]
-) -> list[JsonValue]:
-    """The whole `messages` array. What has no place in it is added to `losses`."""
-    if compat.merge_system:
-        systems = [_text(item) for item in items if isinstance(item, Message) and _is_system(item)]
-        instructions = "\n\n".join(text for text in (instructions, *systems) if text)
-        items = [item for item in items if not _is_system(item)]
-    messages = ChatMessages(compat, losses)
-    if instructions:
-        messages.feed(Message(role="system", content=(InputText(text=instructions),)))
-    for item in items:
-        messages.feed(item)
-    return messages.close()
-
-
 class ChatMessages:
-    """Feed items, in the order replay gives; `close` returns the messages, the last step included."""
+    """Feed items, in the order replay gives; `take` the messages that are whole. `close` ends the last step, and
+    returns the rest. What has no place in them is added to `losses`."""
 
     __slots__ = ("_calls", "_compat", "_images", "_losses", "_made", "_messages", "_names", "_reasonings")
 
@@ -91,10 +77,19 @@ class ChatMessages:
             case _:
                 self._losses.append(Loss("item", item.type))
 
+    @property
+    def at_rest(self) -> bool:
+        """No step is open and no images wait: nothing that follows joins in."""
+        return not (self._made or self._calls or self._reasonings or self._images)
+
+    def take(self) -> list[JsonValue]:
+        messages, self._messages = self._messages, []
+        return messages
+
     def close(self) -> list[JsonValue]:
         self._end_step()
         self._end_outputs()
-        return self._messages
+        return self.take()
 
     def _end_step(self) -> None:
         if not (self._made or self._calls or self._reasonings):
@@ -145,7 +140,7 @@ def assistant_message(
     if not made and not calls:
         losses.append(Loss("reasoning", "it belongs to no message and no call"))
         return None
-    text = "\n\n".join(text for text in map(_text, made) if text.strip())
+    text = "\n\n".join(text for text in map(text_of_message, made) if text.strip())
     message: JsonObject = {"role": "assistant"}
     if text or not calls:
         message["content"] = text
@@ -181,7 +176,7 @@ def encode_call(item: FunctionCall | CustomToolCall | LocalShellCall, compat: Co
 def input_message(item: Message, compat: Compat, losses: list[Loss]) -> JsonObject:
     """A system, developer or user message: a string, or parts where there is more than text (S1-14)."""
     if item.role != "user":
-        return {"role": compat.system_role, "content": _text(item)}
+        return {"role": compat.system_role, "content": text_of_message(item)}
     parts = [input_part(part, compat, losses) for part in item.content]
     if all(map(_is_text, parts)):
         return {"role": "user", "content": "".join(map(_part_text, parts))}
@@ -224,11 +219,11 @@ def _prefixed(text: str, prefix: str) -> str:
     return text if text.startswith(prefix) else prefix + text
 
 
-def _is_system(item: ResponseItem) -> bool:
-    return isinstance(item, Message) and item.role in ("system", "developer")
+def is_system(item: ResponseItem) -> TypeGuard[Message]:
+    return item.type == "message" and item.role in ("system", "developer")
 
 
-def _text(message: Message) -> str:
+def text_of_message(message: Message) -> str:
     """All that a message says; what it refused with, too."""
     return text_of(message) + refusal_of(message)
 

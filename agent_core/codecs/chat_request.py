@@ -10,24 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..errors import InvalidPromptError, UnsupportedError
-from ..items import CustomToolCall, FunctionCall, JsonObject, JsonValue, LocalShellCall
+from ..items import JsonObject, JsonValue
 from ..prompt import CustomToolSpec, HostedToolSpec, NamedTool, Prompt, ReasoningSettings, ToolSpec
 from .base import Compat, Encoded, Loss, json_bytes
-from .chat_messages import encode_messages
-from .replay import replay
+from .chat_history import ChatHistory
 
 __all__ = ["encode_chat_request"]
 
-_CALLS = (FunctionCall, CustomToolCall, LocalShellCall)
 
-
-def encode_chat_request(prompt: Prompt, compat: Compat, *, stream: bool) -> Encoded:
-    """The body, what it leaves out, and what replay repaired.
+def encode_chat_request(prompt: Prompt, compat: Compat, history: ChatHistory, *, stream: bool) -> Encoded:
+    """The body, what it leaves out, and what replay repaired. `history` is empty, or that of the request before.
 
     Raises UnsupportedError for an output schema the server cannot be held to, InvalidPromptError for what is no JSON.
     """
     losses: list[Loss] = []
-    replayed = replay(prompt.items, wire="chat", model=prompt.model, compat=compat)
+    history.update(prompt)
     body: JsonObject = {"model": prompt.model}
     if stream:
         body["stream"] = True
@@ -37,16 +34,19 @@ def encode_chat_request(prompt: Prompt, compat: Compat, *, stream: bool) -> Enco
     _put_reasoning_request(body, prompt.reasoning, compat, losses)
     _put_rest(body, prompt, compat, losses)
     instructions = _put_schema(body, prompt, compat, losses)
-    _put_tools(body, prompt, compat, losses, history_has_calls=any(isinstance(i, _CALLS) for i in replayed.items))
+    _put_tools(body, prompt, compat, losses, history)
     body.update(compat.extra_body)
     body.update(prompt.extra)
     messages = body.pop("messages", None)  # only where the caller wrote them into `extra`
-    body["messages"] = messages or encode_messages(replayed.items, instructions, compat, losses)
+    body["messages"] = messages or history.leading(instructions)
     try:
         written = json_bytes(body)
     except (ValueError, RecursionError) as error:
         raise InvalidPromptError(f"the prompt holds something that is no JSON: {error}") from None
-    return Encoded(written, tuple(dict.fromkeys(losses)), replayed.repairs)
+    if messages:
+        return Encoded(written, tuple(dict.fromkeys(losses)), history.repairs())
+    losses += history.losses
+    return Encoded(history.elements.in_body(written), tuple(dict.fromkeys(losses)), history.repairs())
 
 
 def _put_sampling(body: JsonObject, prompt: Prompt, compat: Compat, losses: list[Loss]) -> None:
@@ -200,9 +200,7 @@ def _put_schema(body: JsonObject, prompt: Prompt, compat: Compat, losses: list[L
 # Tools
 
 
-def _put_tools(
-    body: JsonObject, prompt: Prompt, compat: Compat, losses: list[Loss], *, history_has_calls: bool
-) -> None:
+def _put_tools(body: JsonObject, prompt: Prompt, compat: Compat, losses: list[Loss], history: ChatHistory) -> None:
     tools: list[JsonValue] = []
     for spec in prompt.tools:
         match spec:
@@ -220,7 +218,7 @@ def _put_tools(
         choice = _required(compat, losses) if tools else _named(forced.name, "function", compat, losses)
         tools.append(_function_tool(forced, compat, losses))
     if not tools:
-        if compat.empty_tools == "send" and history_has_calls:
+        if compat.empty_tools == "send" and history.has_calls():
             body["tools"] = []
         return
     body["tools"] = tools

@@ -15,7 +15,18 @@ from ..events import Response
 from ..items import JsonObject, JsonValue, WireName
 from ..prompt import Prompt
 from .api_errors import api_error, decode_http_error
-from .base import Compat, DecodedRequest, Encoded, StreamDecoder, StreamEncoder, WireCodec, json_bytes, json_object
+from .base import (
+    Compat,
+    DecodedRequest,
+    Encoded,
+    RequestEncoder,
+    StreamDecoder,
+    StreamEncoder,
+    WireCodec,
+    json_bytes,
+    json_object,
+)
+from .incremental import KeptEncoder
 from .messages_blocks import (
     assistant_blocks,
     error_to_wire,
@@ -25,6 +36,7 @@ from .messages_blocks import (
     stop_reason_of,
     usage_to_wire,
 )
+from .messages_history import MessagesHistory
 from .messages_inbound import decode_request
 from .messages_request import encode_request
 from .messages_stream import MessagesStreamDecoder, MessagesStreamEncoder
@@ -63,7 +75,13 @@ class _MessagesCodec:
     losses = _LOSSES
 
     def encode_request(self, prompt: Prompt, compat: Compat, *, stream: bool = True) -> Encoded:
-        return encode_request(prompt, compat, stream=stream)
+        return encode_request(prompt, compat, MessagesHistory(compat), stream=stream)
+
+    def request_encoder(self, compat: Compat) -> RequestEncoder:
+        return KeptEncoder(
+            lambda: MessagesHistory(compat),
+            lambda prompt, history, stream: encode_request(prompt, compat, history, stream=stream),
+        )
 
     def decode_request(self, body: bytes) -> DecodedRequest:
         return decode_request(body)

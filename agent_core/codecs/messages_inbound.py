@@ -39,7 +39,7 @@ from ..prompt import (
 )
 from .base import Compat, DecodedRequest, json_list, json_object, json_str
 from .messages_blocks import load_json
-from .messages_request import Losses
+from .messages_items import Losses
 from .messages_stream import MessagesStreamDecoder
 
 __all__ = ["decode_request"]

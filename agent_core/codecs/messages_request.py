@@ -1,46 +1,22 @@
 """A prompt as a Messages request body. The way back, for servers, is `messages_inbound`.
 
-The body's members come in a fixed order and `messages` comes last, so a longer history starts with the bytes of the
-shorter one. Items become (role, blocks) one by one; neighbours of one role become one message, because the wire wants
-user and assistant to alternate; in a user message the tool results come first, because it wants all answers of a step
-at once and before anything else (behaviours.md 6.G T-G3, providers.md 3a).
-
-What the wire or the server cannot carry is dropped with a `Loss`; `Losses` collects them, each once.
+The body's members come in a fixed order and `messages` comes last (`messages_history`), so a longer history starts with
+the bytes of the shorter one. What the wire or the server cannot carry is dropped with a `Loss`.
 """
 
 from __future__ import annotations
 
-import base64
-from binascii import Error as Base64Error
 from collections.abc import Sequence
-from typing import Literal
-from urllib.parse import unquote_to_bytes
 
 from ..errors import InvalidPromptError, UnsupportedError
-from ..items import (
-    ContentPart,
-    CustomToolCall,
-    CustomToolCallOutput,
-    FunctionCall,
-    FunctionCallOutput,
-    InputFile,
-    InputImage,
-    InputText,
-    JsonObject,
-    JsonValue,
-    LocalShellCall,
-    Message,
-    Origin,
-    OutputText,
-    Refusal,
-    ResponseItem,
-)
+from ..items import JsonObject, JsonValue
 from ..prompt import CustomToolSpec, HostedToolSpec, NamedTool, Prompt, ToolSpec, ToolSpecs
-from .base import Compat, Encoded, Loss, json_bytes, json_list, json_object, json_str
-from .messages_blocks import assistant_blocks, of_this_wire, schema_tool_of, tool_use_block
-from .replay import replay
+from .base import Compat, Encoded, json_bytes, json_str
+from .messages_blocks import schema_tool_of
+from .messages_history import MessagesHistory, mark_last
+from .messages_items import Losses
 
-__all__ = ["DEFAULT_MAX_TOKENS", "EFFORT_BUDGETS", "Losses", "encode_request"]
+__all__ = ["DEFAULT_MAX_TOKENS", "EFFORT_BUDGETS", "encode_request"]
 
 DEFAULT_MAX_TOKENS = 8192
 """The wire insists on a cap (behaviours.md 5.1, X-S0-04); a provider's row may set another."""
@@ -58,50 +34,36 @@ EFFORT_BUDGETS: dict[str, int] = {
 """Thinking tokens for an effort, on servers that count: read back by the thresholds of behaviours.md S0-31 and S2-26,
 each budget is its effort again."""
 
-_EPHEMERAL: JsonObject = {"type": "ephemeral"}
 _SERVICE_TIERS = {"auto": "auto", "standard_only": "standard_only", "default": "standard_only"}
-_Role = Literal["user", "assistant", "system"]
 
 
-class Losses:
-    """What a request could not carry, in order of discovery, each once."""
+def encode_request(prompt: Prompt, compat: Compat, history: MessagesHistory, *, stream: bool = True) -> Encoded:
+    """The body, what it leaves out, and what replay repaired. `history` is empty, or that of the request before.
 
-    def __init__(self) -> None:
-        self._seen: dict[Loss, None] = {}
-
-    def add(self, feature: str, detail: str = "") -> None:
-        self._seen[Loss(feature, detail)] = None
-
-    def all(self) -> tuple[Loss, ...]:
-        return tuple(self._seen)
-
-
-def encode_request(prompt: Prompt, compat: Compat, *, stream: bool = True) -> Encoded:
-    """Raises InvalidPromptError for a prompt without anything to send or with something that is no JSON or no image,
+    Raises InvalidPromptError for a prompt without anything to send or with something that is no JSON or no image,
     UnsupportedError for one that continues a response stored elsewhere."""
     if prompt.previous_response_id is not None:
         raise UnsupportedError(
             "the messages wire stores no responses to continue from",
             remedy="send the whole history instead of previous_response_id",
         )
-    losses = Losses()
-    replayed = replay(prompt.items, wire="messages", model=prompt.model, compat=compat)
-    leading, items = _leading_system(replayed.items, compat)
-    messages = encode_items(items, compat, losses)
-    if not messages:
+    history.update(prompt)
+    if not len(history.elements):
         raise InvalidPromptError("the prompt has no message to send", remedy="add a user message")
-    body = _head(prompt, compat, leading, losses)
+    losses = Losses(history.losses.all())
+    body = _head(prompt, compat, history.leading, losses)
     body.update(compat.extra_body)
     body.update(prompt.extra)
     body["stream"] = stream
-    if compat.cache_control:
-        _mark_newest(messages)
-    body["messages"] = body.pop("messages", list[JsonValue](messages))  # last; `extra` has the last word
+    given = body.pop("messages", None)  # last; `extra` has the last word
+    body["messages"] = [] if given is None else given
     try:
         encoded = json_bytes(body)
     except (ValueError, RecursionError) as error:
         raise InvalidPromptError(f"the prompt holds a value that is no JSON: {error}") from None
-    return Encoded(encoded, losses.all(), replayed.repairs)
+    if given is None:
+        encoded = history.elements.in_body(encoded)
+    return Encoded(encoded, losses.all(), history.repairs())
 
 
 def _head(prompt: Prompt, compat: Compat, leading: Sequence[str], losses: Losses) -> JsonObject:
@@ -132,27 +94,13 @@ def _head(prompt: Prompt, compat: Compat, leading: Sequence[str], losses: Losses
 # instructions and tools
 
 
-def _leading_system(items: Sequence[ResponseItem], compat: Compat) -> tuple[list[str], Sequence[ResponseItem]]:
-    """System messages before everything else belong to the instructions, unless an assistant message would then
-    come first."""
-    texts: list[str] = []
-    for item in items:
-        if not isinstance(item, Message) or item.role not in ("system", "developer"):
-            break
-        texts.append(_plain_text(item))
-    rest = items[len(texts) :]
-    if rest and _role_of(rest[0], compat) == "assistant":
-        return [], items
-    return texts, rest
-
-
 def _system(texts: Sequence[str], compat: Compat) -> JsonValue:
     texts = [text for text in texts if text.strip()]
     if len(texts) == 1 and not compat.cache_control:
         return texts[0]
     blocks: list[JsonValue] = [{"type": "text", "text": text} for text in texts]
     if compat.cache_control:
-        _mark(blocks)
+        mark_last(blocks)
     return blocks
 
 
@@ -172,7 +120,7 @@ def _tools(prompt: Prompt, compat: Compat, losses: Losses) -> list[JsonValue]:
         )
         tools.append(_function_tool(answer, compat, losses))
     if compat.cache_control:
-        _mark(tools)
+        mark_last(tools)
     return tools
 
 
@@ -367,206 +315,3 @@ def _account(prompt: Prompt, losses: Losses) -> JsonObject:
         if value is not None:
             losses.add(name)
     return out
-
-
-# the conversation
-
-
-def encode_items(items: Sequence[ResponseItem], compat: Compat, losses: Losses) -> list[JsonObject]:
-    """The `messages` array: runs of one role as one message, tool results first in it."""
-    messages: list[JsonObject] = []
-    role: _Role | None = None
-    results: list[JsonValue] = []
-    content: list[JsonValue] = []
-    for item in items:
-        blocks = encode_item(item, compat, losses)
-        if not blocks:
-            continue
-        if _role_of(item, compat) != role:
-            if role is not None:
-                messages.append({"role": role, "content": [*results, *content]})
-            role, results, content = _role_of(item, compat), [], []
-        (results if isinstance(item, (FunctionCallOutput, CustomToolCallOutput)) else content).extend(blocks)
-    if role is not None:
-        messages.append({"role": role, "content": [*results, *content]})
-    if role == "assistant":
-        _trim_prefill(content)
-        messages[-1]["content"] = content
-    return messages
-
-
-def encode_item(item: ResponseItem, compat: Compat, losses: Losses) -> list[JsonObject]:
-    """The blocks of one item; none for an item that says nothing or that this wire has no place for (a Loss)."""
-    match item:
-        case Message(role="assistant"):
-            blocks = assistant_blocks(item)
-            return [_said(block, item.origin, compat, losses) for block in blocks if _is_visible(block)]
-        case Message(role="user"):
-            return _parts(item.content, losses)
-        case Message():
-            text = _plain_text(item)
-            if not compat.inline_system and text.strip():
-                losses.add("system_role", "a system message after the first was sent as the user's")
-                text = f"<system-reminder>\n{text}\n</system-reminder>"
-            return _text(text)
-        case FunctionCallOutput() | CustomToolCallOutput():
-            return [_result(item, losses)]
-        case FunctionCall() | CustomToolCall() | LocalShellCall():
-            if not isinstance(item, LocalShellCall) and item.namespace is not None:
-                losses.add("namespace", item.namespace)
-            return [tool_use_block(item)]
-        case _:
-            blocks = assistant_blocks(item)
-            if not blocks:
-                losses.add("item", item.type)
-            return blocks
-
-
-def _role_of(item: ResponseItem, compat: Compat) -> _Role:
-    match item:
-        case Message(role="assistant"):
-            return "assistant"
-        case Message(role="system" | "developer") if compat.inline_system:
-            return "system"
-        case Message() | FunctionCallOutput() | CustomToolCallOutput():
-            return "user"
-        case _:
-            return "assistant"
-
-
-def _is_own(origin: Origin | None, compat: Compat) -> bool:
-    return of_this_wire(origin) and origin is not None and origin.provider == compat.provider
-
-
-def _is_visible(block: JsonObject) -> bool:
-    return bool(json_str(block.get("text")).strip())  # the API refuses blank text
-
-
-def _said(block: JsonObject, origin: Origin | None, compat: Compat, losses: Losses) -> JsonObject:
-    """A text block of the model's. Of its citations only those of web searches are accepted back as they came, and
-    only where they came from: their `encrypted_index` is opaque."""
-    citations = json_list(block.get("citations"))
-    if not citations:
-        return block
-    kept = [note for note in citations if (json_object(note) or {}).get("type") == "web_search_result_location"]
-    if not _is_own(origin, compat):
-        kept = []
-    if len(kept) < len(citations):
-        losses.add("annotations")
-    out: JsonObject = {"type": "text", "text": block["text"]}
-    if kept:
-        out["citations"] = kept
-    return out
-
-
-def _text(text: str) -> list[JsonObject]:
-    return [{"type": "text", "text": text}] if text.strip() else []
-
-
-def _plain_text(item: Message) -> str:
-    return "\n".join(part.text for part in item.content if isinstance(part, (InputText, OutputText)))
-
-
-def _result(item: FunctionCallOutput | CustomToolCallOutput, losses: Losses) -> JsonObject:
-    block: JsonObject = {"type": "tool_result", "tool_use_id": item.call_id}
-    if isinstance(item.output, str):
-        if item.output.strip():
-            block["content"] = item.output
-    elif parts := _parts(item.output, losses):
-        block["content"] = list[JsonValue](parts)
-    if item.success is False:
-        block["is_error"] = True
-    return block
-
-
-def _parts(content: Sequence[ContentPart], losses: Losses) -> list[JsonObject]:
-    blocks: list[JsonObject] = []
-    for part in content:
-        match part:
-            case InputText() | OutputText():
-                blocks.extend(_text(part.text))
-            case Refusal():
-                blocks.extend(_text(part.refusal))
-            case InputImage():
-                if part.detail not in (None, "auto"):
-                    losses.add("image_detail", part.detail)
-                blocks.append({"type": "image", "source": _source(part.image_url)})
-            case InputFile():
-                blocks.append(_document(part, losses))
-    return blocks
-
-
-def _source(url: str) -> JsonObject:
-    if url[:8].lower().startswith(("http://", "https://")):
-        return {"type": "url", "url": url}
-    media_type, data = _data_url(url)
-    return {"type": "base64", "media_type": media_type, "data": data}
-
-
-def _data_url(url: str) -> tuple[str, str]:
-    """Media type and base64 text of a `data:` URL. Raises InvalidPromptError for a URL that is none."""
-    head, comma, data = url.partition(",")
-    if head[:5].lower() != "data:" or not comma or not data:
-        raise InvalidPromptError(
-            f"an image or file must be an http(s) or data: URL, got {url[:24]!r}",
-            remedy="pass an URL, or data:<media type>;base64,<data>",
-        )
-    media_type, *flags = head[5:].split(";")
-    if "base64" not in (flag.strip().lower() for flag in flags):
-        data = base64.b64encode(unquote_to_bytes(data)).decode()
-    return media_type.strip().lower() or "text/plain", data
-
-
-def _document(part: InputFile, losses: Losses) -> JsonObject:
-    """A `document` block: PDF as base64, text as text, or by URL or file id. Other kinds the wire does not know; the
-    model is told that they were there."""
-    source: JsonObject | None = None
-    refused = "neither data, url nor id"
-    if part.file_data is not None:
-        media_type, data = _data_url(part.file_data)
-        if media_type == "application/pdf":
-            source = {"type": "base64", "media_type": media_type, "data": data}
-        elif media_type.startswith("text/") or media_type == "application/json":
-            source = {"type": "text", "media_type": "text/plain", "data": _decoded(data)}
-        refused = f"{media_type} is no document here"
-    elif part.file_url is not None:
-        source = {"type": "url", "url": part.file_url}
-    elif part.file_id is not None:
-        source = {"type": "file", "file_id": part.file_id}
-    if source is None:
-        losses.add("file", refused)
-        return {"type": "text", "text": f"[file {part.filename or 'without a name'} left out: not supported here]"}
-    block: JsonObject = {"type": "document", "source": source}
-    if part.filename:
-        block["title"] = part.filename
-    return block
-
-
-def _decoded(data: str) -> str:
-    try:
-        return base64.b64decode(data).decode("utf-8", "replace")
-    except Base64Error:
-        raise InvalidPromptError("a file's data: URL holds no base64", remedy="encode its bytes as base64") from None
-
-
-def _trim_prefill(content: list[JsonValue]) -> None:
-    """An answer begun for the model must not end in white space, the API says."""
-    last = json_object(content[-1])
-    if last is not None and last.get("type") == "text":
-        content[-1] = {**last, "text": json_str(last.get("text")).rstrip()}
-
-
-# cache breakpoints: at most four, on what stays the same for the next request
-
-
-def _mark(blocks: list[JsonValue]) -> None:
-    last = json_object(blocks[-1]) if blocks else None
-    if last is not None:
-        blocks[-1] = {**last, "cache_control": dict(_EPHEMERAL)}
-
-
-def _mark_newest(messages: Sequence[JsonObject]) -> None:
-    """The newest user message, which the next request repeats, and the one before it, which this one repeats."""
-    marked = [message for message in messages if message["role"] == "user"][-2:]
-    for message in marked:
-        _mark(json_list(message["content"]))

@@ -77,29 +77,16 @@ def replay(items: Sequence[ResponseItem], *, wire: WireName, model: str, compat:
 class _Step:
     """What the model made between two things of ours; or, alone, one thing of ours that is no output."""
 
-    __slots__ = ("calls", "end", "entries", "has_answer", "is_ours", "messages", "reasonings", "stray")
+    __slots__ = ("calls", "end", "entries", "has_answer", "is_ours", "messages", "reasonings", "start", "stray")
 
-    def __init__(self, *, is_ours: bool) -> None:
+    def __init__(self, first: _Entry, *, is_ours: bool = False) -> None:
         self.is_ours = is_ours
-        self.entries: list[_Entry] = []
+        self.entries = [first]
+        self.start = first[0]
         self.calls = self.messages = self.reasonings = 0
         self.stray = self.has_answer = False
         self.end: int | None = None
         """Index of the item that ended it; None while it is open."""
-
-    def add(self, entry: _Entry, wire: WireName) -> None:
-        self.entries.append(entry)
-        _, place, item = entry
-        if place == "call":
-            self.calls += 1
-            return
-        if item.type == "reasoning":
-            self.reasonings += 1
-            # On chat a step's calls are one message with one field for reasoning.
-            self.stray = self.stray or (self.calls > 0 and wire == "chat")
-            return
-        self.messages += 1
-        self.stray = self.stray or (self.calls > 0 and wire != "responses")
 
 
 class Replayer:
@@ -155,23 +142,26 @@ class Replayer:
         self._opened = wire != "messages"
 
     def feed(self, items: Iterable[ResponseItem]) -> None:
-        for index, item in enumerate(items, len(self._kept)):
-            fitted = self._fitter.fit(index, item)
+        kept, fit, pair, calls = self._kept, self._fitter.fit, self._pairing.feed, self._pairing.calls
+        for index, item in enumerate(items, len(kept)):
+            fitted = fit(index, item)
             if fitted is None:
-                self._kept.append(None)
+                kept.append(None)
                 continue
             place = place_of(fitted)
-            self._pairing.feed(index, item, place)
+            pair(index, item, place)
             entry = (index, place, fitted)
-            if place == "output":
-                self._output(entry)
+            if place != "output":
+                kept.append(entry)
+                if place == "other":
+                    self._ours(entry)
+                else:
+                    self._made(entry)
                 continue
-            self._kept.append(entry)
-            if place == "other":
-                self._end_step(index)
-                self._ours(entry)
-            else:
-                self._made(entry)
+            call = calls.get(index)
+            kept.append(None if call is None else entry)  # None: an orphan
+            if call is not None:
+                self._answered(call)
 
     def settle(self) -> int:
         """Bring `items` up to date. Returns how many of them, from the start, are the objects they were before.
@@ -201,24 +191,20 @@ class Replayer:
         repairs.sort(key=_item_index)
         return tuple(repairs)
 
-    def _output(self, entry: _Entry) -> None:
-        index = entry[0]
-        call = self._pairing.calls.get(index)
-        if call is None:  # an orphan
-            self._kept.append(None)
-            return
-        self._kept.append(entry)
-        if self._open is not None and call >= self._open.entries[0][0]:
-            self._open.has_answer = True
+    def _answered(self, call: int) -> None:
+        step = self._open
+        if step is not None and call >= step.start:
+            step.has_answer = True
         else:
-            late = bisect_right(self._steps, call, key=_first_index) - 1
+            late = bisect_right(self._steps, call, key=_start) - 1
             self._unwritten = min(self._unwritten, late)
 
     def _ours(self, entry: _Entry) -> None:
         index, _, item = entry
-        step = _Step(is_ours=True)
-        step.entries.append(entry)
-        self._steps.append(step)
+        if self._open is not None:
+            self._open.end = index
+            self._open = None
+        self._steps.append(_Step(entry, is_ours=True))
         if item.type != "message" or item.role != "user":
             return
         self._last_user = index
@@ -227,19 +213,26 @@ class Replayer:
             self._judged = None
 
     def _made(self, entry: _Entry) -> None:
-        if self._open is not None and self._open.has_answer:
-            self._end_step(entry[0])
-        if self._open is None:
-            self._open = _Step(is_ours=False)
-            self._steps.append(self._open)
-        self._open.add(entry, self._wire)
-        if self._judges and self._judged is None and entry[2].type == "reasoning":
-            self._judged = len(self._steps) - 1
-
-    def _end_step(self, end: int) -> None:
-        if self._open is not None:
-            self._open.end = end
-            self._open = None
+        step = self._open
+        if step is None or step.has_answer:
+            if step is not None:
+                step.end = entry[0]
+            step = self._open = _Step(entry)
+            self._steps.append(step)
+        else:
+            step.entries.append(entry)
+        item = entry[2]
+        if entry[1] == "call":
+            step.calls += 1
+        elif item.type == "reasoning":
+            step.reasonings += 1
+            # On chat a step's calls are one message with one field for reasoning.
+            step.stray = step.stray or (step.calls > 0 and self._wire == "chat")
+            if self._judges and self._judged is None:
+                self._judged = len(self._steps) - 1
+        else:
+            step.messages += 1
+            step.stray = step.stray or (step.calls > 0 and self._wire != "responses")
 
     def _write_step(self, step: _Step) -> None:
         entries = step.entries
@@ -305,7 +298,7 @@ class Replayer:
     def _why_unwanted(self, step: _Step) -> str | None:
         """Why the profile does not want the step's reasoning back; None if it does."""
         mode = self._compat.reasoning_replay
-        current = step.entries[0][0] > self._last_user
+        current = step.start > self._last_user
         if mode == "never":
             return "the profile sends no reasoning back"
         if mode == "open_calls":
@@ -387,8 +380,8 @@ def _item_index(repair: Repair) -> int:
     return repair.item_index
 
 
-def _first_index(step: _Step) -> int:
-    return step.entries[0][0]
+def _start(step: _Step) -> int:
+    return step.start
 
 
 def _runs(entries: Sequence[_Entry]) -> list[list[_Entry]]:

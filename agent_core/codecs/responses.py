@@ -6,11 +6,11 @@ closing brackets. Items go out one by one (`encode_item`): a server of this wire
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from ..errors import ApiError, MalformedStream, ModelError
 from ..events import Response
-from ..items import JsonObject, JsonValue, Message, ResponseItem, WireName, text_of
+from ..items import JsonObject, JsonValue, WireName
 from ..prompt import CustomToolSpec, HostedToolSpec, NamedTool, Prompt, ToolSpec
 from .api_errors import api_error, decode_http_error
 from .base import (
@@ -18,15 +18,17 @@ from .base import (
     DecodedRequest,
     Encoded,
     Loss,
+    RequestEncoder,
     StreamDecoder,
     StreamEncoder,
     WireCodec,
     json_bytes,
     json_object,
 )
-from .replay import replay
+from .incremental import KeptEncoder
 from .responses_envelope import encode_choice, encode_envelope, encode_error, encode_format, encode_tool
-from .responses_items import encode_item, load_json
+from .responses_history import ResponsesHistory
+from .responses_items import load_json
 from .responses_request import decode_request
 from .responses_stream import ResponsesStreamDecoder, decode_whole
 from .responses_stream_encode import ResponsesStreamEncoder
@@ -45,7 +47,13 @@ class _ResponsesCodec:
     losses = frozenset({*_LOST_SAMPLING, "reasoning.budget_tokens"})
 
     def encode_request(self, prompt: Prompt, compat: Compat, *, stream: bool = True) -> Encoded:
-        return encode_request(prompt, compat, stream=stream)
+        return encode_request(prompt, compat, ResponsesHistory(compat), stream=stream)
+
+    def request_encoder(self, compat: Compat) -> RequestEncoder:
+        return KeptEncoder(
+            lambda: ResponsesHistory(compat),
+            lambda prompt, history, stream: encode_request(prompt, compat, history, stream=stream),
+        )
 
     def decode_request(self, body: bytes) -> DecodedRequest:
         return decode_request(body)
@@ -75,14 +83,11 @@ CODEC: WireCodec = _ResponsesCodec()
 # requests
 
 
-def encode_request(prompt: Prompt, compat: Compat, *, stream: bool = True) -> Encoded:
-    """The body of a request, with what it could not carry."""
-    replayed = replay(prompt.items, wire="responses", model=prompt.model, compat=compat)
+def encode_request(prompt: Prompt, compat: Compat, history: ResponsesHistory, *, stream: bool = True) -> Encoded:
+    """The body of a request, with what it could not carry. `history` is empty, or that of the request before."""
+    history.update(prompt)
     losses: list[Loss] = []
-    instructions = prompt.instructions
-    items: Sequence[ResponseItem] = replayed.items
-    if compat.merge_system:
-        instructions, items = _merge_system(instructions, items)
+    instructions = history.instructions(prompt.instructions)
     body: JsonObject = {"model": prompt.model} if prompt.model else {}
     if instructions:
         body["instructions"] = instructions
@@ -94,26 +99,13 @@ def encode_request(prompt: Prompt, compat: Compat, *, stream: bool = True) -> En
     body["stream"] = stream
     body |= dict(compat.extra_body)
     body |= dict(prompt.extra)
-    encoded = [encode_item(item, compat) for item in items]
-    losses += (item for item in encoded if isinstance(item, Loss))
+    losses += history.losses()
     given = body.pop("input", None)  # Prompt.extra has the last word, and input the last place
-    body["input"] = [item for item in encoded if not isinstance(item, Loss)] if given is None else given
-    return Encoded(json_bytes(body), tuple(losses), replayed.repairs)
-
-
-def _merge_system(instructions: str, items: Sequence[ResponseItem]) -> tuple[str, Sequence[ResponseItem]]:
-    """For servers that take one system message, at the start: system messages at the start join the instructions, later
-    ones are said by the user."""
-    texts = [instructions] if instructions else []
-    rest: list[ResponseItem] = []
-    for item in items:
-        if not isinstance(item, Message) or item.role not in ("system", "developer"):
-            rest.append(item)
-        elif rest:
-            rest.append(item.model_copy(update={"role": "user"}))
-        else:
-            texts.append(text_of(item))
-    return "\n\n".join(texts), rest
+    body["input"] = [] if given is None else given
+    written = json_bytes(body)
+    if given is None:
+        written = history.elements.in_body(written)
+    return Encoded(written, tuple(losses), history.repairs())
 
 
 def _tool_members(prompt: Prompt, compat: Compat, losses: list[Loss]) -> JsonObject:

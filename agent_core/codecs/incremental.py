@@ -1,0 +1,123 @@
+"""What a request shares with the one before it, kept, so that a turn costs what is new and one copy of the body.
+
+A conversation grows at its end, and so do the bytes of its requests: the member that holds it is the last of the body.
+Three things are kept, each cut back to where it differs and continued from there:
+
+    KeptReplay      items → what may be sent of them      cut back by replay itself, or by identity of what comes out
+    a wire's own    what may be sent → JSON values        cut back to the start of a value that is still whole
+    JsonArray       JSON values → bytes                   cut back to any number of values
+
+Items are the same if they are the same objects: they are frozen, and a session hands out its own. A wire's encoder
+without a memory is this one with nothing kept, so there is one way to write a request, not two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from operator import is_
+from typing import Generic, TypeVar
+
+from ..errors import InvalidPromptError
+from ..items import JsonValue, ResponseItem, WireName
+from ..prompt import Prompt
+from .base import Compat, Encoded, Repair, json_bytes
+from .replay import Replayer
+
+__all__ = ["JsonArray", "KeptEncoder", "KeptReplay"]
+
+_History = TypeVar("_History")
+
+
+class KeptEncoder(Generic[_History]):
+    """A `RequestEncoder`: `write` puts a prompt into bytes with the help of a history, and leaves it grown."""
+
+    __slots__ = ("_begin", "_history", "_write")
+
+    def __init__(self, begin: Callable[[], _History], write: Callable[[Prompt, _History, bool], Encoded]) -> None:
+        self._begin = begin
+        self._write = write
+        self._history: _History | None = None
+
+    def encode(self, prompt: Prompt, *, stream: bool = True) -> Encoded:
+        history = self._begin() if self._history is None else self._history
+        self._history = None  # half written histories are not kept: `write` may raise
+        encoded = self._write(prompt, history, stream)
+        self._history = history
+        return encoded
+
+
+class KeptReplay:
+    """`replay` of a conversation that is asked for again and again, mostly with more items at its end."""
+
+    __slots__ = ("_compat", "_known", "_model", "_replayer", "_wire")
+
+    def __init__(self, *, wire: WireName, compat: Compat) -> None:
+        self._wire: WireName = wire
+        self._compat = compat
+        self._known: tuple[ResponseItem, ...] = ()
+        self._model = ""
+        self._replayer = Replayer(wire=wire, model="", compat=compat)
+
+    @property
+    def items(self) -> Sequence[ResponseItem]:
+        """What may be sent, as of the last `update`; the next one changes it."""
+        return self._replayer.items
+
+    def repairs(self) -> tuple[Repair, ...]:
+        return self._replayer.repairs()
+
+    def update(self, items: tuple[ResponseItem, ...], model: str) -> int:
+        """Replay `items`. Returns how many of what may be sent, from the start, are the objects they were before."""
+        known, self._known = self._known, items
+        if model == self._model and len(items) >= len(known) and all(map(is_, known, items)):
+            self._replayer.feed(items[len(known) :])
+            return self._replayer.settle()
+        before, self._model = self._replayer.items, model
+        self._replayer = Replayer(wire=self._wire, model=model, compat=self._compat)
+        self._replayer.feed(items)
+        self._replayer.settle()
+        return _shared(before, self._replayer.items)
+
+
+class JsonArray:
+    """The elements of a JSON array as bytes: grows at its end and can be cut back to any length."""
+
+    __slots__ = ("_ends", "_written")
+
+    def __init__(self) -> None:
+        self._written = bytearray()
+        self._ends: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def append(self, value: JsonValue) -> None:
+        """Raises InvalidPromptError for what is no JSON."""
+        try:
+            written = json_bytes(value)
+        except (ValueError, RecursionError) as error:
+            raise InvalidPromptError(f"the prompt holds something that is no JSON: {error}") from None
+        if self._ends:
+            self._written += b","
+        self._written += written
+        self._ends.append(len(self._written))
+
+    def cut(self, length: int) -> None:
+        """Keep the first `length` elements."""
+        if length < len(self._ends):
+            del self._ends[length:]
+            del self._written[self._ends[-1] if self._ends else 0 :]
+
+    def in_body(self, body: bytes) -> bytes:
+        """`body`, the JSON of an object whose last member is an array of objects, with the elements at its end."""
+        if not self._ends:
+            return body
+        comma = b"" if body.endswith(b"[]}") else b","
+        return b"".join((body[:-2], comma, self._written, b"]}"))
+
+
+def _shared(before: Sequence[ResponseItem], after: Sequence[ResponseItem]) -> int:
+    """How many items two sequences have in common at their start."""
+    if all(map(is_, before, after)):
+        return min(len(before), len(after))
+    return next(n for n, (a, b) in enumerate(zip(before, after, strict=False)) if a is not b)

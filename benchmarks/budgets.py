@@ -42,6 +42,14 @@ async def main():
             pass
 anyio.run(main)
 """,
+    "floor: the dependencies alone (httpx2, anyio, pydantic)": """
+import anyio, asyncio, httpx2
+from pydantic import BaseModel
+class Message(BaseModel):
+    role: str = "user"
+Message()
+httpx2.AsyncClient(verify=False)
+""",
     "peer: import openai": "import openai",
     "peer: import anthropic": "import anthropic",
 }

@@ -265,7 +265,13 @@ def _encode_output(item: FunctionCallOutput | CustomToolCallOutput, compat: Comp
         parts = [InputText(text=prefix.rstrip(": ")), *parts] if prefix else parts
     elif isinstance(text := parts[first], InputText) and not text.text.startswith(prefix):
         parts[first] = InputText(text=prefix + text.text)
-    return [_encode_part(part, "user", annotations=False) for part in parts]
+    return [_encode_output_part(part) for part in parts]
+
+
+def _encode_output_part(part: OutputPart) -> JsonObject:
+    """vLLM 0.32 refuses an image without `detail` here (not in a message); "auto" is what leaving it out means."""
+    out = _encode_part(part, "user", annotations=False)
+    return {**out, "detail": part.detail or "auto"} if isinstance(part, InputImage) else out
 
 
 def _encode_action(action: LocalShellAction) -> JsonObject:

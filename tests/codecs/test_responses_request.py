@@ -384,7 +384,11 @@ OUTPUTS: dict[str, tuple[ResponseItem, JsonValue]] = {
     "an error that says so": (FunctionCallOutput(call_id="call_1", output="Error: x", success=False), "Error: x"),
     "parts": (
         FunctionCallOutput(call_id="call_1", output=(InputText(text="a"), InputImage(image_url="data:x"))),
-        [{"type": "input_text", "text": "a"}, {"type": "input_image", "image_url": "data:x"}],
+        [{"type": "input_text", "text": "a"}, {"type": "input_image", "image_url": "data:x", "detail": "auto"}],
+    ),
+    "an image of a given detail": (
+        FunctionCallOutput(call_id="call_1", output=(InputImage(image_url="data:x", detail="low"),)),
+        [{"type": "input_image", "image_url": "data:x", "detail": "low"}],
     ),
     "an error in parts": (
         FunctionCallOutput(call_id="call_1", output=(InputText(text="a"),), success=False),
@@ -392,7 +396,7 @@ OUTPUTS: dict[str, tuple[ResponseItem, JsonValue]] = {
     ),
     "an error in an image": (
         FunctionCallOutput(call_id="call_1", output=(InputImage(image_url="data:x"),), success=False),
-        [{"type": "input_text", "text": "Error"}, {"type": "input_image", "image_url": "data:x"}],
+        [{"type": "input_text", "text": "Error"}, {"type": "input_image", "image_url": "data:x", "detail": "auto"}],
     ),
 }
 

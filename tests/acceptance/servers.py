@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,11 +51,13 @@ def llmock_command() -> list[str]:
     if find_spec("llmock") is None:
         pytest.skip("llmock is not installed: pip install -e '.[dev]'")
     run = "from llmock.cli import app; app()"
-    return [sys.executable, "-c", run, "serve", "-h", "127.0.0.1", "-p", "0", "--log-level", "info"]
+    # A pause between events: a client that leaves in the middle of an answer is seen to leave.
+    pace = ["--stream-chunk-delay-ms", "5"]
+    return [sys.executable, "-c", run, "serve", "-h", "127.0.0.1", "-p", "0", "--log-level", "info", *pace]
 
 
 @contextmanager
-def started(command: Sequence[str], log: Path) -> Iterator[str]:
+def started(command: Sequence[str], log: Path) -> Generator[str]:
     """The server's URL, without a path, while the block lasts."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("LLMOCK_", "AIMOCK_"))}
     with (

@@ -29,7 +29,7 @@ from .aggregate import fold
 from .codecs.base import Loss, Repair
 from .dispatch import Dispatcher, Emit, SessionLog
 from .errors import ModelError
-from .events import Completed, FinishReason, OutputItemDone, Response, ResponseEvent
+from .events import Completed, FinishReason, OutputItemDone, Response, ResponseEvent, Usage
 from .items import CallItem, Message, ResponseItem
 from .limits import Limits, RunState
 from .prompt import Prompt
@@ -72,6 +72,8 @@ class TurnSession(SessionLog, Protocol):
 
     def open_calls(self) -> tuple[CallItem, ...]: ...
 
+    def sample_finished(self, usage: Usage | None) -> None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Loop:
@@ -104,12 +106,14 @@ class Loop:
 
     async def _repeat(self) -> StopReason:
         state, session = self.state, self.session
+        cut = False
         while True:
             reached = state.limit_reached(self.limits)
             if reached is not None:
                 return reached
             response = await self._sample()
             session.append(*response.items)
+            session.sample_finished(response.usage)
             state.text = response.text
             await self.emit(SampleFinished(state.samples, response))
             calls = response.tool_calls
@@ -121,8 +125,11 @@ class Loop:
                     return "aborted"
             said = self.steered()
             session.append(*said)
-            # Calls that were all cut off are answered but not repeated for: the cap that cut them would cut again.
-            goes_on = any(call.status != "incomplete" for call in calls) or response.end_turn is False
+            # Calls that were all cut off are answered but not repeated for: the cap that cut them would cut again. Where
+            # no cap is named (vllm#53269, or a model that wrote broken JSON) the model may try again, once in a row.
+            cut_before, cut = cut, bool(calls) and all(call.status == "incomplete" for call in calls)
+            in_vain = cut and (cut_before or response.finish_reason in _STOP)
+            goes_on = (calls and not in_vain) or response.end_turn is False
             if not (goes_on or said or response.finish_reason == "pause"):
                 # A server may call the answer whole and have cut the call in it (vllm#53269).
                 return _STOP.get(response.finish_reason, "length" if calls else "completed")

@@ -411,10 +411,6 @@ async def test_steering_joins_at_the_next_boundary() -> None:
 ENDS: dict[str, tuple[Response, StopReason]] = {
     "length": (Response(items=(assistant_message("cut"),), finish_reason="length", status="incomplete"), "length"),
     "length with a cut call": (Response(items=(call("a", status="incomplete"),), finish_reason="length"), "length"),
-    "vllm#53269 a cut call that is called whole": (
-        Response(items=(call("a", status="incomplete"),), finish_reason="tool_calls"),
-        "length",
-    ),
     "filter": (Response(finish_reason="content_filter", status="incomplete"), "content_filter"),
     "refusal": (Response(finish_reason="refusal"), "refusal"),
 }
@@ -428,6 +424,22 @@ async def test_stop_reasons_are_honest(name: str) -> None:
     stage = Stage(ScriptedModel(response), [probe])
     assert await stage.run() == reason
     assert probe.runs == []
+    stage.assert_every_call_is_answered_once()
+
+
+CUT = Response(items=(call("a", status="incomplete"),), finish_reason="tool_calls")
+CUT_AGAIN = Response(items=(call("b", status="incomplete"),), finish_reason="tool_calls")
+
+
+@pytest.mark.parametrize(
+    ("then", "reason"), [(says("mended"), "completed"), (CUT_AGAIN, "length")], ids=["mends", "not"]
+)
+async def test_a_cut_call_without_a_cap_may_be_sent_again_once(then: Response, reason: StopReason) -> None:
+    """vllm#53269: called whole and cut, by a hidden cap or by the model's own slip: told once, and not for ever."""
+    probe = Probe()
+    stage = Stage(ScriptedModel(CUT, then), [probe])
+    assert await stage.run() == reason
+    assert (probe.runs, len(stage.model.prompts)) == ([], 2)
     stage.assert_every_call_is_answered_once()
 
 

@@ -93,6 +93,7 @@ class ModelClient:
         self.retry = retry or RetryPolicy()
         self.timeouts = timeouts or Timeouts()
         self._codec = codec_for(self.resolved.wire)
+        self._encoder = self._codec.request_encoder(self.resolved.compat)
         self._transport: Transport = transport or HttpxTransport(http)
         self._owns_transport = transport is None
         self._headers = _checked_headers(headers or {})
@@ -123,7 +124,7 @@ class ModelClient:
     async def stream(self, prompt: Prompt | str) -> AsyncGenerator[EventStream]:
         """One answer as events. Raises CallerError before anything is sent, ModelError if no attempt opened."""
         prompt = self._filled(prompt)
-        encoded = self._codec.encode_request(prompt, self.resolved.compat, stream=True)
+        encoded = self._encoder.encode(prompt, stream=True)
         total_s = self.timeouts.total_s
         total_by = None if total_s is None else anyio.current_time() + total_s
         span = start_call(self.resolved, streamed=True)
@@ -144,7 +145,7 @@ class ModelClient:
     async def complete(self, prompt: Prompt | str) -> Response:
         """One answer, whole. Raises as `stream` does, and what `stream` would raise while being read."""
         prompt = self._filled(prompt)
-        encoded = self._codec.encode_request(prompt, self.resolved.compat, stream=False)
+        encoded = self._encoder.encode(prompt, stream=False)
         total_s = self.timeouts.total_s or _WHOLE_ANSWER_S
         timeouts = replace(self.timeouts, first_event_s=None, idle_s=None, total_s=total_s)
         started = anyio.current_time()
@@ -159,6 +160,7 @@ class ModelClient:
 
     async def aclose(self) -> None:
         """Close the connections this client opened. Idempotent; a caller's own client or transport stays open."""
+        self._encoder = self._codec.request_encoder(self.resolved.compat)  # lets go of the conversations it kept
         if self._owns_transport:
             await self._transport.aclose()
 

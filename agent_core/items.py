@@ -10,7 +10,7 @@ again to the origin they came from; replay decides that, nothing else does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Annotated, Literal, TypeAlias, cast
 
@@ -62,6 +62,7 @@ __all__ = [
     "WebSearchCall",
     "WireName",
     "assistant_message",
+    "checked_items",
     "dump_item",
     "item_to_json",
     "output_text_of",
@@ -322,6 +323,7 @@ _ITEM_CLASSES: dict[str, type[_Item]] = {
     "compaction": Compaction,
     "unknown": UnknownItem,
 }
+_ITEM_TYPES: frozenset[type] = frozenset(_ITEM_CLASSES.values())
 
 ResponseItem: TypeAlias = (
     Message
@@ -370,9 +372,26 @@ def parse_item(value: object) -> ResponseItem:
         raise InvalidPromptError(f"item of type {kind!r} is invalid at {where!r}: {first['msg']}") from None
 
 
+class _CheckedItems(tuple[ResponseItem, ...]):
+    """Nothing but items: `parse_items` takes it as it is, so a prompt of a long history costs no look at each."""
+
+    __slots__ = ()
+
+
+def checked_items(items: Iterable[ResponseItem]) -> tuple[ResponseItem, ...]:
+    """Items that need not be looked at again, by whoever knows that they are items."""
+    return _CheckedItems(items)
+
+
 def parse_items(values: object) -> tuple[ResponseItem, ...]:
     """Items from a list of JSON objects. Raises InvalidPromptError naming the position of the first bad one."""
+    if isinstance(values, _CheckedItems):
+        return values
     kind = type(values).__name__
+    if isinstance(values, (list, tuple)):
+        listed = cast("Sequence[ResponseItem]", values)  # as it will turn out, or be refused below
+        if _ITEM_TYPES.issuperset(map(type, listed)):
+            return _CheckedItems(listed)
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
         raise InvalidPromptError(f"items must be a list of items, not {kind}")
     out: list[ResponseItem] = []
@@ -381,7 +400,7 @@ def parse_items(values: object) -> tuple[ResponseItem, ...]:
             out.append(parse_item(value))
         except InvalidPromptError as error:
             raise InvalidPromptError(f"items[{n}]: {error.message}") from None
-    return tuple(out)
+    return _CheckedItems(out)
 
 
 def dump_item(item: ResponseItem) -> JsonObject:

@@ -273,8 +273,8 @@ class StreamEncoder(Protocol):
 
 class RequestEncoder(Protocol):
     """`encode_request` for one server, again and again: always gives the same, but keeps what it wrote, so that a
-    request costs what is new in it and one copy of its body. It keeps one conversation, that of the last prompt, its
-    items too; another one costs as much as without it. Items must not change. Not for several threads.
+    request costs what is new in it and one copy of its body. It keeps the newest few conversations, their items too;
+    dropping it drops them. Items must not change. Not for several threads.
     """
 
     def encode(self, prompt: Prompt, *, stream: bool = True) -> Encoded: ...

@@ -25,24 +25,39 @@ from .replay import Replayer
 
 __all__ = ["JsonArray", "KeptEncoder", "KeptReplay"]
 
+_MAX_KEPT = 8
+_MAX_KEPT_BYTES = 64 * 1024 * 1024
+
 _History = TypeVar("_History")
 
 
 class KeptEncoder(Generic[_History]):
-    """A `RequestEncoder`: `write` puts a prompt into bytes with the help of a history, and leaves it grown."""
+    """A `RequestEncoder`. `begin` makes the history of a new conversation; `write` puts a prompt into bytes with the
+    help of its history, and leaves that grown.
 
-    __slots__ = ("_begin", "_history", "_write")
+    The newest conversations are kept, told apart by their first item: at most 8, with bodies of at most 64 MiB.
+    """
+
+    __slots__ = ("_begin", "_kept", "_size", "_write")
 
     def __init__(self, begin: Callable[[], _History], write: Callable[[Prompt, _History, bool], Encoded]) -> None:
         self._begin = begin
         self._write = write
-        self._history: _History | None = None
+        self._kept: dict[int, tuple[ResponseItem | None, _History, int]] = {}  # by identity; the oldest first
+        self._size = 0
 
     def encode(self, prompt: Prompt, *, stream: bool = True) -> Encoded:
-        history = self._begin() if self._history is None else self._history
-        self._history = None  # half written histories are not kept: `write` may raise
+        first = prompt.items[0] if prompt.items else None
+        # It is put back when it is whole again: `write` may raise.
+        _, history, size = self._kept.pop(id(first), None) or (None, self._begin(), 0)
+        self._size -= size
         encoded = self._write(prompt, history, stream)
-        self._history = history
+        size = len(encoded.body)
+        self._kept[id(first)] = (first, history, size)
+        self._size += size
+        while self._kept and (len(self._kept) > _MAX_KEPT or self._size > _MAX_KEPT_BYTES):
+            _, _, size = self._kept.pop(next(iter(self._kept)))
+            self._size -= size
         return encoded
 
 

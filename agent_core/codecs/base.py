@@ -83,6 +83,10 @@ class Compat(Struct, frozen=True, kw_only=True):
     """Sent when the prompt has no cap. Messages must have one: its codec falls back to 8192."""
     sampling: bool = True
     """False: the model refuses temperature, top_p and penalties (OpenAI reasoning models)."""
+    sampling_beside_reasoning: bool = True
+    """False: it refuses them while it reasons (GPT-5.1 and later, which can be told not to)."""
+    reasons_by_default: bool = False
+    """The model reasons unless the prompt says effort `none`. Only asked where something does not go with reasoning."""
     stop: bool = True
     max_stop: int | None = 4
     temperature_max: float = 2.0
@@ -103,6 +107,9 @@ class Compat(Struct, frozen=True, kw_only=True):
     required_choice: Literal["required", "any", "auto"] = "required"
     """How `tool_choice="required"` is spelled on Chat; `auto`: not supported, a loss."""
     named_choice: bool = True
+    choice_beside_reasoning: bool = True
+    """False: no tool can be forced while the model reasons (DeepSeek v4: "Thinking mode does not support this
+    tool_choice", recorded)."""
     parallel_tool_calls: bool = True
     """The server knows `parallel_tool_calls`."""
     calls_last: bool = False
@@ -118,6 +125,10 @@ class Compat(Struct, frozen=True, kw_only=True):
 
     # structured output
     output_schema: Literal["json_schema", "json_object", "tool", "none"] = "json_schema"
+    """What carries an output schema (`codecs.output_forms`): the wire's own member, its JSON mode, a forced tool whose
+    arguments are the answer, nothing."""
+    schema_beside_tools: bool = True
+    """False: an output schema is refused beside tools (Groq, Fireworks, DeepSeek: providers.md 3d); it becomes one."""
 
     # reasoning
     reasoning_request: Literal[

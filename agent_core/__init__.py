@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from . import errors, events, items, testing
     from .agent import Agent, ask
-    from .aggregate import aggregate, fold
+    from .aggregation import aggregate, fold
     from .approvals import ApprovalPolicy, ApprovalRequest, AskPolicy, Decision
     from .client import ModelClient
     from .codecs import CODECS
@@ -96,10 +96,10 @@ _HOME = {
     "Turn": "turn",
     "TurnResult": "turn_events",
     "Usage": "events",
-    "aggregate": "aggregate",
+    "aggregate": "aggregation",
     "ask": "agent",
     "assistant_message": "items",
-    "fold": "aggregate",
+    "fold": "aggregation",
     "system_message": "items",
     "tool": "tools",
     "user_message": "items",

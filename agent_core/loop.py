@@ -25,7 +25,7 @@ from typing import Protocol
 
 import anyio
 
-from .aggregate import fold
+from .aggregation import fold
 from .codecs.base import Loss, Repair
 from .dispatch import Dispatcher, Emit, SessionLog
 from .errors import ModelError

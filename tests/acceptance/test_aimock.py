@@ -12,7 +12,7 @@ from itertools import count
 import pytest
 
 from agent_core import Agent, RetryPolicy, tool
-from agent_core.aggregate import fold
+from agent_core.aggregation import fold
 from agent_core.client import ModelClient
 from agent_core.codecs import WIRES
 from agent_core.codecs.grammar import EventGrammar

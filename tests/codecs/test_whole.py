@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent_core.aggregate import fold
+from agent_core.aggregation import fold
 from agent_core.codecs.grammar import check_events
 from agent_core.codecs.whole import response_events
 from agent_core.events import OutputItemAdded, Response, Usage

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pkgutil
 import subprocess
 import sys
 
@@ -31,6 +32,12 @@ def test_the_promised_names() -> None:
 def test_every_name_loads(name: str) -> None:
     """Each resolves to something, and to the same thing twice."""
     assert getattr(agent_core, name) is getattr(agent_core, name)
+
+
+def test_no_module_takes_the_place_of_a_name() -> None:
+    """Importing a submodule binds its name in the package: one called like a public function would hide it."""
+    modules = {module.name for module in pkgutil.iter_modules(agent_core.__path__)}
+    assert modules & set(PROMISED) == {"errors", "events", "items", "testing"}
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -18,7 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("providers", "provider_rows"),
     ("retry", "auth", "transport", "telemetry"),
     ("event_stream",),
-    ("client", "aggregate"),
+    ("client", "aggregation"),
     ("approvals", "sandbox", "tools", "session"),
     ("turn_events", "limits"),
     ("dispatch",),

@@ -2,6 +2,7 @@
 
 Decoders assemble: `OutputItemDone` always carries the whole item, once, in the order reasoning → message → calls as the
 model produced them. So aggregation holds no text, loses none on an error (it is in `error.partial`), and adds nothing.
+The module is not called like its function: importing it would hide the function in the package.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from agent_core.aggregate import aggregate, fold, fold_stream
+from agent_core.aggregation import aggregate, fold, fold_stream
 from agent_core.errors import StreamInterrupted
 from agent_core.events import (
     Completed,

@@ -56,26 +56,27 @@ class ChatMessages:
         self._images: list[JsonValue] = []  # of outputs, for servers that take none there
 
     def feed(self, item: ResponseItem) -> None:
-        match item:
-            case FunctionCallOutput() | CustomToolCallOutput():
+        # `type` and not the class: a pydantic class is asked slowly whether something is one of its own.
+        if item.type == "function_call_output" or item.type == "custom_tool_call_output":
+            self._end_step()
+            self._messages.append(self._tool_message(item))
+        elif item.type == "reasoning":
+            self._end_outputs()
+            self._reasonings.append(item)
+        elif item.type == "message":
+            if item.role != "assistant":
                 self._end_step()
-                self._messages.append(self._tool_message(item))
-            case Reasoning():
-                self._end_outputs()
-                self._reasonings.append(item)
-            case Message(role="assistant"):
-                self._end_outputs()
+            self._end_outputs()
+            if item.role == "assistant":
                 self._made.append(item)
-            case FunctionCall() | CustomToolCall() | LocalShellCall():
-                self._end_outputs()
-                self._calls.append(encode_call(item, self._compat))
-                self._names[item.call_id] = call_name(item)
-            case Message():
-                self._end_step()
-                self._end_outputs()
+            else:
                 self._messages.append(input_message(item, self._compat, self._losses))
-            case _:
-                self._losses.append(Loss("item", item.type))
+        elif item.type == "function_call" or item.type == "custom_tool_call" or item.type == "local_shell_call":
+            self._end_outputs()
+            self._calls.append(encode_call(item, self._compat))
+            self._names[item.call_id] = call_name(item)
+        else:
+            self._losses.append(Loss("item", item.type))
 
     @property
     def at_rest(self) -> bool:
@@ -140,7 +141,7 @@ def assistant_message(
     if not made and not calls:
         losses.append(Loss("reasoning", "it belongs to no message and no call"))
         return None
-    text = "\n\n".join(text for text in map(text_of_message, made) if text.strip())
+    text = "\n\n".join([text for text in map(text_of_message, made) if not text.isspace() and text])
     message: JsonObject = {"role": "assistant"}
     if text or not calls:
         message["content"] = text
@@ -177,6 +178,8 @@ def input_message(item: Message, compat: Compat, losses: list[Loss]) -> JsonObje
     """A system, developer or user message: a string, or parts where there is more than text (S1-14)."""
     if item.role != "user":
         return {"role": compat.system_role, "content": text_of_message(item)}
+    if len(item.content) == 1 and item.content[0].type == "input_text":
+        return {"role": "user", "content": item.content[0].text}
     parts = [input_part(part, compat, losses) for part in item.content]
     if all(map(_is_text, parts)):
         return {"role": "user", "content": "".join(map(_part_text, parts))}
@@ -225,6 +228,8 @@ def is_system(item: ResponseItem) -> TypeGuard[Message]:
 
 def text_of_message(message: Message) -> str:
     """All that a message says; what it refused with, too."""
+    if len(message.content) == 1 and message.content[0].type == "output_text":
+        return message.content[0].text
     return text_of(message) + refusal_of(message)
 
 
@@ -233,4 +238,4 @@ def refusal_of(message: Message) -> str:
 
 
 def call_name(item: FunctionCall | CustomToolCall | LocalShellCall) -> str:
-    return "local_shell" if isinstance(item, LocalShellCall) else item.name
+    return "local_shell" if item.type == "local_shell_call" else item.name

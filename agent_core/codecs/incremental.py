@@ -17,6 +17,8 @@ from collections.abc import Callable, Sequence
 from operator import is_
 from typing import Generic, TypeVar
 
+from msgspec.json import Encoder
+
 from ..errors import InvalidPromptError
 from ..items import JsonValue, ResponseItem, WireName
 from ..prompt import Prompt
@@ -27,6 +29,9 @@ __all__ = ["JsonArray", "KeptEncoder", "KeptReplay"]
 
 _MAX_KEPT = 8
 _MAX_KEPT_BYTES = 64 * 1024 * 1024
+
+_encode = Encoder().encode
+"""Like `json_bytes`, but for what only callers' own values hold, and several times as fast."""
 
 _History = TypeVar("_History")
 
@@ -49,16 +54,20 @@ class KeptEncoder(Generic[_History]):
     def encode(self, prompt: Prompt, *, stream: bool = True) -> Encoded:
         first = prompt.items[0] if prompt.items else None
         # It is put back when it is whole again: `write` may raise.
-        _, history, size = self._kept.pop(id(first), None) or (None, self._begin(), 0)
-        self._size -= size
+        kept = self._forget(id(first)) if id(first) in self._kept else None
+        history = self._begin() if kept is None else kept
         encoded = self._write(prompt, history, stream)
         size = len(encoded.body)
         self._kept[id(first)] = (first, history, size)
         self._size += size
         while self._kept and (len(self._kept) > _MAX_KEPT or self._size > _MAX_KEPT_BYTES):
-            _, _, size = self._kept.pop(next(iter(self._kept)))
-            self._size -= size
+            self._forget(next(iter(self._kept)))
         return encoded
+
+    def _forget(self, key: int) -> _History:
+        _, history, size = self._kept.pop(key)
+        self._size -= size
+        return history
 
 
 class KeptReplay:
@@ -108,14 +117,14 @@ class JsonArray:
 
     def append(self, value: JsonValue) -> None:
         """Raises InvalidPromptError for what is no JSON."""
+        written, ends = self._written, self._ends
+        if ends:
+            written += b","
         try:
-            written = json_bytes(value)
-        except (ValueError, RecursionError) as error:
-            raise InvalidPromptError(f"the prompt holds something that is no JSON: {error}") from None
-        if self._ends:
-            self._written += b","
-        self._written += written
-        self._ends.append(len(self._written))
+            written += _encode(value)
+        except (ValueError, TypeError, RecursionError):  # half a character, a view of a mapping
+            written += _mended(value)
+        ends.append(len(written))
 
     def cut(self, length: int) -> None:
         """Keep the first `length` elements."""
@@ -129,6 +138,13 @@ class JsonArray:
             return body
         comma = b"" if body.endswith(b"[]}") else b","
         return b"".join((body[:-2], comma, self._written, b"]}"))
+
+
+def _mended(value: JsonValue) -> bytes:
+    try:
+        return json_bytes(value)
+    except (ValueError, RecursionError) as error:
+        raise InvalidPromptError(f"the prompt holds something that is no JSON: {error}") from None
 
 
 def _shared(before: Sequence[ResponseItem], after: Sequence[ResponseItem]) -> int:

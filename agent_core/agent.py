@@ -24,7 +24,7 @@ from .errors import CallerError, LimitReached
 from .items import ResponseItem, user_message
 from .limits import Limits, RunState
 from .prompt import OutputSchema, Prompt, ReasoningSettings, SamplingSettings, ToolChoice
-from .session import Session
+from .session import OutputBudget, PromptView, Session
 from .tools.base import Tool
 from .turn_events import StopReason, TurnEvent, TurnResult
 
@@ -65,6 +65,8 @@ class Agent:
     `model`: "provider/model"; `provider`, `wire`, `base_url`, `api_key` as for ModelClient; `client`: your own, then
     none of those. `tools`: functions, `@tool` functions or Tool objects. `approvals`: "deny" (default), "allow", a
     policy, see approvals. `cwd`: where tools work; files outside it are out of reach. `limits`: caps on each turn.
+    `output_budget`: how much of each tool output a request shows, by default 10,000 tokens. The session keeps all of it
+    and an agent with tools gets `read_output` for the rest. None shows everything and adds no tool.
 
     Used as an async context manager it keeps connections open between turns and closes them at the end; otherwise each
     turn opens and closes its own. The session is the caller's to close. A second turn at a time raises CallerError.
@@ -79,6 +81,7 @@ class Agent:
         session: Session | None = None,
         approvals: Approvals = "deny",
         limits: Limits | None = None,
+        output_budget: OutputBudget | None = OutputBudget(),  # noqa: B008  # frozen
         cwd: str | os.PathLike[str] | None = None,
         provider: Provider | None = None,
         wire: str | None = None,
@@ -97,7 +100,7 @@ class Agent:
     ) -> None:
         self.session = session if session is not None else Session()
         self.model = model or (client.model if client is not None else default_model())
-        self.tools = tuple(_as_tool(entry) for entry in tools)
+        self.tools = _with_reader(tuple(_as_tool(entry) for entry in tools), self.session, output_budget)
         self.limits = limits or Limits()
         self.cwd = Path(cwd if cwd is not None else os.curdir).resolve()
         self._approvals = _as_policy(approvals)
@@ -105,6 +108,7 @@ class Agent:
         self._kept: AsyncExitStack | None = None
         self._running = False
         self._watch: Callable[[RetryScheduled], None] | None = None
+        self._view = PromptView(output_budget, readable=any(_reads_outputs(entry) for entry in self.tools))
         self._options = _ClientOptions(provider, wire, base_url, api_key, http, retry, timeouts)
         self._base = Prompt(
             instructions=instructions,
@@ -215,7 +219,7 @@ class Agent:
             self.session.turn_finished(turn_id, stop, state.usage)
 
     def _prompt_for(self, items: tuple[ResponseItem, ...]) -> Prompt:
-        return replace(self._base, items=items)
+        return replace(self._base, items=self._view.of(items))
 
     async def _open_client(self, stack: AsyncExitStack) -> ModelClient:
         """A client (and, for a rehearsal model, its server) that lives as long as `stack`."""
@@ -290,6 +294,26 @@ def _as_tool(entry: Tool | Callable[..., object]) -> Tool:
     from .tools.function import tool
 
     return tool(entry)
+
+
+def _with_reader(tools: tuple[Tool, ...], session: Session, budget: OutputBudget | None) -> tuple[Tool, ...]:
+    """The tools and, if they make outputs that are cut, `read_output` over this session. One the caller brings, or
+    another tool of that name, stays the only one."""
+    if budget is None:
+        return tools
+    if not isinstance(budget, OutputBudget):
+        raise CallerError(f"output_budget must be an OutputBudget or None, got {budget!r}")
+    from .tools.read_output import ReadOutput
+
+    if not tools or any(entry.spec.name == ReadOutput.name for entry in tools):
+        return tools
+    return (*tools, ReadOutput(session.output, max_bytes=budget.max_bytes))
+
+
+def _reads_outputs(entry: Tool) -> bool:
+    from .tools.read_output import ReadOutput
+
+    return isinstance(entry, ReadOutput)
 
 
 def _as_policy(approvals: Approvals) -> ApprovalPolicy:

@@ -4,44 +4,50 @@
     {"type":"item","item":{…}}                                 an item of the conversation
     {"type":"turn_started","turn_id":"…"}
     {"type":"tool_started","call_id":"…"}                      on disk before a tool with side effects starts
+    {"type":"sample_finished","usage":{…}}                     after the items of a response: what the provider counted
     {"type":"turn_finished","turn_id":"…","stop_reason":"…","usage":{…}}
+    {"type":"rollback","turns":1}                              the last user turn no longer belongs to the conversation
 
 A line is complete or it is not there: a record is one `write` of a whole line, and a last line without its newline, or
 one that does not parse, is what a crash leaves behind. It is moved to `<file>.torn` and reported, never guessed at.
 A line that does not parse in the middle of a file is damage of another kind: SessionError, nothing is touched.
+Records are handed on one by one as they are read: opening holds the longest line, not the file.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from io import FileIO
+from io import BufferedReader, FileIO
 from pathlib import Path
-from typing import cast
+from typing import TypeAlias, cast
 
 from ..errors import SessionError
 from ..items import JsonObject, JsonValue
 
-__all__ = ["VERSION", "Journal"]
+__all__ = ["VERSION", "Journal", "TakeRecord"]
 
 VERSION = 1
+READ_BYTES = 1024 * 1024
+
+TakeRecord: TypeAlias = Callable[[JsonObject, int], None]
+"""Told each record of a journal, the header first, with its line number from 1. What it raises ends the reading."""
 
 
 class Journal:
-    """An open journal file, locked against a second writer. `records` is what it held when it was opened.
+    """An open journal file, locked against a second writer. `torn`: its end had been cut off and was set aside.
 
     Raises SessionError for a missing, foreign, damaged, newer or locked file. Close it to release the lock.
     """
 
-    __slots__ = ("_file", "_size", "path", "records", "torn")
+    __slots__ = ("_file", "_size", "path", "torn")
 
-    def __init__(self, path: Path, file: FileIO, records: list[JsonObject], torn: bool) -> None:
+    def __init__(self, path: Path, file: FileIO, *, torn: bool = False) -> None:
         self.path = path
         self._file = file
         self._size = file.seek(0, os.SEEK_END)
-        self.records = records
         self.torn = torn
 
     @classmethod
@@ -54,13 +60,13 @@ class Journal:
             raise SessionError(f"{str(path)!r} exists already", remedy="resume it, or choose another file") from None
         except OSError as error:
             raise _unusable(path, error) from error
-        journal = cls(path, _locked(FileIO(fd, "ab"), path), [], torn=False)
+        journal = cls(path, _locked(FileIO(fd, "ab"), path))
         journal.write({"v": VERSION, "type": "session", **header})
         return journal
 
     @classmethod
-    def open(cls, path: Path) -> Journal:
-        """An existing file, read whole, its torn tail (if any) set aside."""
+    def open(cls, path: Path, take: TakeRecord) -> Journal:
+        """An existing file; `take` is told every record in it, then the torn tail (if any) is set aside."""
         try:
             file = _locked(FileIO(os.open(path, os.O_RDWR | os.O_APPEND), "r+"), path)
         except FileNotFoundError:
@@ -68,12 +74,14 @@ class Journal:
         except OSError as error:
             raise _unusable(path, error) from error
         try:
-            records, good = _read(path, file.read())
-            torn = _set_aside(path, file, good)
+            torn = _set_aside(path, file, _read(path, file, take))
+        except OSError as error:
+            file.close()
+            raise _unusable(path, error) from error
         except BaseException:
             file.close()
             raise
-        return cls(path, file, records, torn)
+        return cls(path, file, torn=torn)
 
     def write(self, record: Mapping[str, JsonValue]) -> None:
         """One record, handed to the operating system before this returns (it survives the process, not the power)."""
@@ -100,37 +108,44 @@ class Journal:
         self._file.close()
 
 
-def _read(path: Path, content: bytes) -> tuple[list[JsonObject], int]:
-    """The records, and how many bytes of the file they take."""
-    records: list[JsonObject] = []
-    good = 0
-    while good < len(content):
-        end = content.find(b"\n", good)
-        record = _record(content[good:end]) if end >= 0 else None
+def _read(path: Path, file: FileIO, take: TakeRecord) -> int:
+    """Hands on every record; how many bytes of the file they take."""
+    number = good = 0
+    reader = BufferedReader(file, READ_BYTES)
+    for line in reader:
+        record = _record(line) if line.endswith(b"\n") else None
         if record is None:
-            rest = content[end + 1 :] if end >= 0 else b""
-            if rest.strip():
+            if any(rest.strip() for rest in reader):
                 raise SessionError(
-                    f"line {len(records) + 1} of {str(path)!r} is not a session record",
+                    f"line {number + 1} of {str(path)!r} is not a session record",
                     remedy="the file is damaged or is no session; nothing was changed",
                 )
             break
-        records.append(record)
-        good = end + 1
-    _check_header(path, records)
-    return records, good
+        number += 1
+        if number == 1:
+            _check_header(path, record)
+        take(record, number)
+        good += len(line)
+    if not number:
+        _check_header(path, {})
+    reader.detach()
+    return good
 
 
 def _record(line: bytes) -> JsonObject | None:
+    from pydantic_core import from_json
+
     try:
-        value: object = json.loads(line)
+        value: object = from_json(line)
     except ValueError:
-        return None
+        try:
+            value = json.loads(line)  # slower, and knows what the other refuses: lone surrogates written as escapes
+        except ValueError:
+            return None
     return cast(JsonObject, value) if isinstance(value, dict) and "type" in value else None
 
 
-def _check_header(path: Path, records: list[JsonObject]) -> None:
-    head = records[0] if records else {}
+def _check_header(path: Path, head: JsonObject) -> None:
     version = head.get("v")
     if head.get("type") != "session" or not isinstance(version, int):
         raise SessionError(f"{str(path)!r} is not a session file", remedy="resume a file made by Session.create")

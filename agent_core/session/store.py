@@ -22,12 +22,16 @@ from ..items import (
     JsonObject,
     JsonValue,
     LocalShellCall,
+    Message,
     ResponseItem,
     ToolSearchCall,
     ToolSearchOutput,
+    checked_items,
     dump_item,
     parse_item,
 )
+from .estimate import TokenEstimate
+from .history import OutputBudget
 from .rollout import Journal
 
 __all__ = ["Session"]
@@ -55,8 +59,10 @@ class Session:
         self._items: list[ResponseItem] = []
         self._ids: set[str] = set()
         self._view: tuple[ResponseItem, ...] | None = ()
-        self._open: dict[str, CallItem] = {}
+        self._open: dict[str, CallItem] | None = {}
         self._started: set[str] = set()
+        self._measured: list[TokenEstimate] = []
+        self._estimates: dict[OutputBudget | None, TokenEstimate] = {}
         self.usage = Usage()
         self.warnings: tuple[str, ...] = ()
         self.append(*items)
@@ -65,32 +71,47 @@ class Session:
     def create(cls, path: str | os.PathLike[str]) -> Session:
         """A new session in a new file. Raises SessionError if the file exists or cannot be written."""
         session = cls()
-        created = datetime.now(UTC).isoformat(timespec="seconds")
-        session._journal = Journal.create(Path(path), {"id": session.id, "created": created})
+        session._journal = Journal.create(Path(path), {"id": session.id, "created": _now()})
         return session
 
     @classmethod
     def resume(cls, path: str | os.PathLike[str]) -> Session:
         """A session from its file. Raises SessionError if there is none, or it is damaged, locked or too new."""
-        journal = Journal.open(Path(path))
-        try:
-            session = cls(session_id=str(journal.records[0].get("id", "")) or None)
-            for number, record in enumerate(journal.records[1:], 2):
-                session._restore(record, f"line {number} of {str(path)!r}")
-        except BaseException:
-            journal.close()
-            raise
-        session._journal = journal
+        session = cls()
+
+        def take(record: JsonObject, number: int) -> None:
+            session._restore(record, f"line {number} of {str(path)!r}")
+
+        session._journal = journal = Journal.open(Path(path), take)
         if journal.torn:
             session.warnings = (f"the last record of {str(path)!r} was cut off by a crash and set aside",)
-        journal.records = []
         return session
+
+    def fork(self, path: str | os.PathLike[str] | None = None) -> Session:
+        """A new session with the same history, in a new file or in memory; from here on they go separate ways.
+
+        It has used nothing yet (`usage` is zero). Calls that are open here are open there: whoever goes on first with
+        each of the two answers them, so those whose tool was started are "outcome unknown" in both. Raises SessionError
+        if the file exists or cannot be written; then none is left behind.
+        """
+        fork = Session()
+        if path is not None:
+            header: JsonObject = {"id": fork.id, "created": _now(), "forked_from": self.id}
+            fork._journal = Journal.create(Path(path), header)
+        try:
+            fork._copy(self)
+        except BaseException:
+            if fork._journal is not None:
+                fork._journal.close()
+                fork._journal.path.unlink(missing_ok=True)
+            raise
+        return fork
 
     @property
     def items(self) -> tuple[ResponseItem, ...]:
         """The whole conversation, in order."""
         if self._view is None:
-            self._view = tuple(self._items)
+            self._view = checked_items(self._items)
         return self._view
 
     @property
@@ -111,8 +132,44 @@ class Session:
             added.append(item)
         return tuple(added)
 
+    def rollback(self, turns: int = 1) -> tuple[ResponseItem, ...]:
+        """Take back the last user turns: the items they added, in order, no longer part of the conversation.
+
+        A turn begins with a user's message; what came before the first one stays, however many are asked for
+        (codex.md 2.6). The file keeps everything: what it gets is a marker. What tools did is not undone, and tokens
+        stay spent. Raises SessionError for a number below 1 of turns.
+        """
+        if turns < 1:
+            raise SessionError(f"cannot roll back {turns} turns", remedy="give the number of turns, at least 1")
+        start = self._turn_start(turns)
+        if start == len(self._items):
+            return ()
+        self._note({"type": "rollback", "turns": turns})
+        return self._roll_back(start)
+
+    def output(self, call_id: str) -> FunctionCallOutput | CustomToolCallOutput | None:
+        """A whole tool output, by its own id or that of its call; the newest, where a call id was used twice."""
+        for item in reversed(self._items):
+            if isinstance(item, FunctionCallOutput | CustomToolCallOutput) and call_id in (item.id, item.call_id):
+                return item
+        return None
+
+    def estimated_tokens(self, budget: OutputBudget | None = OutputBudget()) -> int:  # noqa: B008 - frozen
+        """About how many tokens the next request takes: what the provider counted for the last response, and an
+        estimate of what came after. Of outputs, what `budget` shows. Asking again costs what is new.
+
+        Before the first response instructions and tool specs are not in it.
+        """
+        known = self._estimates.get(budget) or (self._measured[-1] if self._measured else TokenEstimate())
+        estimate = self._estimates[budget] = known.over(self._items, budget)
+        return estimate.tokens
+
     def open_calls(self) -> tuple[CallItem, ...]:
         """Calls without an output, in order."""
+        if self._open is None:
+            self._open = {}
+            for item in self._items:
+                _follow(self._open, item)
         return tuple(self._open.values())
 
     def was_started(self, call_id: str) -> bool:
@@ -126,6 +183,12 @@ class Session:
 
     def turn_started(self, turn_id: str) -> None:
         self._note({"type": "turn_started", "turn_id": turn_id})
+
+    def sample_finished(self, usage: Usage | None) -> None:
+        """Note what the provider counted for a response, right after its items were appended; None: it did not say."""
+        if usage is not None:
+            self._note({"type": "sample_finished", "usage": _dump_usage(usage)})
+            self._measure(usage)
 
     def turn_finished(self, turn_id: str, stop_reason: str, usage: Usage) -> None:
         """Note the end of a turn and bring the file down to the disk."""
@@ -159,21 +222,52 @@ class Session:
         self._view = None
         if item.id is not None:
             self._ids.add(item.id)
-        match item:
-            case FunctionCall() | CustomToolCall() | LocalShellCall():
-                self._open[item.call_id] = item
-                self._started.discard(item.call_id)
-            case ToolSearchCall(execution="client", call_id=str(call_id)):
-                self._open[call_id] = item
-            case FunctionCallOutput() | CustomToolCallOutput():
-                self._open.pop(item.call_id, None)
-            case ToolSearchOutput(call_id=str(call_id)):
-                self._open.pop(call_id, None)
-            case _:
-                pass
+        if self._open is not None:
+            _follow(self._open, item)
+        if isinstance(item, FunctionCall | CustomToolCall | LocalShellCall):
+            self._started.discard(item.call_id)
+
+    def _measure(self, usage: Usage) -> None:
+        self._measured.append(TokenEstimate().calibrated(usage, len(self._items)))
+        self._estimates.clear()
+
+    def _turn_start(self, turns: int) -> int:
+        """Where the last `turns` user turns begin; the end of the items if there is none."""
+        start = len(self._items)
+        for n in range(start - 1, -1, -1):
+            item = self._items[n]
+            if isinstance(item, Message) and item.role == "user":
+                start = n
+                turns -= 1
+                if not turns:
+                    break
+        return start
+
+    def _roll_back(self, start: int) -> tuple[ResponseItem, ...]:
+        gone = tuple(self._items[start:])
+        del self._items[start:]
+        self._view = self._open = None
+        self._ids.difference_update(item.id for item in gone if item.id is not None)
+        while self._measured and self._measured[-1].items > start:
+            self._measured.pop()
+        self._estimates.clear()
+        return gone
+
+    def _copy(self, other: Session) -> None:
+        """Everything the other remembers of its conversation, in the order a journal has it."""
+        measured = list(other._measured)
+        for n, item in enumerate(other._items, 1):
+            self.append(item)
+            while measured and measured[0].items == n:
+                self.sample_finished(Usage(input=measured.pop(0).tokens))
+        for call in self.open_calls():
+            if call.call_id is not None and other.was_started(call.call_id):
+                self.tool_started(call.call_id)
 
     def _restore(self, record: JsonObject, where: str) -> None:
         match record.get("type"):
+            case "session":
+                self.id = str(record.get("id") or self.id)
             case "item":
                 try:
                     self._take(parse_item(record.get("item")))
@@ -181,10 +275,36 @@ class Session:
                     raise SessionError(f"{where} holds no readable item: {error.message}") from None
             case "tool_started":
                 self._started.add(str(record.get("call_id")))
+            case "sample_finished":
+                self._measure(_load_usage(record.get("usage")))
             case "turn_finished":
                 self.usage += _load_usage(record.get("usage"))
+            case "rollback":
+                turns = record.get("turns")
+                if not isinstance(turns, int) or turns < 1:
+                    raise SessionError(f"{where} rolls back no number of turns: {turns!r}")
+                self._roll_back(self._turn_start(turns))
             case _:
                 pass  # a record of a later minor version: it annotates, it holds no conversation
+
+
+def _follow(calls: dict[str, CallItem], item: ResponseItem) -> None:
+    """Keep the calls that have no output yet."""
+    match item:
+        case FunctionCall() | CustomToolCall() | LocalShellCall():
+            calls[item.call_id] = item
+        case ToolSearchCall(execution="client", call_id=str(call_id)):
+            calls[call_id] = item
+        case FunctionCallOutput() | CustomToolCallOutput():
+            calls.pop(item.call_id, None)
+        case ToolSearchOutput(call_id=str(call_id)):
+            calls.pop(call_id, None)
+        case _:
+            pass
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _random() -> str:

@@ -1,4 +1,4 @@
-"""Tools the client runs: the contract, functions as tools, shell, patches and files.
+"""Tools the client runs: the contract, functions as tools, shell, patches, files and earlier outputs.
 
 Every name is imported when it is first used.
 """
@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from .base import Tool, ToolCall, ToolContext, ToolOutput
     from .files import ReadFile
     from .function import FunctionTool, tool
+    from .read_output import ReadOutput
     from .shell import Shell
 
 __all__ = [
     "ApplyPatch",
     "FunctionTool",
     "ReadFile",
+    "ReadOutput",
     "Shell",
     "Tool",
     "ToolCall",
@@ -32,6 +34,7 @@ _WHERE = {
     "ApplyPatch": "apply_patch",
     "FunctionTool": "function",
     "ReadFile": "files",
+    "ReadOutput": "read_output",
     "Shell": "shell",
     "Tool": "base",
     "ToolCall": "base",

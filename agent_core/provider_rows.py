@@ -127,14 +127,16 @@ ROWS: tuple[Provider, ...] = (
         "https://api.mistral.ai/v1",
         wires={"chat": Endpoint()},
         key_env=("MISTRAL_API_KEY",),
-        # Rejects unknown fields and nulls; `any` for `required`, no named choice; 9-character ids; thinking comes and
-        # goes as a content list (3a, 3b, 3d); the seed is `random_seed` (recorded).
+        # Rejects unknown fields and nulls; `any` for `required`, no named choice; 9-character ids; an answer begun for
+        # the model has a prefix; thinking comes and goes as a content list (3a, 3b, 3d); the seed is `random_seed`
+        # (recorded).
         compat={
             "required_choice": "any",
             "named_choice": False,
             "strict_tools": False,
             "omit_null_content": True,
             "tool_message_name": True,
+            "assistant_prefix": True,
             "call_id_exact": 9,
             "reasoning_field": "content_list",
             "seed_field": "random_seed",
@@ -145,7 +147,7 @@ ROWS: tuple[Provider, ...] = (
         "https://api.deepseek.com/",
         wires={
             "chat": Endpoint(compat={"reasoning_request": "thinking_type", "reasoning_field": "reasoning_content"}),
-            "responses": Endpoint(),  # recorded
+            "responses": Endpoint(compat={"calls_last": True}),  # recorded: text between calls is refused
             "messages": Endpoint(base_url="https://api.deepseek.com/anthropic"),
         },
         key_env=("DEEPSEEK_API_KEY",),

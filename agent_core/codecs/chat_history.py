@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..items import InputText, JsonValue, Message
 from ..prompt import Prompt
-from .base import Compat, Loss, Repair
+from .base import Compat, Loss, Repair, json_object
 from .chat_messages import ChatMessages, input_message, is_system, text_of_message
 from .incremental import JsonArray, KeptReplay
 
@@ -47,7 +47,7 @@ class ChatHistory:
                     elements.append(message)
                 rests.append((end, len(elements), len(self.losses), len(self._systems)))
         for message in messages.close():  # of the open step: written again next time
-            elements.append(message)
+            elements.append(_begun(message) if self._compat.assistant_prefix else message)
 
     def leading(self, instructions: str) -> list[JsonValue]:
         """The message before all others, if there is any."""
@@ -62,3 +62,9 @@ class ChatHistory:
 
     def repairs(self) -> tuple[Repair, ...]:
         return self._replay.repairs()
+
+
+def _begun(value: JsonValue) -> JsonValue:
+    """The last message as one the model is to go on with, if it is the model's."""
+    message = json_object(value) or {}
+    return {**message, "prefix": True} if message.get("role") == "assistant" else value

@@ -13,10 +13,12 @@ from ..items import JsonObject, JsonValue, ResponseItem
 from ..prompt import Prompt
 from .base import Compat, Repair, json_list, json_object, json_str
 from .incremental import JsonArray, KeptReplay
+from .messages_blocks import REDACTED, THINKING
 from .messages_items import Losses, Role, encode_item, plain_text, role_of
 
 __all__ = ["MessagesHistory", "mark_last"]
 
+_RESULTS = ("function_call_output", "custom_tool_call_output")
 _EPHEMERAL: JsonObject = {"type": "ephemeral"}
 _MARKED = 2
 """How many user messages get a cache breakpoint: the newest, which the next request repeats, and the one before it,
@@ -27,7 +29,7 @@ class MessagesHistory:
     """Messages as bytes. They are cut back to the start of a message: the last one can grow, what is trimmed or marked
     for the cache in the newest ones is so for this request only, and all of those are written again."""
 
-    __slots__ = ("_compat", "_replay", "_starts", "elements", "leading", "losses")
+    __slots__ = ("_compat", "_newest", "_replay", "_starts", "elements", "leading", "losses")
 
     def __init__(self, compat: Compat) -> None:
         self._compat = compat
@@ -37,6 +39,7 @@ class MessagesHistory:
         """What has no place in the messages, as of the last `update`."""
         self.leading: tuple[str, ...] = ()
         """What the system messages at the start say: part of the instructions."""
+        self._newest: JsonObject = {}  # the last message
         self._starts: list[tuple[int, int, Role]] = []  # of each message: first item, losses before it, role
 
     def update(self, prompt: Prompt) -> None:
@@ -58,6 +61,32 @@ class MessagesHistory:
                 mark_last(json_list(message["content"]))
         for message in messages:
             self.elements.append(message)
+        self._newest = messages[-1] if messages else {}
+
+    def goes_on_unthought(self) -> bool:
+        """Whether the model is in the middle of a turn with tools that neither began with thinking nor thought last:
+        "When `thinking` is enabled, a final `assistant` message must start with a thinking block" (n8n#22550)."""
+        items, end = self._replay.items, len(self._replay.items)
+        firsts: list[ResponseItem] = []
+        for start, _, role in reversed(self._starts):
+            if role == "assistant":
+                firsts.append(items[start])
+            elif role == "user" and not any(item.type in _RESULTS for item in items[start:end]):
+                break
+            end = start
+        return bool(firsts) and firsts[0].type != "reasoning" and firsts[-1].type != "reasoning"
+
+    def unthink_last(self) -> bool:
+        """Take the thinking out of a last message that is the assistant's; False if there is none."""
+        if self._newest.get("role") != "assistant":
+            return False
+        content = json_list(self._newest["content"])
+        kept = [block for block in content if (json_object(block) or {}).get("type") not in (THINKING, REDACTED)]
+        if len(kept) == len(content):
+            return False
+        self.elements.cut(len(self.elements) - 1)
+        self.elements.append({"role": "assistant", "content": kept})
+        return True
 
     def repairs(self) -> tuple[Repair, ...]:
         return self._replay.repairs()

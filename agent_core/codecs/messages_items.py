@@ -37,6 +37,9 @@ __all__ = ["Losses", "Role", "encode_item", "plain_text", "role_of"]
 
 Role: TypeAlias = Literal["user", "assistant", "system"]
 
+_FAILED = "failed, without a message"
+"""The API refuses an error that says nothing: "content cannot be empty if `is_error` is true" (inspect_ai#169)."""
+
 
 class Losses:
     """What a request could not carry, in order of discovery, each once. `cut` keeps the first of them."""
@@ -138,6 +141,7 @@ def _result(item: FunctionCallOutput | CustomToolCallOutput, losses: Losses) -> 
     elif parts := _parts(item.output, losses):
         block["content"] = list[JsonValue](parts)
     if item.success is False:
+        block.setdefault("content", _FAILED)
         block["is_error"] = True
     return block
 

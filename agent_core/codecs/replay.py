@@ -12,7 +12,7 @@ the output of one of its own calls. What comes out of a step:
 
     chat        messages and reasoning in their order, then the calls, then one output per call in call order
     messages    the model's order; if a message follows a call, all that is no call goes first; then the outputs
-    responses   the model's order, then the outputs
+    responses   the model's order, then the outputs; for servers with `calls_last` as on messages
 
 Reasoning stands directly before the item it belongs to: the next one of its step, else (chat, messages) the last one.
 On chat neighbouring reasonings are joined; a codec that writes a step as one message joins what is left.
@@ -40,9 +40,10 @@ from ..items import (
     user_message,
 )
 from .base import Compat, Repair, RepairKind
-from .replay_items import ItemFitter
+from .replay_items import ItemFitter, sent_id, without_id
 from .replay_origin import is_whole, join_reasonings
 from .replay_pairs import CallIds, Pairing, Place, call_with_id, output_with_id, place_of, synthetic_output
+from .replay_server import ServerHalf, server_half
 
 __all__ = ["Replayed", "Replayer", "replay"]
 
@@ -77,13 +78,24 @@ def replay(items: Sequence[ResponseItem], *, wire: WireName, model: str, compat:
 class _Step:
     """What the model made between two things of ours; or, alone, one thing of ours that is no output."""
 
-    __slots__ = ("calls", "end", "entries", "has_answer", "is_ours", "messages", "reasonings", "start", "stray")
+    __slots__ = (
+        "calls",
+        "end",
+        "entries",
+        "has_answer",
+        "is_ours",
+        "messages",
+        "reasonings",
+        "start",
+        "stray",
+        "unknowns",
+    )
 
     def __init__(self, first: _Entry, *, is_ours: bool = False) -> None:
         self.is_ours = is_ours
         self.entries = [first]
         self.start = first[0]
-        self.calls = self.messages = self.reasonings = 0
+        self.calls = self.messages = self.reasonings = self.unknowns = 0
         self.stray = self.has_answer = False
         self.end: int | None = None
         """Index of the item that ended it; None while it is open."""
@@ -98,6 +110,7 @@ class Replayer:
     """
 
     __slots__ = (
+        "_calls_go_last",
         "_compat",
         "_fitter",
         "_ids",
@@ -131,6 +144,7 @@ class Replayer:
         # behaviours.md S1-6, T-B5: Chat servers want the reasoning of the current turn, unless they insist on all.
         every_turn = wire != "chat" or compat.reasoning_always_present
         self._keeps_reasoning = every_turn and compat.reasoning_replay == "always"
+        self._calls_go_last = wire != "responses" or compat.calls_last
         self._judges = compat.reasoning_replay != "never" and not self._keeps_reasoning
         self._kept: list[_Entry | None] = []
         self._steps: list[_Step] = []
@@ -232,11 +246,14 @@ class Replayer:
                 self._judged = len(self._steps) - 1
         else:
             step.messages += 1
-            step.stray = step.stray or (step.calls > 0 and self._wire != "responses")
+            step.unknowns += item.type == "unknown"
+            step.stray = step.stray or (step.calls > 0 and self._calls_go_last)
 
     def _write_step(self, step: _Step) -> None:
         entries = step.entries
         reasonings = step.reasonings
+        if step.unknowns:
+            entries = self._paired(entries, waits=step.end is None and not step.calls)
         if reasonings:
             unwanted = self._why_unwanted(step)
             if unwanted is not None:
@@ -305,6 +322,27 @@ class Replayer:
             return None if current and step.calls else "not of a tool call in the current turn"
         return None if current or self._keeps_reasoning else "of an earlier turn"
 
+    def _paired(self, entries: list[_Entry], *, waits: bool) -> list[_Entry]:
+        """Without halves of what a provider or its own client ran (see replay_server), and without a second pair under
+        one id. `waits`: the history ends here, and may end with a use that the provider is to go on with."""
+        open_uses: dict[tuple[str, str], tuple[int, ServerHalf]] = {}
+        halves: set[int] = set()
+        for index, _, item in entries:
+            half = server_half(item.raw) if item.type == "unknown" else None
+            if half is None:
+                continue
+            use = open_uses.pop(half.key, None) if half.half == "result" else None
+            if half.half == "use" and half.key not in open_uses and self._ids.reserve(half.key[1]):
+                open_uses[half.key] = (index, half)
+            elif use is None:
+                halves.add(index)
+        halves.update(index for index, half in open_uses.values() if not (waits and half.may_wait))
+        if not halves:
+            return entries
+        for index in sorted(halves):
+            self._report("dropped_item", index, "half of a call that only its provider knows")
+        return [entry for entry in entries if entry[0] not in halves]
+
     def _calls_last(self, entries: list[_Entry]) -> list[_Entry]:
         """What is no call goes before the first call (behaviours.md W-S1-05); the order is kept otherwise."""
         others: list[_Entry] = []
@@ -358,7 +396,25 @@ class Replayer:
             for index, _, _ in trailing:
                 self._report("moved_reasoning", index, "brought before the item it follows")
             entries = entries[:anchor] + trailing + entries[anchor:end]
+        if self._wire == "responses" and self._compat.send_item_ids:
+            return self._named_together(entries)
         return self._joined(entries) if self._wire == "chat" else entries
+
+    def _named_together(self, entries: list[_Entry]) -> list[_Entry]:
+        """A stored reasoning is followed by a stored item; before one without an id it goes without its own."""
+        out: list[_Entry] = []
+        follower = ""
+        for index, place, item in reversed(entries):
+            if item.type != "reasoning":
+                follower = sent_id(item, self._compat)
+            elif not follower and sent_id(item, self._compat):
+                if item.encrypted_content is None and (self._compat.encrypted_reasoning or not item.text.strip()):
+                    self._report("dropped_reasoning", index, "stored, and what it produced is not")
+                    continue
+                self._report("dropped_opaque", index, "its provider's id: what it produced has none")
+                item = without_id(item)
+            out.append((index, place, item))
+        return out[::-1]
 
     def _joined(self, entries: list[_Entry]) -> list[_Entry]:
         out: list[_Entry] = []

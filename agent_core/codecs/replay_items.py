@@ -20,6 +20,7 @@ from ..items import (
     CustomToolCallOutput,
     FunctionCall,
     FunctionCallOutput,
+    GhostSnapshot,
     ImageGenerationCall,
     InputFile,
     InputImage,
@@ -32,6 +33,7 @@ from ..items import (
     OutputText,
     Reasoning,
     ResponseItem,
+    Role,
     ToolSearchCall,
     ToolSearchOutput,
     UnknownItem,
@@ -53,11 +55,16 @@ from .replay_text import (
     legal_name,
 )
 
-__all__ = ["ItemFitter"]
+__all__ = ["ItemFitter", "sent_id", "without_id"]
 
 _IMAGE_LEFT_OUT = "[image left out: this model reads text only]"
 _ASSISTANT_MEDIA_LEFT_OUT = "[attachment left out: an assistant message carries text only]"
 _FILE_LEFT_OUT = "[file left out: this model reads no files]"
+_NO_FILE_LEFT_OUT = "[file left out: neither data, URL nor id]"
+_SYSTEM_MEDIA_LEFT_OUT = "[attachment left out: a system message carries text only]"
+
+_CLIENT_MADE = (FunctionCallOutput, CustomToolCallOutput, ToolSearchOutput, GhostSnapshot)  # kinds without an origin
+_REDACTED = "redacted_thinking"  # Origin.field of what came as such a block
 
 _SERVER_KINDS: Mapping[WireName, frozenset[str]] = {
     "chat": frozenset(),
@@ -76,7 +83,7 @@ _Output = TypeVar("_Output", FunctionCallOutput, CustomToolCallOutput)
 class ItemFitter:
     """Fits items to one wire and model: one `fit` per item, in history order. Changes are added to `repairs`."""
 
-    __slots__ = ("_compat", "_dropped_searches", "_lower_custom", "_model", "_names", "_repairs", "_wire")
+    __slots__ = ("_compat", "_dropped_searches", "_item_ids", "_lower_custom", "_model", "_names", "_repairs", "_wire")
 
     def __init__(self, *, wire: WireName, model: str, compat: Compat, repairs: list[Repair]) -> None:
         self._wire: WireName = wire
@@ -86,9 +93,14 @@ class ItemFitter:
         self._names: dict[str, str] = {}
         self._lower_custom = wire == "messages" or not compat.custom_tools
         self._dropped_searches: Counter[str | None] = Counter()
+        self._item_ids: set[str] = set()  # of what is sent under its provider's id
 
     def fit(self, index: int, item: ResponseItem) -> ResponseItem | None:
         """The item as it may be sent, or None for not at all."""
+        fitted = self._fit(index, item)
+        return fitted if fitted is None or self._wire != "responses" else self._once(index, fitted)
+
+    def _fit(self, index: int, item: ResponseItem) -> ResponseItem | None:
         # `type` and not the class: isinstance with a pydantic model that does not match costs ten times as much.
         if item.type == "message":
             return self._message(index, item)
@@ -126,7 +138,7 @@ class ItemFitter:
         parts: list[ContentPart] = []
         changed, blank = False, True
         for part in item.content:
-            fitted = self._assistant_part(index, part) if assistant else self._input_part(index, part)
+            fitted = self._assistant_part(index, part) if assistant else self._input_part(index, part, item.role)
             if fitted is None:
                 changed = True
                 continue
@@ -155,13 +167,17 @@ class ItemFitter:
             self._report("replaced_file", index, "an assistant message carries no file")
         return OutputText(text=_ASSISTANT_MEDIA_LEFT_OUT)
 
-    def _input_part(self, index: int, part: ContentPart) -> InputText | InputImage | InputFile | None:
+    def _input_part(self, index: int, part: ContentPart, role: Role) -> InputText | InputImage | InputFile | None:
         if part.type == "input_text":
             return self._text_part(index, part)
         if part.type == "output_text" or part.type == "refusal":
             text = part.text if part.type == "output_text" else part.refusal
             self._report("lowered_item", index, "an output part outside an assistant message is written as input text")
             return self._text_part(index, InputText(text=text))
+        if role != "user" and (self._wire != "responses" or self._compat.merge_system):
+            kind: RepairKind = "replaced_image" if part.type == "input_image" else "replaced_file"
+            self._report(kind, index, "a system message carries text only")
+            return InputText(text=_SYSTEM_MEDIA_LEFT_OUT)
         return self._media_part(index, part)
 
     def _media_part(self, index: int, part: InputImage | InputFile) -> InputText | InputImage | InputFile:
@@ -171,6 +187,9 @@ class ItemFitter:
         if part.type == "input_file" and not self._compat.files:
             self._report("replaced_file", index, "the model reads no files")
             return InputText(text=_FILE_LEFT_OUT)
+        if part.type == "input_file" and not (part.file_data or part.file_url or part.file_id):
+            self._report("replaced_file", index, "a file without data, URL or id")
+            return InputText(text=_NO_FILE_LEFT_OUT)
         cleaned = clean_model(part)
         return part if cleaned is part else self._cleaned(index, cleaned)
 
@@ -287,9 +306,16 @@ class ItemFitter:
         if not self._own(item.origin):
             self._report("dropped_item", index, "only the provider it came from knows this item")
             return None
-        if item.type == "image_generation_call" and item.result and not self._compat.images:
-            self._report("replaced_image", index, "the model reads text only")
-            item = item.model_copy(update={"result": ""})
+        if item.type == "unknown" and not item.raw_type:
+            self._report("dropped_item", index, "an item without a type")
+            return None
+        if item.type == "image_generation_call":
+            if item.origin is None or not item.origin.item_id:
+                self._report("dropped_item", index, "it cannot be named: its provider's id is not known")
+                return None
+            if item.result and not self._compat.images:
+                self._report("replaced_image", index, "the model reads text only")
+                item = item.model_copy(update={"result": ""})
         cleaned = clean_model(item)
         return item if cleaned is item else self._cleaned(index, cleaned)
 
@@ -336,12 +362,34 @@ class ItemFitter:
         compat = self._compat
         if self._wire == "chat":
             return compat.reasoning_field != "none" and (is_sealed(item) or not is_blank(item.text))
-        if item.encrypted_content or (self._wire == "messages" and item.signature):
-            return True
         if self._wire == "messages":
-            return compat.unsigned_thinking and not is_blank(item.text)
+            # Encrypted is what came as a whole block; text without its signature is no block of this wire's.
+            whole = bool(item.encrypted_content) and item.origin is not None and item.origin.field == _REDACTED
+            return whole or bool(item.signature) or (compat.unsigned_thinking and not is_blank(item.text))
+        if item.encrypted_content:
+            return True
         stored = compat.send_item_ids and item.origin is not None and bool(item.origin.item_id)
         return stored or (not compat.encrypted_reasoning and not is_blank(item.text))
+
+    # items that go by their provider's id
+
+    def _once(self, index: int, item: ResponseItem) -> ResponseItem | None:
+        """The item, if its id was not sent before (OpenAI: "Duplicate item found with id"); else without it, or None
+        where it is nothing without."""
+        item_id = sent_id(item, self._compat)
+        if not item_id or item_id not in self._item_ids:
+            if item_id:
+                self._item_ids.add(item_id)
+            return item
+        if item.type == "unknown" or item.type == "image_generation_call":
+            self._report("dropped_item", index, "the same item stands before it")
+            return None
+        unnamed = without_id(item)
+        if unnamed.type == "reasoning" and not self._is_sendable(unnamed):
+            self._report("dropped_reasoning", index, "the same item stands before it")
+            return None
+        self._report("dropped_opaque", index, "its provider's id: the same stands before it")
+        return unnamed
 
     # shared
 
@@ -362,6 +410,26 @@ class ItemFitter:
 
     def _report(self, kind: RepairKind, index: int, reason: str) -> None:
         self._repairs.append(Repair(kind, index, reason))
+
+
+def sent_id(item: ResponseItem, compat: Compat) -> str:
+    """The id a fitted item goes under on responses, empty for none (codex.md 1.1)."""
+    if isinstance(item, _CLIENT_MADE):
+        return ""
+    origin = item.origin
+    own = origin is not None and same_origin(origin, wire="responses", provider=compat.provider)
+    named = origin.item_id if origin is not None and own else ""
+    if isinstance(item, UnknownItem):
+        raw = item.raw.get("id")
+        return (compat.send_item_ids and named) or (raw if isinstance(raw, str) else "")
+    return named if compat.send_item_ids or isinstance(item, ImageGenerationCall) else ""
+
+
+def without_id(item: ResponseItem) -> ResponseItem:
+    """The item as one its provider never named."""
+    if isinstance(item, _CLIENT_MADE) or item.origin is None:
+        return item
+    return item.model_copy(update={"origin": item.origin.model_copy(update={"item_id": ""})})
 
 
 def _is_plain(part: ContentPart, kind: str) -> bool:

@@ -162,8 +162,9 @@ class CallIds:
     its length is the number of ids given, and `forget` takes the newest back.
 
     An id that is legal and free stays. So does one that the provider itself made, whatever its letters (Kimi calls its
-    calls `functions.shell:0`, and wants them called so), except where ids have a fixed length. Any other becomes a hash
-    of itself and of how often it was renamed before, so a longer history renames what came before in the same way.
+    calls `functions.shell:0`, and wants them called so), except where ids have a fixed length, and on messages, whose
+    servers check the letters. Any other becomes a hash of itself and of how often it was renamed before, so a longer
+    history renames what came before in the same way.
     """
 
     __slots__ = ("_compat", "_exact", "_fresh", "_given", "_legal", "_prefix", "_seen", "_used", "_width", "_wire")
@@ -194,6 +195,14 @@ class CallIds:
         self._given.append((call_id, source))
         return call_id
 
+    def reserve(self, call_id: str) -> bool:
+        """Give an id to a call that must keep it; False where another has it already."""
+        if call_id in self._used:
+            return False
+        self._used.add(call_id)
+        self._given.append((call_id, None))
+        return True
+
     def forget(self, length: int) -> None:
         """As if only the first `length` ids had been given."""
         for call_id, source in self._given[length:]:
@@ -207,7 +216,8 @@ class CallIds:
             return self._fresh.fullmatch(call_id) is not None
         if self._legal.fullmatch(call_id) is not None:
             return True
-        if self._exact or call.origin is None or len(call_id) > self._compat.call_id_max:
+        checked = self._exact is not None or self._wire == "messages"
+        if checked or call.origin is None or len(call_id) > self._compat.call_id_max:
             return False
         own = same_origin(call.origin, wire=self._wire, provider=self._compat.provider)
         return own and _PRINTABLE.fullmatch(call_id) is not None

@@ -202,7 +202,7 @@ def _encode_message(item: Message, compat: Compat) -> JsonObject | Loss:
     else:
         cited = _from_here(item.origin, compat)
         out["content"] = [_encode_part(part, item.role, annotations=cited) for part in item.content]
-    if item.phase is not None:
+    if item.phase is not None and item.role == "assistant":
         out["phase"] = item.phase
     return out
 

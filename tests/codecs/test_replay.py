@@ -49,6 +49,10 @@ def origin(wire: WireName = "chat", provider: str = "p", model: str = "m", respo
     return Origin(wire=wire, provider=provider, model=model, response_id=response_id)
 
 
+def named(item_id: str) -> Origin:
+    return Origin(wire="responses", provider="p", model="m", item_id=item_id)
+
+
 def u(text: str) -> Message:
     return user_message(text)
 
@@ -466,8 +470,8 @@ REASONING = [
     same(
         "an empty reasoning item that is stored is sent by its id",
         u("u"),
-        Reasoning(origin=Origin(wire="responses", provider="p", item_id="rs_1")),
-        a("t"),
+        Reasoning(origin=named("rs_1")),
+        a("t").model_copy(update={"origin": named("msg_1")}),
         wire="responses",
         compat=Compat(provider="p", encrypted_reasoning=True, send_item_ids=True),
     ),
@@ -596,8 +600,8 @@ CONTENT = [
     ),
     Row(
         "codex 2.1c a generated image for a text-only model",
-        (u("u"), ImageGenerationCall(result="AAAA", origin=origin("responses")), a("t")),
-        (u("u"), ImageGenerationCall(result="", origin=origin("responses")), a("t")),
+        (u("u"), ImageGenerationCall(result="AAAA", origin=named("ig_1")), a("t")),
+        (u("u"), ImageGenerationCall(result="", origin=named("ig_1")), a("t")),
         (("replaced_image", 1),),
         wire="responses",
         compat=Compat(provider="p", images=False),

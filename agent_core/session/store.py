@@ -61,6 +61,7 @@ class Session:
         self._view: tuple[ResponseItem, ...] | None = ()
         self._open: dict[str, CallItem] | None = {}
         self._started: set[str] = set()
+        self._in_turn = False
         self._measured: list[TokenEstimate] = []
         self._estimates: dict[OutputBudget | None, TokenEstimate] = {}
         self.usage = Usage()
@@ -90,9 +91,9 @@ class Session:
     def fork(self, path: str | os.PathLike[str] | None = None) -> Session:
         """A new session with the same history, in a new file or in memory; from here on they go separate ways.
 
-        It has used nothing yet (`usage` is zero). Calls that are open here are open there: whoever goes on first with
-        each of the two answers them, so those whose tool was started are "outcome unknown" in both. Raises SessionError
-        if the file exists or cannot be written; then none is left behind.
+        It has used nothing yet (`usage` is zero). Calls that are open here are open there and are answered in both, so
+        a tool may run in each; one that was started already is run in neither. Raises SessionError if the file exists
+        or cannot be written; then none is left behind.
         """
         fork = Session()
         if path is not None:
@@ -137,10 +138,12 @@ class Session:
 
         A turn begins with a user's message; what came before the first one stays, however many are asked for
         (codex.md 2.6). The file keeps everything: what it gets is a marker. What tools did is not undone, and tokens
-        stay spent. Raises SessionError for a number below 1 of turns.
+        stay spent. Raises SessionError for less than one turn, and while a turn runs.
         """
         if turns < 1:
             raise SessionError(f"cannot roll back {turns} turns", remedy="give the number of turns, at least 1")
+        if self._in_turn:
+            raise SessionError("cannot roll back while a turn runs", remedy="cancel it, or wait for its end")
         start = self._turn_start(turns)
         if start == len(self._items):
             return ()
@@ -182,6 +185,7 @@ class Session:
         self._note({"type": "tool_started", "call_id": call_id})
 
     def turn_started(self, turn_id: str) -> None:
+        self._in_turn = True
         self._note({"type": "turn_started", "turn_id": turn_id})
 
     def sample_finished(self, usage: Usage | None) -> None:
@@ -192,6 +196,7 @@ class Session:
 
     def turn_finished(self, turn_id: str, stop_reason: str, usage: Usage) -> None:
         """Note the end of a turn and bring the file down to the disk."""
+        self._in_turn = False
         self.usage += usage
         self._note(
             {"type": "turn_finished", "turn_id": turn_id, "stop_reason": stop_reason, "usage": _dump_usage(usage)}
@@ -258,7 +263,7 @@ class Session:
         measured = list(other._measured)
         for n, item in enumerate(other._items, 1):
             self.append(item)
-            while measured and measured[0].items == n:
+            while measured and measured[0].items <= n:
                 self.sample_finished(Usage(input=measured.pop(0).tokens))
         for call in self.open_calls():
             if call.call_id is not None and other.was_started(call.call_id):

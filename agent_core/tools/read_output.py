@@ -94,6 +94,8 @@ def _lines(text: str, offset: int | None, limit: int | None, room: int) -> str:
     """Whole lines from line `offset` on, as they are; the beginning of one that alone has no room."""
     first = max(offset or 1, 1)
     total = text.count("\n") + (not text.endswith("\n"))
+    if not text and first == 1:
+        return ""
     start = _start_of_line(text, first)
     if first > total or start < 0:
         raise ToolError(f"the output has {total} lines; offset={first} is past the end", remedy="use a smaller offset")
@@ -104,7 +106,7 @@ def _lines(text: str, offset: int | None, limit: int | None, room: int) -> str:
         shown, end = shown + 1, line_break + 1
     if shown < wanted and start + len(piece) == len(text) and end < len(piece):
         shown, end = shown + 1, len(piece)  # the last line, without a line break
-    if not shown and piece:
+    if not shown:
         at = _size(text[:start]) + _size(piece)
         return f'{piece}\n[line {first} is longer; go on with unit="bytes", offset={at}]'
     body, last = piece[:end], first + shown - 1
@@ -124,7 +126,7 @@ def _bytes(text: str, offset: int | None, limit: int | None, room: int) -> str:
         )
     end = _boundary(raw, start + min(limit or room, room))
     if end == start:  # the first character is longer than the limit
-        end = _boundary(raw, start + 4)
+        end = next((n for size in range(1, 5) if (n := _boundary(raw, start + size)) > start), start)
     body = raw[start:end].decode("utf-8", "surrogatepass")
     more = f'; go on with unit="bytes", offset={end}' if end < len(raw) else ""
     return body if (start, end) == (0, len(raw)) else f"{body}\n[bytes {start}-{end} of {len(raw)}{more}]"

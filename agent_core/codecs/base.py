@@ -87,6 +87,8 @@ class Compat(Struct, frozen=True, kw_only=True):
     """False: it refuses them while it reasons (GPT-5.1 and later, which can be told not to)."""
     reasons_by_default: bool = False
     """The model reasons unless the prompt says effort `none`. Only asked where something does not go with reasoning."""
+    penalties: bool = True
+    """The server knows presence and frequency penalties (Cerebras rejects them)."""
     stop: bool = True
     max_stop: int | None = 4
     temperature_max: float = 2.0
@@ -135,11 +137,17 @@ class Compat(Struct, frozen=True, kw_only=True):
         "none",
         "effort",  # reasoning_effort / reasoning.effort
         "object",  # OpenRouter: reasoning: {effort, max_tokens}
+        "enabled_object",  # Together: reasoning: {enabled}
         "thinking_type",  # thinking: {type: enabled|disabled} (DeepSeek, Moonshot, Z.AI)
+        "thinking_effort",  # the same, and reasoning_effort (DeepSeek v4)
         "enable_thinking",  # enable_thinking, thinking_budget (DashScope)
         "budget",  # Messages: thinking: {type: enabled, budget_tokens}
         "adaptive",  # Messages: thinking: {type: adaptive}, output_config.effort
     ] = "effort"
+    efforts: tuple[str, ...] = ()
+    """The efforts the model knows, where it refuses others: the nearest is sent. Empty: any."""
+    thinking_members: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    """Chat: members beside `type` of a `thinking` object that turns it on (`keep`, `clear_thinking`)."""
     reasoning_replay: Literal["never", "open_calls", "always"] = "always"
     """When reasoning goes back to its own origin: never; only while the turn has tool calls; always."""
     reasoning_field: Literal[
@@ -177,6 +185,8 @@ class Compat(Struct, frozen=True, kw_only=True):
     finish_may_be_missing: bool = False
     """Chat: EOF without a finish_reason is a normal end (Snowflake never sends one)."""
 
+    unknown_members: tuple[str, ...] = ()
+    """Chat: those of `service_tier`, `metadata`, `user`, `verbosity`, `store` that the server refuses."""
     extra_body: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
     """Members added to every body, before `Prompt.extra`."""
 

@@ -13,8 +13,9 @@ from ..errors import MAX_BODY_CHARS, ApiError, MalformedStream, ModelError
 from ..events import Response
 from ..items import WireName
 from ..prompt import Prompt
+from .answer_tool import answering, as_answer
 from .api_errors import api_error, decode_http_error
-from .base import Compat, DecodedRequest, Encoded, RequestEncoder, WireCodec, json_list
+from .base import Compat, DecodedRequest, Encoded, RequestEncoder, StreamDecoder, WireCodec, json_list
 from .chat_answer import ChatAnswer
 from .chat_encoder import encode_chat_response
 from .chat_errors import encode_chat_error
@@ -23,6 +24,7 @@ from .chat_prompt import decode_chat_request
 from .chat_request import encode_chat_request
 from .chat_stream import ChatStreamDecoder, ChatStreamEncoder, error_in, read_object
 from .incremental import KeptEncoder
+from .output_forms import answer_tool_name
 
 __all__ = ["CODEC", "ChatCodec"]
 
@@ -60,13 +62,13 @@ class ChatCodec:
         if not json_list(completion.get("choices")):
             raise MalformedStream("the answer is no Chat completion: it has no choices")
         answer.complete([])
-        return answer.response()
+        return as_answer(answer.response(), answer_tool_name(prompt, compat))
 
     def encode_response(self, response: Response, prompt: Prompt) -> bytes:
         return encode_chat_response(response, prompt)
 
-    def stream_decoder(self, prompt: Prompt, compat: Compat) -> ChatStreamDecoder:
-        return ChatStreamDecoder(prompt, compat)
+    def stream_decoder(self, prompt: Prompt, compat: Compat) -> StreamDecoder:
+        return answering(ChatStreamDecoder(prompt, compat), prompt, compat)
 
     def stream_encoder(self, prompt: Prompt, *, include_usage: bool = True) -> ChatStreamEncoder:
         return ChatStreamEncoder(prompt, include_usage=include_usage)

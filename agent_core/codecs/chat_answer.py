@@ -86,7 +86,6 @@ class ChatAnswer:
         "_reasoning_opaque",
         "_refusal",
         "_repeated",
-        "_schema_tool",
         "_stop_sequence",
         "_text",
         "_usage",
@@ -100,8 +99,6 @@ class ChatAnswer:
         self._provider = compat.provider
         self._excludes_reasoning = compat.output_excludes_reasoning
         self._custom_names = {spec.name for spec in prompt.tools if isinstance(spec, CustomToolSpec)}
-        schema = prompt.output_schema if compat.output_schema == "tool" else None
-        self._schema_tool = schema.name if schema else None
         self._created = False
         self._id = ""
         self._model = ""
@@ -313,18 +310,10 @@ class ChatAnswer:
         if fed is None:
             return
         call, text = fed
-        if call.name and call.name == self._schema_tool:
-            self._on_schema_text(call, out)
-        elif call.event_index < 0:
+        if call.event_index < 0:
             self._announce(out, final=False)
         elif text and self._streams(call):
             out.append(ToolCallInputDelta(call.event_index, call.call_id, text))
-
-    def _on_schema_text(self, call: PendingCall, out: Events) -> None:
-        """The answer itself, in the form of a call because its server has no structured output."""
-        text, call.pieces = call.text, []
-        if text:
-            self._on_text(text, out)
 
     # Items
 
@@ -350,7 +339,7 @@ class ChatAnswer:
             if not final and not (call.name and call.call_id):
                 return
             self._announced += 1
-            if call.name == self._schema_tool or not (call.name or call.text):
+            if not (call.name or call.text):
                 continue
             if not call.call_id or call.call_id in self._ids:
                 call.call_id = made_up_id(self._id, call.number)

@@ -9,11 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..errors import InvalidPromptError, UnsupportedError
+from msgspec.structs import replace
+
+from ..errors import InvalidPromptError
 from ..items import JsonObject, JsonValue
-from ..prompt import CustomToolSpec, HostedToolSpec, NamedTool, Prompt, ReasoningSettings, ToolSpec
+from ..prompt import CustomToolSpec, HostedToolSpec, NamedTool, Prompt, ReasoningSettings, ToolChoice, ToolSpec
 from .base import Compat, Encoded, Loss, json_bytes
 from .chat_history import ChatHistory
+from .output_forms import OutputPlan, plan_output, settled_choice
+from .reasoning_rules import fitted_effort, may_sample
+from .schemas import fitted_schema
 
 __all__ = ["encode_chat_request"]
 
@@ -21,7 +26,8 @@ __all__ = ["encode_chat_request"]
 def encode_chat_request(prompt: Prompt, compat: Compat, history: ChatHistory, *, stream: bool) -> Encoded:
     """The body, what it leaves out, and what replay repaired. `history` is empty, or that of the request before.
 
-    Raises UnsupportedError for an output schema the server cannot be held to, InvalidPromptError for what is no JSON.
+    Raises UnsupportedError for an output schema the server cannot be held to, InvalidPromptError for a prompt without
+    anything to send or with something that is no JSON.
     """
     losses: list[Loss] = []
     history.update(prompt)
@@ -33,18 +39,22 @@ def encode_chat_request(prompt: Prompt, compat: Compat, history: ChatHistory, *,
     _put_sampling(body, prompt, compat, losses)
     _put_reasoning_request(body, prompt.reasoning, compat, losses)
     _put_rest(body, prompt, compat, losses)
-    instructions = _put_schema(body, prompt, compat, losses)
-    _put_tools(body, prompt, compat, losses, history)
+    plan = plan_output(prompt, compat)
+    losses += plan.losses
+    _put_schema(body, prompt, plan)
+    _put_tools(body, prompt, plan, compat, losses, history)
     body.update(compat.extra_body)
     body.update(prompt.extra)
     messages = body.pop("messages", None)  # only where the caller wrote them into `extra`
-    body["messages"] = messages or history.leading(instructions)
+    body["messages"] = messages or history.leading(plan.instructions)
     try:
         written = json_bytes(body)
     except (ValueError, RecursionError) as error:
         raise InvalidPromptError(f"the prompt holds something that is no JSON: {error}") from None
     if messages:
         return Encoded(written, tuple(dict.fromkeys(losses)), history.repairs())
+    if not (body["messages"] or len(history.elements)):
+        raise InvalidPromptError("the prompt has no message to send", remedy="add a user message")
     losses += history.losses
     return Encoded(history.elements.in_body(written), tuple(dict.fromkeys(losses)), history.repairs())
 
@@ -59,17 +69,23 @@ def _put_sampling(body: JsonObject, prompt: Prompt, compat: Compat, losses: list
         "top_p": asked.top_p,
         "presence_penalty": asked.presence_penalty,
         "frequency_penalty": asked.frequency_penalty,
+        "logprobs": asked.logprobs,
     }
-    for name, value in drawn.items():
-        if value is None:
-            continue
-        if not compat.sampling:
-            losses.append(Loss(name, "the model takes no sampling parameters"))
-        elif name == "temperature" and value > compat.temperature_max:
-            losses.append(Loss(name, f"lowered to {compat.temperature_max}"))
-            body[name] = compat.temperature_max
-        else:
-            body[name] = value
+    given = {name: value for name, value in drawn.items() if value is not None}
+    if not may_sample(prompt, compat):
+        losses += (Loss(name, "the model takes no sampling parameters") for name in given)
+        given = {}
+    for name in ("presence_penalty", "frequency_penalty"):
+        if not compat.penalties and given.pop(name, None) is not None:
+            losses.append(Loss(name))
+    if given.get("temperature", 0) > compat.temperature_max:
+        losses.append(Loss("temperature", f"lowered to {compat.temperature_max}"))
+        given["temperature"] = compat.temperature_max
+    if (logprobs := given.pop("logprobs", None)) is not None:
+        body["logprobs"] = True
+        if logprobs > 0:
+            body["top_logprobs"] = asked.logprobs
+    body.update(given)
     if asked.top_k is not None:
         losses.append(Loss("top_k"))
     if asked.stop and not compat.stop:
@@ -79,28 +95,29 @@ def _put_sampling(body: JsonObject, prompt: Prompt, compat: Compat, losses: list
             losses.append(Loss("stop", f"only the first {compat.max_stop}"))
         body["stop"] = list(asked.stop[: compat.max_stop])
     if asked.seed is not None:
-        body["seed"] = asked.seed
+        body[compat.seed_field] = asked.seed
     if asked.n is not None:
         body["n"] = asked.n
-    if asked.logprobs is not None:
-        body["logprobs"] = True
-        if asked.logprobs > 0:
-            body["top_logprobs"] = asked.logprobs
 
 
 def _put_rest(body: JsonObject, prompt: Prompt, compat: Compat, losses: list[Loss]) -> None:
-    if prompt.prompt_cache_key is not None and compat.prompt_cache_key:
-        body["prompt_cache_key"] = prompt.prompt_cache_key
-    elif prompt.prompt_cache_key is not None:
-        losses.append(Loss("prompt_cache_key"))
-    plain: dict[str, JsonValue] = {
+    """Members for the account and the cache. Only some servers know them, and some refuse a body with any they do not
+    know (Mistral: providers.md 3a), so each is sent where the row says so."""
+    asked: dict[str, JsonValue] = {
+        "prompt_cache_key": prompt.prompt_cache_key,
         "service_tier": prompt.service_tier,
         "metadata": dict(prompt.metadata) if prompt.metadata is not None else None,
         "user": prompt.user,
         "verbosity": prompt.verbosity,
         "store": prompt.store,
     }
-    body.update({name: value for name, value in plain.items() if value is not None})
+    for name, value in asked.items():
+        if value is None:
+            continue
+        if compat.prompt_cache_key if name == "prompt_cache_key" else name not in compat.unknown_members:
+            body[name] = value
+        elif name != "store" or value:  # a server that does not know the word stores nothing
+            losses.append(Loss(name, "the server does not know it"))
     if prompt.previous_response_id is not None:
         losses.append(Loss("previous_response_id"))
 
@@ -121,49 +138,77 @@ def _put_reasoning_request(
     if put is None:
         losses.append(Loss("reasoning", "the server cannot be asked for it"))
     else:
-        put(body, asked, losses)
+        put(body, asked, compat, losses)
 
 
-def _effort(body: JsonObject, asked: ReasoningSettings, losses: list[Loss]) -> None:
+def _effort(body: JsonObject, asked: ReasoningSettings, compat: Compat, losses: list[Loss]) -> None:
     """A budget becomes the effort that comes nearest (behaviours.md S0-31)."""
     effort, budget = asked.effort, asked.budget_tokens
     if budget is not None:
         losses.append(Loss("reasoning_budget", "the server takes an effort"))
-        effort = effort or ("low" if budget < 4000 else "medium" if budget < 16000 else "high")
-    body["reasoning_effort"] = effort
+    if effort is None and budget is not None:
+        effort = "none" if budget == 0 else "low" if budget < 4000 else "medium" if budget < 16000 else "high"
+    if effort is not None:
+        effort, loss = fitted_effort(effort, compat)
+        losses += [loss] if loss is not None else []
+        body["reasoning_effort"] = effort
 
 
-def _object(body: JsonObject, asked: ReasoningSettings, losses: list[Loss]) -> None:
+def _object(body: JsonObject, asked: ReasoningSettings, compat: Compat, losses: list[Loss]) -> None:
     """OpenRouter takes one of the two; a budget says more."""
     if asked.budget_tokens is not None:
-        body["reasoning"] = {"max_tokens": asked.budget_tokens}
+        body["reasoning"] = {"max_tokens": asked.budget_tokens} if asked.budget_tokens else {"enabled": False}
     else:
         body["reasoning"] = {"effort": asked.effort}
 
 
-def _thinking_type(body: JsonObject, asked: ReasoningSettings, losses: list[Loss]) -> None:
-    body["thinking"] = {"type": "disabled" if asked.effort == "none" else "enabled"}
+def _enabled_object(body: JsonObject, asked: ReasoningSettings, compat: Compat, losses: list[Loss]) -> None:
+    body["reasoning"] = {"enabled": _wanted(asked)}
     _note_degree(asked, losses)
-    if asked.budget_tokens is not None:
-        losses.append(Loss("reasoning_budget", "the server only turns thinking on or off"))
 
 
-def _enable_thinking(body: JsonObject, asked: ReasoningSettings, losses: list[Loss]) -> None:
-    body["enable_thinking"] = asked.effort != "none"
-    if asked.budget_tokens is not None:
+def _thinking_type(body: JsonObject, asked: ReasoningSettings, compat: Compat, losses: list[Loss]) -> None:
+    _put_thinking(body, asked, compat)
+    _note_degree(asked, losses)
+
+
+def _thinking_effort(body: JsonObject, asked: ReasoningSettings, compat: Compat, losses: list[Loss]) -> None:
+    _put_thinking(body, asked, compat)
+    if _wanted(asked):
+        _effort(body, asked, compat, losses)
+
+
+def _put_thinking(body: JsonObject, asked: ReasoningSettings, compat: Compat) -> None:
+    if _wanted(asked):
+        body["thinking"] = {"type": "enabled", **compat.thinking_members}
+    else:
+        body["thinking"] = {"type": "disabled"}
+
+
+def _enable_thinking(body: JsonObject, asked: ReasoningSettings, compat: Compat, losses: list[Loss]) -> None:
+    body["enable_thinking"] = _wanted(asked)
+    if asked.budget_tokens:
         body["thinking_budget"] = asked.budget_tokens
-    _note_degree(asked, losses)
+    _note_degree(replace(asked, budget_tokens=None), losses)
+
+
+def _wanted(asked: ReasoningSettings) -> bool:
+    return asked.effort != "none" and asked.budget_tokens != 0
 
 
 def _note_degree(asked: ReasoningSettings, losses: list[Loss]) -> None:
     if asked.effort not in (None, "none"):
         losses.append(Loss("reasoning_effort", "the server only turns thinking on or off"))
+    if asked.budget_tokens:
+        losses.append(Loss("reasoning_budget", "the server only turns thinking on or off"))
 
 
-_REASONING_FORMS: dict[str, Callable[[JsonObject, ReasoningSettings, list[Loss]], None]] = {
+_REASONING_FORMS: dict[str, Callable[[JsonObject, ReasoningSettings, Compat, list[Loss]], None]] = {
     "effort": _effort,
+    "enabled_object": _enabled_object,
     "object": _object,
     "thinking_type": _thinking_type,
+    "thinking_effort": _thinking_effort,
     "enable_thinking": _enable_thinking,
 }
 """`budget` and `adaptive` are forms of the Messages wire."""
@@ -172,35 +217,24 @@ _REASONING_FORMS: dict[str, Callable[[JsonObject, ReasoningSettings, list[Loss]]
 # Structured output
 
 
-def _put_schema(body: JsonObject, prompt: Prompt, compat: Compat, losses: list[Loss]) -> str:
-    """Ask for the output schema. Returns the instructions, which may have to say it in words."""
-    schema = prompt.output_schema
-    if schema is None:
-        return prompt.instructions
-    match compat.output_schema:
-        case "json_schema":
-            body["response_format"] = {
-                "type": "json_schema",
-                "json_schema": {"name": schema.name, "strict": schema.strict, "schema": dict(schema.schema)},
-            }
-        case "json_object":
-            losses.append(Loss("output_schema", "only JSON is enforced; the schema is in the instructions"))
-            body["response_format"] = {"type": "json_object"}
-            said = f"Answer with one JSON object of this schema: {json_bytes(dict(schema.schema)).decode()}"
-            return f"{prompt.instructions}\n\n{said}" if prompt.instructions else said
-        case "tool":
-            pass  # a tool the model is made to call: see _put_tools
-        case "none":
-            raise UnsupportedError(
-                f"the server {compat.provider!r} cannot be held to an output schema ({schema.name!r})"
-            )
-    return prompt.instructions
+def _put_schema(body: JsonObject, prompt: Prompt, plan: OutputPlan) -> None:
+    """A schema that became a tool goes out with the tools, one that is only said with the instructions."""
+    if plan.form == "json_object":
+        body["response_format"] = {"type": "json_object"}
+    elif plan.form == "json_schema" and prompt.output_schema is not None:
+        wanted = prompt.output_schema
+        body["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {"name": wanted.name, "strict": wanted.strict, "schema": plan.schema},
+        }
 
 
 # Tools
 
 
-def _put_tools(body: JsonObject, prompt: Prompt, compat: Compat, losses: list[Loss], history: ChatHistory) -> None:
+def _put_tools(
+    body: JsonObject, prompt: Prompt, plan: OutputPlan, compat: Compat, losses: list[Loss], history: ChatHistory
+) -> None:
     tools: list[JsonValue] = []
     for spec in prompt.tools:
         match spec:
@@ -212,19 +246,18 @@ def _put_tools(body: JsonObject, prompt: Prompt, compat: Compat, losses: list[Lo
                 tools.append(dict(spec.raw))
             case HostedToolSpec():
                 losses.append(Loss("hosted_tools", f"of the {spec.wire} wire"))
-    choice: JsonValue = None
-    if prompt.output_schema is not None and compat.output_schema == "tool":
-        forced = ToolSpec(prompt.output_schema.name, "Give the final answer.", prompt.output_schema.schema)
-        choice = _required(compat, losses) if tools else _named(forced.name, "function", compat, losses)
-        tools.append(_function_tool(forced, compat, losses))
+    if plan.tool is not None:
+        tools.append(_function_tool(plan.tool, compat, losses, of=f"output schema {plan.tool.name!r}"))
     if not tools:
         if compat.empty_tools == "send" and history.has_calls():
             body["tools"] = []
         return
     body["tools"] = tools
-    choice = choice or _choice(prompt, compat, losses)
-    if choice is not None:
-        body["tool_choice"] = choice
+    choice, loss = settled_choice(prompt, compat, plan.tool)
+    if loss is not None:
+        losses.append(loss)
+    if choice != "auto":  # which is what its absence means
+        body["tool_choice"] = _choice(choice, prompt, compat)
     if prompt.parallel_tool_calls is not None:
         if compat.parallel_tool_calls:
             body["parallel_tool_calls"] = prompt.parallel_tool_calls
@@ -232,11 +265,13 @@ def _put_tools(body: JsonObject, prompt: Prompt, compat: Compat, losses: list[Lo
             losses.append(Loss("parallel_tool_calls", "they cannot be turned off"))
 
 
-def _function_tool(spec: ToolSpec, compat: Compat, losses: list[Loss]) -> JsonObject:
+def _function_tool(spec: ToolSpec, compat: Compat, losses: list[Loss], *, of: str = "") -> JsonObject:
     function: JsonObject = {"name": spec.name}
     if spec.description:
         function["description"] = spec.description
-    function["parameters"] = dict(spec.parameters)
+    parameters, lost = fitted_schema(spec.parameters, compat, strict=spec.strict, of=of or f"tool {spec.name!r}")
+    function["parameters"] = parameters
+    losses += lost
     if spec.strict is not None:
         if compat.strict_tools:
             function["strict"] = spec.strict
@@ -276,27 +311,11 @@ def _chat_format(form: JsonObject) -> JsonObject:
     return {"type": "grammar", "grammar": {name: value for name, value in form.items() if name != "type"}}
 
 
-def _choice(prompt: Prompt, compat: Compat, losses: list[Loss]) -> JsonValue:
-    """`tool_choice`; "auto" is what its absence means."""
-    choice = prompt.tool_choice
-    if isinstance(choice, NamedTool):
-        custom = compat.custom_tools and any(
-            isinstance(spec, CustomToolSpec) and spec.name == choice.name for spec in prompt.tools
-        )
-        return _named(choice.name, "custom" if custom else "function", compat, losses)
+def _choice(choice: ToolChoice, prompt: Prompt, compat: Compat) -> JsonValue:
     if choice == "required":
-        return _required(compat, losses)
-    return "none" if choice == "none" else None
-
-
-def _named(name: str, kind: str, compat: Compat, losses: list[Loss]) -> JsonValue:
-    if compat.named_choice:
-        return {"type": kind, kind: {"name": name}}
-    losses.append(Loss("named_tool_choice", name))
-    return _required(compat, losses)
-
-
-def _required(compat: Compat, losses: list[Loss]) -> JsonValue:
-    if compat.required_choice == "auto":
-        losses.append(Loss("required_tool_choice", "the model may answer without a call"))
-    return compat.required_choice
+        return compat.required_choice
+    if not isinstance(choice, NamedTool):
+        return choice
+    custom = any(isinstance(spec, CustomToolSpec) and spec.name == choice.name for spec in prompt.tools)
+    kind = "custom" if custom and compat.custom_tools else "function"
+    return {"type": kind, kind: {"name": choice.name}}

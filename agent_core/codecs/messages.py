@@ -14,6 +14,7 @@ from ..errors import ApiError, MalformedStream, ModelError
 from ..events import Response
 from ..items import JsonObject, JsonValue, WireName
 from ..prompt import Prompt
+from .answer_tool import answering, as_answer
 from .api_errors import api_error, decode_http_error
 from .base import (
     Compat,
@@ -40,6 +41,7 @@ from .messages_history import MessagesHistory
 from .messages_inbound import decode_request
 from .messages_request import encode_request
 from .messages_stream import MessagesStreamDecoder, MessagesStreamEncoder
+from .output_forms import answer_tool_name
 
 __all__ = ["CODEC"]
 
@@ -95,7 +97,7 @@ class _MessagesCodec:
             raise api_error(answer, body=body.decode("utf-8", "replace"))
         if answer is None or not isinstance(answer.get("content"), (list, str)):
             raise MalformedStream(f"the answer of {len(body)} bytes is no Messages answer: it has no content")
-        return MessagesStreamDecoder(prompt, compat).whole(answer)
+        return as_answer(MessagesStreamDecoder(prompt, compat).whole(answer), answer_tool_name(prompt, compat))
 
     def encode_response(self, response: Response, prompt: Prompt) -> bytes:
         content: list[JsonValue] = [block for item in response.items for block in assistant_blocks(item)]
@@ -118,7 +120,7 @@ class _MessagesCodec:
         return json_bytes(message)
 
     def stream_decoder(self, prompt: Prompt, compat: Compat) -> StreamDecoder:
-        return MessagesStreamDecoder(prompt, compat)
+        return answering(MessagesStreamDecoder(prompt, compat), prompt, compat)
 
     def stream_encoder(self, prompt: Prompt, *, include_usage: bool = True) -> StreamEncoder:
         """Usage is always told: on this wire it is a part of the end."""

@@ -50,8 +50,7 @@ from ..items import (
     UnknownItem,
     dump_item,
 )
-from ..prompt import Prompt
-from .base import Compat, json_bytes, json_int, json_object, json_str
+from .base import json_bytes, json_int, json_object, json_str
 from .replay_text import json_arguments
 
 __all__ = [
@@ -73,7 +72,6 @@ __all__ = [
     "load_json",
     "of_this_wire",
     "reasoning_block",
-    "schema_tool_of",
     "stop_reason_of",
     "tool_use_block",
     "usage_of",
@@ -274,13 +272,6 @@ def stop_reason_of(
     if reason == "stop" and stop_sequence is not None:
         return "stop_sequence"
     return _STOP_WORDS[reason]
-
-
-def schema_tool_of(prompt: Prompt, compat: Compat) -> str | None:
-    """The name of the tool whose input is the answer, where structured output is asked for by a forced tool."""
-    if prompt.output_schema is None or compat.output_schema != "tool":
-        return None
-    return prompt.output_schema.name
 
 
 def usage_of(raw: JsonObject, *, output_excludes_reasoning: bool = False) -> Usage | None:

@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from ..errors import InvalidPromptError, UnsupportedError
 from ..items import JsonObject, JsonValue
 from ..prompt import CustomToolSpec, HostedToolSpec, NamedTool, Prompt, ToolSpec, ToolSpecs
-from .base import Compat, Encoded, json_bytes, json_str
-from .messages_blocks import schema_tool_of
+from .base import Compat, Encoded, json_bytes, json_object, json_str
 from .messages_history import MessagesHistory, mark_last
 from .messages_items import Losses
+from .output_forms import OutputPlan, plan_output, settled_choice
+from .reasoning_rules import fitted_effort, may_sample
+from .schemas import fitted_schema
 
 __all__ = ["DEFAULT_MAX_TOKENS", "EFFORT_BUDGETS", "encode_request"]
 
@@ -52,6 +54,7 @@ def encode_request(prompt: Prompt, compat: Compat, history: MessagesHistory, *, 
         raise InvalidPromptError("the prompt has no message to send", remedy="add a user message")
     losses = Losses(history.losses.all())
     body = _head(prompt, compat, history.leading, losses)
+    _settle_thinking(body, compat, history, losses)
     body.update(compat.extra_body)
     body.update(prompt.extra)
     body["stream"] = stream
@@ -69,12 +72,15 @@ def encode_request(prompt: Prompt, compat: Compat, history: MessagesHistory, *, 
 def _head(prompt: Prompt, compat: Compat, leading: Sequence[str], losses: Losses) -> JsonObject:
     """Everything but the conversation."""
     max_tokens = prompt.max_output_tokens or compat.default_max_tokens or DEFAULT_MAX_TOKENS
-    tools = _tools(prompt, compat, losses)
-    choice = _tool_choice(prompt, compat, losses) if tools else None
+    plan = plan_output(prompt, compat, json_mode=False)
+    for loss in plan.losses:
+        losses.add(loss.feature, loss.detail)
+    tools = _tools(prompt, plan, compat, losses)
+    choice = _tool_choice(prompt, plan, compat, losses) if tools else None
     forced = choice is not None and choice.get("type") in ("any", "tool")
     thinking, output_config = _thinking(prompt, compat, max_tokens, forced, losses)
     body: JsonObject = {"model": prompt.model, "max_tokens": max_tokens}
-    if system := _system((prompt.instructions, *leading), compat):
+    if system := _system((plan.instructions, *leading), compat):
         body["system"] = system
     if tools or compat.empty_tools == "send":
         body["tools"] = tools
@@ -82,8 +88,8 @@ def _head(prompt: Prompt, compat: Compat, leading: Sequence[str], losses: Losses
         body["tool_choice"] = choice
     if thinking is not None:
         body["thinking"] = thinking
-    if schema_format := _schema_format(prompt, compat, losses):
-        output_config["format"] = schema_format
+    if plan.form == "json_schema":
+        output_config["format"] = {"type": "json_schema", "schema": plan.schema}
     if output_config:
         body["output_config"] = output_config
     body.update(_sampling(prompt, compat, thinking, losses))
@@ -104,21 +110,10 @@ def _system(texts: Sequence[str], compat: Compat) -> JsonValue:
     return blocks
 
 
-def _tools(prompt: Prompt, compat: Compat, losses: Losses) -> list[JsonValue]:
+def _tools(prompt: Prompt, plan: OutputPlan, compat: Compat, losses: Losses) -> list[JsonValue]:
     tools: list[JsonValue] = [tool for spec in prompt.tools for tool in _tool(spec, compat, losses)]
-    if (name := schema_tool_of(prompt, compat)) is not None and prompt.output_schema is not None:
-        if any(isinstance(spec, (ToolSpec, CustomToolSpec)) and spec.name == name for spec in prompt.tools):
-            raise InvalidPromptError(
-                f"the output schema and a tool are both called {name!r}, and this provider takes schemas as tools",
-                remedy="rename one of them",
-            )
-        answer = ToolSpec(
-            name=name,
-            description="Give the final answer by calling this tool.",
-            parameters=prompt.output_schema.schema,
-            strict=prompt.output_schema.strict or None,
-        )
-        tools.append(_function_tool(answer, compat, losses))
+    if plan.tool is not None:
+        tools.append(_function_tool(plan.tool, compat, losses, of=f"output schema {plan.tool.name!r}"))
     if compat.cache_control:
         mark_last(tools)
     return tools
@@ -140,11 +135,13 @@ def _tool(spec: ToolSpecs, compat: Compat, losses: Losses) -> list[JsonObject]:
             return []
 
 
-def _function_tool(spec: ToolSpec, compat: Compat, losses: Losses) -> JsonObject:
+def _function_tool(spec: ToolSpec, compat: Compat, losses: Losses, *, of: str = "") -> JsonObject:
     tool: JsonObject = {"name": spec.name}
     if spec.description:
         tool["description"] = spec.description
-    schema = dict(spec.parameters)
+    schema, lost = fitted_schema(spec.parameters, compat, strict=spec.strict, of=of or f"tool {spec.name!r}")
+    for loss in lost:
+        losses.add(loss.feature, loss.detail)
     tool["input_schema"] = schema if "type" in schema else {"type": "object", **schema}  # the API insists on it
     if spec.strict is not None:
         if compat.strict_tools:
@@ -154,23 +151,19 @@ def _function_tool(spec: ToolSpec, compat: Compat, losses: Losses) -> JsonObject
     return tool
 
 
-def _tool_choice(prompt: Prompt, compat: Compat, losses: Losses) -> JsonObject | None:
+def _tool_choice(prompt: Prompt, plan: OutputPlan, compat: Compat, losses: Losses) -> JsonObject | None:
     """The member, or None where the server's default (auto, several calls at once) says the same."""
-    schema_tool = schema_tool_of(prompt, compat)
-    wanted = prompt.tool_choice
-    if schema_tool is not None and (not prompt.tools or wanted == "none"):
-        return {"type": "tool", "name": schema_tool, "disable_parallel_tool_use": True}
+    wanted, loss = settled_choice(prompt, compat, plan.tool)
+    if loss is not None:
+        losses.add(loss.feature, loss.detail)
     if wanted == "none":
         return {"type": "none"}
-    choice: JsonObject = {"type": "any" if wanted == "required" or schema_tool is not None else "auto"}
+    choice: JsonObject = {"type": "any" if wanted == "required" else "auto"}
     if isinstance(wanted, NamedTool):
-        choice = {"type": "tool", "name": wanted.name} if compat.named_choice else {"type": "any"}
-        if not compat.named_choice:
-            losses.add("tool_choice", "this server can be made to call some tool, not a certain one")
-    if choice["type"] != "auto" and compat.required_choice == "auto":
-        losses.add("tool_choice", "this server cannot be made to call a tool")
-        choice = {"type": "auto"}
-    if prompt.parallel_tool_calls is not None and compat.parallel_tool_calls:
+        choice = {"type": "tool", "name": wanted.name}
+    if plan.tool is not None and wanted == NamedTool(plan.tool.name):
+        choice["disable_parallel_tool_use"] = True  # one answer
+    elif prompt.parallel_tool_calls is not None and compat.parallel_tool_calls:
         choice["disable_parallel_tool_use"] = not prompt.parallel_tool_calls
     elif prompt.parallel_tool_calls is False:
         losses.add("parallel_tool_calls")
@@ -203,7 +196,7 @@ def _thinking(
             losses.add("reasoning.budget_tokens", "this model takes an effort")
             effort = effort or _effort_of(wanted.budget_tokens)
         if effort is not None:
-            config["effort"] = "low" if effort == "minimal" else effort
+            config["effort"] = _known_effort(effort, compat, losses)
     else:
         budget = _budget(wanted.effort, wanted.budget_tokens, max_tokens, losses)
         if budget is None:
@@ -212,6 +205,21 @@ def _thinking(
     if wanted.summary is not None:
         thinking["display"] = "omitted" if wanted.summary == "none" else "summarized"
     return thinking, config
+
+
+def _settle_thinking(body: JsonObject, compat: Compat, history: MessagesHistory, losses: Losses) -> None:
+    """What is asked for has to go with what the messages hold: thinking by budget cannot begin in the middle of a turn,
+    and an answer begun for the model cannot think while thinking is off (forgecode#1853). Servers that do not sign
+    thinking check neither."""
+    thinking = (json_object(body.get("thinking")) or {}).get("type", "disabled")
+    if compat.unsigned_thinking:
+        return
+    if thinking == "enabled" and history.goes_on_unthought():
+        del body["thinking"]
+        thinking = "disabled"
+        losses.add("reasoning", "the turn that goes on began without thinking")
+    if thinking == "disabled" and history.unthink_last():
+        losses.add("reasoning", "an answer begun without thinking goes on without")
 
 
 def _budget(effort: str | None, budget: int | None, max_tokens: int, losses: Losses) -> int | None:
@@ -231,17 +239,15 @@ def _budget(effort: str | None, budget: int | None, max_tokens: int, losses: Los
     return fitted
 
 
+def _known_effort(effort: str, compat: Compat, losses: Losses) -> str:
+    fitted, loss = fitted_effort("low" if effort == "minimal" else effort, compat)
+    if loss is not None:
+        losses.add(loss.feature, loss.detail)
+    return fitted
+
+
 def _effort_of(budget: int) -> str:
     return next((effort for effort in ("low", "medium") if budget <= EFFORT_BUDGETS[effort]), "high")
-
-
-def _schema_format(prompt: Prompt, compat: Compat, losses: Losses) -> JsonObject | None:
-    if prompt.output_schema is None or compat.output_schema == "tool":
-        return None
-    if compat.output_schema != "json_schema":
-        losses.add("output_schema", "this server takes none")
-        return None
-    return {"type": "json_schema", "schema": dict(prompt.output_schema.schema)}
 
 
 def _sampling(prompt: Prompt, compat: Compat, thinking: JsonObject | None, losses: Losses) -> JsonObject:
@@ -253,7 +259,7 @@ def _sampling(prompt: Prompt, compat: Compat, thinking: JsonObject | None, losse
     if wanted.temperature is not None:
         highest = min(compat.temperature_max, 1.0)
         fitted = min(max(wanted.temperature, 0.0), highest)
-        if not compat.sampling:
+        if not may_sample(prompt, compat):
             losses.add("temperature", "this model refuses it")
         elif thinks:
             if wanted.temperature != 1:
@@ -266,10 +272,10 @@ def _sampling(prompt: Prompt, compat: Compat, thinking: JsonObject | None, losse
         ("top_p", wanted.top_p, not thinks or (wanted.top_p or 0) >= 0.95),
         ("top_k", wanted.top_k, not thinks),
     ):
-        if value is not None and compat.sampling and allowed:
+        if value is not None and may_sample(prompt, compat) and allowed:
             out[name] = value
         elif value is not None:
-            losses.add(name, "not together with thinking" if compat.sampling else "this model refuses it")
+            losses.add(name, "not together with thinking" if not allowed else "this model refuses it")
     return out
 
 

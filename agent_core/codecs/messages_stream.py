@@ -64,7 +64,6 @@ from .messages_blocks import (
     input_of,
     is_error_object,
     load_json,
-    schema_tool_of,
     usage_of,
 )
 from .messages_stream_encoder import MessagesStreamEncoder
@@ -132,7 +131,6 @@ class MessagesStreamDecoder:
         self._compat = compat
         self._model = prompt.model
         self._custom = frozenset(spec.name for spec in prompt.tools if isinstance(spec, CustomToolSpec))
-        self._schema_tool = schema_tool_of(prompt, compat)
         self._head: list[bytes] | None = []  # the body so far, until a frame of this wire came
         self._size = 0
         self._id = ""
@@ -303,7 +301,7 @@ class MessagesStreamDecoder:
         for item in list(self._pending):
             for block in item.blocks:
                 if block.open:
-                    self._close(block, out)
+                    self._close(block)
             self._finish(item, self._last_status(item), out)
         self.done = True
         finish = self._finish_reason()
@@ -344,8 +342,6 @@ class MessagesStreamDecoder:
         return usage_of(self._usage, output_excludes_reasoning=self._compat.output_excludes_reasoning)
 
     def _finish_reason(self) -> FinishReason:
-        if self._schema_tool and self._stop_reason == "tool_use" and not self._has_calls:
-            return "stop"  # the only call was the answer itself
         return finish_reason_of(self._stop_reason, has_calls=self._has_calls)
 
     # blocks
@@ -362,8 +358,6 @@ class MessagesStreamDecoder:
             self._finish(item, "completed", out)
         self._held = []
         kind: _Kind = _KINDS.get(json_str(raw.get("type")), "other")
-        if kind == "tool_use" and self._schema_tool is not None and raw.get("name") == self._schema_tool:
-            kind = "text"
         if kind == "text":
             item = self._message_to_join(out)
         else:
@@ -423,7 +417,7 @@ class MessagesStreamDecoder:
         if not block.open:  # Kimi's endpoint stops blocks twice (kimi-cli#305)
             return
         item = block.item
-        self._close(block, out)
+        self._close(block)
         match block.kind:
             case "text":
                 if item.sealed and not item.open:
@@ -435,9 +429,7 @@ class MessagesStreamDecoder:
             case _:
                 self._finish(item, "completed", out)
 
-    def _close(self, block: _Block, out: list[ResponseEvent]) -> None:
-        if block.kind == "text" and not block.pieces and block.raw.get("type") == "tool_use":
-            self._text(block, dump_text(block.raw.get("input") or {}), out)  # the answer came whole with the start
+    def _close(self, block: _Block) -> None:
         block.open = False
         block.item.open -= 1
 
@@ -510,8 +502,6 @@ class MessagesStreamDecoder:
             block.pieces.append(piece)
             if not block.item.custom:
                 out.append(ToolCallInputDelta(block.item.index, block.item.call_id, piece))
-        elif block.kind == "text" and block.raw.get("type") == "tool_use":
-            self._text(block, piece, out)
 
     # items
 

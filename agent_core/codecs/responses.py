@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..errors import ApiError, MalformedStream, ModelError
+from msgspec.structs import replace
+
+from ..errors import ApiError, InvalidPromptError, MalformedStream, ModelError
 from ..events import Response
 from ..items import JsonObject, JsonValue, WireName
-from ..prompt import CustomToolSpec, HostedToolSpec, NamedTool, Prompt, ToolSpec
+from ..prompt import CustomToolSpec, HostedToolSpec, Prompt, ToolSpec
+from .answer_tool import answering, as_answer
 from .api_errors import api_error, decode_http_error
 from .base import (
     Compat,
@@ -26,17 +29,23 @@ from .base import (
     json_object,
 )
 from .incremental import KeptEncoder
+from .output_forms import OutputPlan, answer_tool_name, plan_output, settled_choice
+from .reasoning_rules import fitted_effort, may_sample
 from .responses_envelope import encode_choice, encode_envelope, encode_error, encode_format, encode_tool
 from .responses_history import ResponsesHistory
 from .responses_items import load_json
 from .responses_request import decode_request
 from .responses_stream import ResponsesStreamDecoder, decode_whole
 from .responses_stream_encode import ResponsesStreamEncoder
+from .schemas import fitted_schema
 
 __all__ = ["CODEC", "encode_request"]
 
 _LOST_SAMPLING = ("top_k", "stop", "seed", "presence_penalty", "frequency_penalty", "n")
 """Sampling settings the Responses API has no members for."""
+
+_CONTINUED = ("previous_response_id", "conversation", "prompt")
+"""Members that say where the rest of the input is."""
 
 
 class _ResponsesCodec:
@@ -65,7 +74,7 @@ class _ResponsesCodec:
         return json_bytes(encode_envelope(response, prompt, status=response.status))
 
     def stream_decoder(self, prompt: Prompt, compat: Compat) -> StreamDecoder:
-        return ResponsesStreamDecoder(prompt, compat)
+        return answering(ResponsesStreamDecoder(prompt, compat), prompt, compat)
 
     def stream_encoder(self, prompt: Prompt, *, include_usage: bool = True) -> StreamEncoder:
         return ResponsesStreamEncoder(prompt)  # the terminal event of this wire always carries usage
@@ -86,14 +95,15 @@ CODEC: WireCodec = _ResponsesCodec()
 def encode_request(prompt: Prompt, compat: Compat, history: ResponsesHistory, *, stream: bool = True) -> Encoded:
     """The body of a request, with what it could not carry. `history` is empty, or that of the request before."""
     history.update(prompt)
-    losses: list[Loss] = []
-    instructions = history.instructions(prompt.instructions)
+    plan = plan_output(prompt, compat)
+    losses: list[Loss] = list(plan.losses)
+    instructions = history.instructions(plan.instructions)
     body: JsonObject = {"model": prompt.model} if prompt.model else {}
     if instructions:
         body["instructions"] = instructions
-    body |= _tool_members(prompt, compat, losses)
+    body |= _tool_members(prompt, plan, compat, losses)
     body |= _reasoning_members(prompt, compat, losses)
-    body |= _text_members(prompt, compat, losses)
+    body |= _text_members(prompt, plan)
     body |= _sampling_members(prompt, compat, losses)
     body |= _account_members(prompt, compat, losses)
     body["stream"] = stream
@@ -104,11 +114,13 @@ def encode_request(prompt: Prompt, compat: Compat, history: ResponsesHistory, *,
     body["input"] = [] if given is None else given
     written = json_bytes(body)
     if given is None:
+        if not len(history.elements) and not any(body.get(name) is not None for name in _CONTINUED):
+            raise InvalidPromptError("the prompt has no item to send", remedy="add a user message")
         written = history.elements.in_body(written)
     return Encoded(written, tuple(losses), history.repairs())
 
 
-def _tool_members(prompt: Prompt, compat: Compat, losses: list[Loss]) -> JsonObject:
+def _tool_members(prompt: Prompt, plan: OutputPlan, compat: Compat, losses: list[Loss]) -> JsonObject:
     tools: list[JsonValue] = []
     for spec in prompt.tools:
         if isinstance(spec, HostedToolSpec) and spec.wire != "responses":
@@ -116,22 +128,32 @@ def _tool_members(prompt: Prompt, compat: Compat, losses: list[Loss]) -> JsonObj
             continue
         if isinstance(spec, CustomToolSpec) and not compat.custom_tools:
             spec = _lowered(spec)
-        if isinstance(spec, ToolSpec) and spec.strict and not compat.strict_tools:
-            losses.append(Loss("strict", f"tool {spec.name!r}"))
-        tools.append(encode_tool(spec, strict=compat.strict_tools))
+        tools.append(_tool(spec, compat, losses) if isinstance(spec, ToolSpec) else encode_tool(spec))
+    if plan.tool is not None:
+        tools.append(_tool(plan.tool, compat, losses, of=f"output schema {plan.tool.name!r}"))
     out: JsonObject = {}
     if not tools:
         if compat.empty_tools == "send" and any(item.type.endswith("_call") for item in prompt.items):
             out["tools"] = []
         return out
     out["tools"] = tools
-    out["tool_choice"] = _tool_choice(prompt, compat, losses)
+    choice, loss = settled_choice(prompt, compat, plan.tool)
+    losses += [loss] if loss is not None else []
+    out["tool_choice"] = encode_choice(choice, prompt.tools, lowered=not compat.custom_tools)
     if prompt.parallel_tool_calls is not None:
         if compat.parallel_tool_calls:
             out["parallel_tool_calls"] = prompt.parallel_tool_calls
         elif not prompt.parallel_tool_calls:
             losses.append(Loss("parallel_tool_calls"))
     return out
+
+
+def _tool(spec: ToolSpec, compat: Compat, losses: list[Loss], *, of: str = "") -> JsonObject:
+    if spec.strict and not compat.strict_tools:
+        losses.append(Loss("strict", f"tool {spec.name!r}"))
+    parameters, lost = fitted_schema(spec.parameters, compat, strict=spec.strict, of=of or f"tool {spec.name!r}")
+    losses += lost
+    return encode_tool(replace(spec, parameters=parameters), strict=compat.strict_tools)
 
 
 def _lowered(spec: CustomToolSpec) -> ToolSpec:
@@ -149,17 +171,6 @@ def _lowered(spec: CustomToolSpec) -> ToolSpec:
     return ToolSpec(spec.name, description, parameters)
 
 
-def _tool_choice(prompt: Prompt, compat: Compat, losses: list[Loss]) -> JsonValue:
-    choice = prompt.tool_choice
-    if isinstance(choice, NamedTool) and not compat.named_choice:
-        losses.append(Loss("tool_choice", f"the server cannot be made to call {choice.name!r}"))
-        choice = "required"
-    if choice == "required" and compat.required_choice == "auto":
-        losses.append(Loss("tool_choice", "the server cannot be made to call a tool"))
-        choice = "auto"
-    return encode_choice(prompt, lowered=not compat.custom_tools) if isinstance(choice, NamedTool) else choice
-
-
 def _reasoning_members(prompt: Prompt, compat: Compat, losses: list[Loss]) -> JsonObject:
     settings = prompt.reasoning
     if settings is None:
@@ -169,7 +180,8 @@ def _reasoning_members(prompt: Prompt, compat: Compat, losses: list[Loss]) -> Js
         return {}
     reasoning: JsonObject = {}
     if settings.effort is not None:
-        reasoning["effort"] = settings.effort
+        reasoning["effort"], loss = fitted_effort(settings.effort, compat)
+        losses += [loss] if loss is not None else []
     if settings.summary is not None:
         reasoning["summary"] = settings.summary
     if settings.budget_tokens is not None:
@@ -180,16 +192,12 @@ def _reasoning_members(prompt: Prompt, compat: Compat, losses: list[Loss]) -> Js
     return {"reasoning": reasoning} if reasoning else {}
 
 
-def _text_members(prompt: Prompt, compat: Compat, losses: list[Loss]) -> JsonObject:
+def _text_members(prompt: Prompt, plan: OutputPlan) -> JsonObject:
     text: JsonObject = {}
-    if prompt.output_schema is not None:
-        if compat.output_schema == "json_schema":
-            text["format"] = encode_format(prompt.output_schema)
-        elif compat.output_schema == "json_object":
-            text["format"] = {"type": "json_object"}
-            losses.append(Loss("output_schema", "the server promises JSON, not this schema"))
-        else:
-            losses.append(Loss("output_schema"))
+    if plan.form == "json_object":
+        text["format"] = {"type": "json_object"}
+    elif plan.form == "json_schema" and prompt.output_schema is not None:
+        text["format"] = encode_format(replace(prompt.output_schema, schema=plan.schema))
     if prompt.verbosity is not None:
         text["verbosity"] = prompt.verbosity
     return {"text": text} if text else {}
@@ -201,16 +209,20 @@ def _sampling_members(prompt: Prompt, compat: Compat, losses: list[Loss]) -> Jso
     cap = prompt.max_output_tokens or compat.default_max_tokens
     if cap is not None:
         out["max_output_tokens"] = cap
-    for name, value in (("temperature", sampling.temperature), ("top_p", sampling.top_p)):
-        if value is not None and not compat.sampling:
+    drawn: dict[str, float | None] = {
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_logprobs": sampling.logprobs,
+    }
+    allowed = may_sample(prompt, compat)
+    for name, value in drawn.items():
+        if value is not None and not allowed:
             losses.append(Loss(name, "the model takes no sampling settings"))
         elif value is not None:
             out[name] = value
-    if sampling.temperature is not None and compat.sampling and sampling.temperature > compat.temperature_max:
+    if allowed and sampling.temperature is not None and sampling.temperature > compat.temperature_max:
         out["temperature"] = compat.temperature_max
         losses.append(Loss("temperature", f"lowered to {compat.temperature_max}"))
-    if sampling.logprobs is not None:
-        out["top_logprobs"] = sampling.logprobs
     given = (sampling.top_k, sampling.stop or None, sampling.seed, *_penalties(prompt), sampling.n)
     losses += (Loss(name) for name, value in zip(_LOST_SAMPLING, given, strict=True) if value is not None)
     return out
@@ -229,7 +241,7 @@ def _account_members(prompt: Prompt, compat: Compat, losses: list[Loss]) -> Json
     include: list[JsonValue] = []
     if compat.encrypted_reasoning and prompt.reasoning is not None and compat.reasoning_request != "none":
         include.append("reasoning.encrypted_content")
-    if prompt.sampling.logprobs is not None:
+    if prompt.sampling.logprobs is not None and may_sample(prompt, compat):
         include.append("message.output_text.logprobs")
     if include:
         out["include"] = include
@@ -266,14 +278,14 @@ def _decode_response(body: bytes, prompt: Prompt, compat: Compat) -> Response:
             f"the response is still {found['status']}", remedy="background responses are not waited for: leave it out"
         )
     if found.get("object") == "response" or isinstance(found.get("output"), list):
-        return decode_whole(found, prompt, compat)
+        return as_answer(decode_whole(found, prompt, compat), answer_tool_name(prompt, compat))
     if found.get("error") or found.get("detail"):
         raise api_error(found, body=body.decode("utf-8", "replace"))
     raise MalformedStream("the body is no answer of the Responses wire: it has no 'output'")
 
 
 def _decode_stream(body: bytes, prompt: Prompt, compat: Compat) -> Response:
-    decoder = ResponsesStreamDecoder(prompt, compat)
+    decoder = answering(ResponsesStreamDecoder(prompt, compat), prompt, compat)
     decoder.feed(body)
     decoder.close()
     if decoder.error is not None:

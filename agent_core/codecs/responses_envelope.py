@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from ..errors import (
     ApiError,
@@ -22,7 +23,7 @@ from ..errors import (
 )
 from ..events import FinishReason, Response
 from ..items import JsonObject, JsonValue
-from ..prompt import CustomToolSpec, HostedToolSpec, NamedTool, OutputSchema, Prompt, ToolSpec, ToolSpecs
+from ..prompt import CustomToolSpec, HostedToolSpec, NamedTool, OutputSchema, Prompt, ToolChoice, ToolSpec, ToolSpecs
 from .base import json_bytes
 from .responses_items import encode_output_item, encode_usage
 
@@ -91,7 +92,7 @@ def encode_envelope(response: Response, prompt: Prompt, *, status: str, error: J
         "store": prompt.store is not False,
         "temperature": 1.0 if sampling.temperature is None else sampling.temperature,
         "text": {"format": encode_format(prompt.output_schema) if prompt.output_schema else {"type": "text"}},
-        "tool_choice": encode_choice(prompt),
+        "tool_choice": encode_choice(prompt.tool_choice, prompt.tools),
         "tools": [encode_tool(spec) for spec in prompt.tools if not _is_foreign(spec)],
         "top_p": 1.0 if sampling.top_p is None else sampling.top_p,
         "truncation": "disabled",
@@ -130,12 +131,11 @@ def encode_tool(spec: ToolSpecs, *, strict: bool = True) -> JsonObject:
             return dict(spec.raw)
 
 
-def encode_choice(prompt: Prompt, *, lowered: bool = False) -> JsonValue:
+def encode_choice(choice: ToolChoice, tools: Sequence[ToolSpecs], *, lowered: bool = False) -> JsonValue:
     """`tool_choice`. `lowered`: custom tools go out as functions."""
-    choice = prompt.tool_choice
     if not isinstance(choice, NamedTool):
         return choice
-    custom = any(isinstance(spec, CustomToolSpec) and spec.name == choice.name for spec in prompt.tools)
+    custom = any(isinstance(spec, CustomToolSpec) and spec.name == choice.name for spec in tools)
     return {"type": "custom" if custom and not lowered else "function", "name": choice.name}
 
 

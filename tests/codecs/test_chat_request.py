@@ -309,6 +309,14 @@ WIRE_F: JsonObject = {
 BARE_F: JsonObject = {"name": "f", "description": "does f", "parameters": dict(F.parameters)}
 GRAMMAR: JsonObject = {"type": "grammar", "syntax": "lark", "definition": "start: /x/"}
 PATCH = CustomToolSpec("patch", "edits", GRAMMAR)
+WIRE_PATCH: JsonObject = {
+    "type": "custom",
+    "custom": {
+        "name": "patch",
+        "description": "edits",
+        "format": {"type": "grammar", "grammar": {"syntax": "lark", "definition": "start: /x/"}},
+    },
+}
 INPUT: JsonObject = {
     "type": "object",
     "properties": {"input": {"type": "string", "description": "The whole input of the tool, as plain text."}},
@@ -385,7 +393,7 @@ SETTINGS: dict[str, tuple[Prompt, Compat, JsonObject, tuple[Loss, ...]]] = {
         p(prompt_cache_key="k", previous_response_id="r"),
         Compat(),
         {},
-        (Loss("prompt_cache_key"), Loss("previous_response_id")),
+        (Loss("prompt_cache_key", "the server does not know it"), Loss("previous_response_id")),
     ),
     "extra members, the prompt's last": (
         p(extra={"a": 1}),
@@ -451,10 +459,28 @@ SETTINGS: dict[str, tuple[Prompt, Compat, JsonObject, tuple[Loss, ...]]] = {
         (),
     ),
     "required is not to be had": (
+        p(tools=[F, PATCH], tool_choice="required"),
+        Compat(required_choice="auto", custom_tools=True),
+        {"tools": [WIRE_F, WIRE_PATCH]},
+        (Loss("tool_choice", "the server cannot be made to call a tool"),),
+    ),
+    "required is the one tool there is": (
         p(tools=[F], tool_choice="required"),
         Compat(required_choice="auto"),
-        {"tools": [WIRE_F], "tool_choice": "auto"},
-        (Loss("required_tool_choice", "the model may answer without a call"),),
+        {"tools": [WIRE_F], "tool_choice": {"type": "function", "function": {"name": "f"}}},
+        (),
+    ),
+    "nothing is forced while the model reasons (DeepSeek v4)": (
+        p(tools=[F], tool_choice="required"),
+        Compat(choice_beside_reasoning=False, reasons_by_default=True),
+        {"tools": [WIRE_F]},
+        (Loss("tool_choice", "no tool can be forced while the model reasons"),),
+    ),
+    "forced, as it does not reason": (
+        p(tools=[F], tool_choice="required", reasoning=ReasoningSettings("none")),
+        Compat(choice_beside_reasoning=False, reasons_by_default=True, reasoning_request="thinking_type"),
+        {"tools": [WIRE_F], "tool_choice": "required", "thinking": {"type": "disabled"}},
+        (),
     ),
     "a named tool": (
         p(tools=[F], tool_choice=NamedTool("f")),
@@ -463,10 +489,16 @@ SETTINGS: dict[str, tuple[Prompt, Compat, JsonObject, tuple[Loss, ...]]] = {
         (),
     ),
     "a named tool is not to be had": (
+        p(tools=[F, PATCH], tool_choice=NamedTool("f")),
+        Compat(named_choice=False, custom_tools=True),
+        {"tools": [WIRE_F, WIRE_PATCH], "tool_choice": "required"},
+        (Loss("tool_choice", "the server cannot be made to call 'f', only some tool"),),
+    ),
+    "the only tool, by any name": (
         p(tools=[F], tool_choice=NamedTool("f")),
-        Compat(named_choice=False),
-        {"tools": [WIRE_F], "tool_choice": "required"},
-        (Loss("named_tool_choice", "f"),),
+        Compat(named_choice=False, required_choice="any"),
+        {"tools": [WIRE_F], "tool_choice": "any"},
+        (),
     ),
     "no strict, no parallel": (
         p(tools=[F], parallel_tool_calls=False),
@@ -478,16 +510,7 @@ SETTINGS: dict[str, tuple[Prompt, Compat, JsonObject, tuple[Loss, ...]]] = {
         p(tools=[PATCH], tool_choice=NamedTool("patch")),
         Compat(custom_tools=True),
         {
-            "tools": [
-                {
-                    "type": "custom",
-                    "custom": {
-                        "name": "patch",
-                        "description": "edits",
-                        "format": {"type": "grammar", "grammar": {"syntax": "lark", "definition": "start: /x/"}},
-                    },
-                }
-            ],
+            "tools": [WIRE_PATCH],
             "tool_choice": {"type": "custom", "custom": {"name": "patch"}},
         },
         (),
@@ -535,8 +558,9 @@ SETTINGS: dict[str, tuple[Prompt, Compat, JsonObject, tuple[Loss, ...]]] = {
                     "type": "function",
                     "function": {
                         "name": "answer",
-                        "description": "Give the final answer.",
+                        "description": "Give the final answer by calling this tool.",
                         "parameters": {"type": "object"},
+                        "strict": True,
                     },
                 }
             ],

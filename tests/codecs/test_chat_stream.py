@@ -30,7 +30,7 @@ from agent_core.events import (
     Usage,
 )
 from agent_core.items import CustomToolCall, JsonObject, JsonValue, Message, OutputText, Reasoning, Refusal
-from agent_core.prompt import CustomToolSpec, OutputSchema, Prompt
+from agent_core.prompt import CustomToolSpec, Prompt
 
 from .chat_chunks import (
     COMPAT,
@@ -761,14 +761,6 @@ def test_a_native_custom_call_is_one() -> None:
         ToolCallInputDelta(0, "a", "Begin"),
         OutputItemDone(0, made.model_copy(update={"input": "*** Begin"})),
     ]
-
-
-def test_a_forced_answer_tool_is_text() -> None:
-    """Structured output by way of a forced tool looks like structured output: the arguments are the text."""
-    prompt = Prompt("x", output_schema=OutputSchema({"type": "object"}, "answer"), model="m")
-    chunks = [call(0, "a", "answer", ""), call(0, args='{"x"'), call(0, args=":1}"), finish("tool_calls")]
-    events, _ = decode([sse(*chunks, DONE)], prompt, Compat(provider="p", output_schema="tool"))
-    assert events == [*message_events(0, '{"x"', ":1}"), done(0, message('{"x":1}')), stopped("tool_calls")]
 
 
 def test_finishing_tells_the_client_to_wait_only_a_little() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from agent_core.codecs.base import Compat
 from agent_core.codecs.messages_stream import MessagesStreamDecoder
 from agent_core.codecs.sse import MAX_EVENT_BYTES
 from agent_core.errors import ApiError, MalformedStream, OverloadedError, StreamInterrupted
@@ -32,7 +31,7 @@ from agent_core.items import (
     Reasoning,
     UnknownItem,
 )
-from agent_core.prompt import CustomToolSpec, OutputSchema, Prompt
+from agent_core.prompt import CustomToolSpec, Prompt
 
 from .messages_frames import (
     COMPAT,
@@ -426,18 +425,6 @@ def test_a_free_form_call_is_unwrapped(written: str, text_of_it: str) -> None:
     assert events == [
         CREATED, OutputItemAdded(0, begun), *deltas, OutputItemDone(0, whole), completed("tool_calls", "tool_use"),
     ]  # fmt: skip
-
-
-def test_an_answer_by_forced_tool_is_text() -> None:
-    """Where structured output is a forced tool, its input is the answer and nothing is left to call."""
-    prompt = Prompt("hi", model="claude", output_schema=OutputSchema({"type": "object"}, name="city"))
-    frames = [start(), tool_block(0, "toolu_1", "city"), arguments(0, '{"name":'), arguments(0, '"Oslo"}')]
-    frames += [stop_block(0), *end("tool_use")]
-    *_, response, _ = decode_every_way(sse(*frames), prompt, Compat(provider="acme", output_schema="tool"))
-    assert (response.items, response.finish_reason) == ((message('{"name":"Oslo"}'),), "stop")
-    whole = start(content=[{"type": "tool_use", "id": "t", "name": "city", "input": {"name": "Oslo"}}])
-    *_, at_once, _ = decode([sse(whole, *end("tool_use"))], prompt, Compat(provider="acme", output_schema="tool"))
-    assert at_once == response
 
 
 def test_a_call_without_an_id_gets_one() -> None:

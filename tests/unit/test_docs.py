@@ -130,7 +130,7 @@ def test_the_synopsis_names_every_option(command: str) -> None:
     """docs/cli.md lists all options a command has, and none it has not."""
     (synopsis,) = [fence.text for fence in fences("") if "agent-core demo" in fence.text]
     usage = re.search(rf"^agent-core {command}(?=\s).*?(?=^agent-core|\Z)", synopsis, re.M | re.S)
-    assert usage is not None
+    assert usage is not None, f"docs/cli.md has no synopsis of {command}"
     named = set(OPTION.findall(usage[0].removeprefix(f"agent-core {command}")))
     options = [set(action.option_strings) for action in parser_of(command)._actions if action.dest != "help"]
     assert named <= set().union(*options)

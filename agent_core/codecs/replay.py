@@ -43,7 +43,7 @@ from .base import Compat, Repair, RepairKind
 from .replay_items import ItemFitter, sent_id, without_id
 from .replay_origin import is_whole, join_reasonings
 from .replay_pairs import CallIds, Pairing, Place, call_with_id, output_with_id, place_of, synthetic_output
-from .replay_server import ServerHalf, server_half
+from .replay_server import server_half
 
 __all__ = ["Replayed", "Replayer", "replay"]
 
@@ -325,23 +325,33 @@ class Replayer:
     def _paired(self, entries: list[_Entry], *, waits: bool) -> list[_Entry]:
         """Without halves of what a provider or its own client ran (see replay_server), and without a second pair under
         one id. `waits`: the history ends here, and may end with a use that the provider is to go on with."""
-        open_uses: dict[tuple[str, str], tuple[int, ServerHalf]] = {}
-        halves: set[int] = set()
-        for index, _, item in entries:
-            half = server_half(item.raw) if item.type == "unknown" else None
+        uses: dict[tuple[str, str], tuple[int, bool]] = {}  # open ones: where they stand in `out`, and if they may wait
+        out: list[_Entry | None] = []
+        halves: list[int] = []
+        for entry in entries:
+            half = server_half(entry[2].raw) if entry[2].type == "unknown" else None
             if half is None:
-                continue
-            use = open_uses.pop(half.key, None) if half.half == "result" else None
-            if half.half == "use" and half.key not in open_uses and self._ids.reserve(half.key[1]):
-                open_uses[half.key] = (index, half)
-            elif use is None:
-                halves.add(index)
-        halves.update(index for index, half in open_uses.values() if not (waits and half.may_wait))
-        if not halves:
-            return entries
+                out.append(entry)
+            elif half.half == "use" and half.key not in uses and self._ids.reserve(half.key[1]):
+                uses[half.key] = (len(out), half.may_wait)
+                out += (entry, None)  # room for a result
+            elif half.half == "result" and half.key in uses:
+                at, _ = uses.pop(half.key)
+                if out[-1] is not None and out[-1][2].type == "reasoning":  # which has to stand before what it produced
+                    self._report("moved_output", entry[0], "brought behind its call")
+                    out[at + 1] = entry
+                else:
+                    out.append(entry)
+            else:
+                halves.append(entry[0])
+        for at, may_wait in uses.values():
+            use = out[at]
+            if use is not None and not (waits and may_wait):
+                halves.append(use[0])
+                out[at] = None
         for index in sorted(halves):
             self._report("dropped_item", index, "half of a call that only its provider knows")
-        return [entry for entry in entries if entry[0] not in halves]
+        return [entry for entry in out if entry is not None]
 
     def _calls_last(self, entries: list[_Entry]) -> list[_Entry]:
         """What is no call goes before the first call (behaviours.md W-S1-05); the order is kept otherwise."""

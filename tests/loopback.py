@@ -3,7 +3,8 @@
     async with serve(exchange(reply(503)), exchange(sse_head(), chunk(b"data: …"), RESET)) as server:
         ... server.url ... server.requests ...
 
-The n-th request is answered by the n-th exchange; after the last one, by the last again. A step is bytes to send, or:
+The n-th request is answered by the n-th exchange; after the last one, by the last again. An exchange may be a function
+of the request instead: `serve(lambda received: exchange(reply(200, received.body)))`. A step is bytes to send, or:
 CLOSE, RESET (the connection, now), STALL (say nothing until the client leaves), or an anyio.Event to wait for.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -54,6 +55,9 @@ class Loopback:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1"
+
+
+Answer: TypeAlias = Exchange | Callable[[Received], Exchange]
 
 
 def exchange(*steps: Step) -> Exchange:
@@ -102,7 +106,7 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def serve(*exchanges: Exchange, port: int = 0, greeting: bytes = b"") -> AsyncGenerator[Loopback]:
+async def serve(*exchanges: Answer, port: int = 0, greeting: bytes = b"") -> AsyncGenerator[Loopback]:
     """Serve until the block is left; then every connection is dropped. `greeting` is sent before any request."""
     try:
         async with AsyncExitStack() as stack:
@@ -127,13 +131,14 @@ async def serve(*exchanges: Exchange, port: int = 0, greeting: bytes = b"") -> A
         raise
 
 
-async def _talk(stream: SocketStream, server: Loopback, exchanges: tuple[Exchange, ...]) -> None:
+async def _talk(stream: SocketStream, server: Loopback, exchanges: tuple[Answer, ...]) -> None:
     received = BufferedByteReceiveStream(stream)
     try:
         while True:
-            server.requests.append(await _request(received))
-            turn = min(len(server.requests), len(exchanges)) - 1
-            for step in exchanges[turn]:
+            request = await _request(received)
+            server.requests.append(request)
+            answer = exchanges[min(len(server.requests), len(exchanges)) - 1]
+            for step in answer(request) if callable(answer) else answer:
                 if not await _perform(stream, received, step):
                     return
     except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError):

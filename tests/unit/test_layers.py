@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("turn_events", "limits"),
     ("dispatch",),
     ("loop", "turn"),
-    ("config", "agent", "testing"),
+    ("config", "agent", "testing", "probe"),
     ("cli", "gateway", "batch"),
 )
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}

@@ -21,13 +21,13 @@ from agent_core.errors import (
 )
 from agent_core.turn_events import StopReason, TurnResult
 
-COMMANDS = ("demo", "exec", "decode", "providers")
+COMMANDS = ("demo", "exec", "decode", "providers", "probe")
 
 BAD_USAGE: list[tuple[list[str], str]] = [
-    ([], "error: no command given - choose one of demo, exec, decode, providers; see agent-core --help\n"),
+    ([], f"error: no command given - choose one of {', '.join(COMMANDS)}; see agent-core --help\n"),
     (
         ["nosuchcommand"],
-        "error: unknown command 'nosuchcommand' - choose one of demo, exec, decode, providers; see agent-core --help\n",
+        f"error: unknown command 'nosuchcommand' - choose one of {', '.join(COMMANDS)}; see agent-core --help\n",
     ),
     (["--nosuch"], "error: unrecognized arguments: --nosuch - see agent-core --help\n"),
     (["exec"], "error: the following arguments are required: TASK - see agent-core exec --help\n"),

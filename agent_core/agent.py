@@ -307,7 +307,7 @@ def _with_reader(tools: tuple[Tool, ...], session: Session, budget: OutputBudget
 
     if not tools or any(entry.spec.name == ReadOutput.name for entry in tools):
         return tools
-    return (*tools, ReadOutput(session.output, max_bytes=budget.max_bytes))
+    return (*tools, ReadOutput(session.output, max_bytes=budget.max_bytes, max_lines=budget.lines))
 
 
 def _reads_outputs(entry: Tool) -> bool:

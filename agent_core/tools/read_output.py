@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import ToolError
@@ -12,6 +13,7 @@ from .base import ToolCall, ToolContext, ToolOutput
 
 if TYPE_CHECKING:
     from ..approvals import ApprovalRequest
+    from .requests import ReadOutputRequest
 
 __all__ = ["FindOutput", "ReadOutput"]
 
@@ -48,7 +50,8 @@ class FindOutput(Protocol):
 
 
 class ReadOutput:
-    """The tool. `find` is where outputs are kept, e.g. `session.output`; an answer takes at most `max_bytes`.
+    """The tool. `find` is where outputs are kept, e.g. `session.output`; an answer takes at most `max_bytes` and
+    `max_lines`, so that what cuts outputs does not cut this one.
 
     Offered by agents that cut outputs: the marker in a cut output names the arguments. Only reads, and only what this
     conversation has already been given, so it needs no approval. A last line in brackets says how to go on.
@@ -59,9 +62,10 @@ class ReadOutput:
     parallel: bool = True
     timeout_s: float | None = None
 
-    def __init__(self, find: FindOutput, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+    def __init__(self, find: FindOutput, *, max_bytes: int = DEFAULT_MAX_BYTES, max_lines: int | None = None) -> None:
         self._find = find
         self._room = max(max_bytes - FOOTER_BYTES, FOOTER_BYTES)
+        self._max_lines = sys.maxsize if max_lines is None else max(max_lines - 1, 1)  # the last one says how to go on
 
     @property
     def spec(self) -> ToolSpec:
@@ -85,21 +89,21 @@ class ReadOutput:
                 raise ToolError(f"there is no output with id {shown!r}", remedy="use the id named in the cut output")
             text = output_text_of(found)
             part = _lines if asked.unit == "lines" else _bytes
-            return ToolOutput(part(text, asked.offset, asked.limit, self._room))
+            return ToolOutput(part(text, asked, self._room, self._max_lines))
         except ToolError as error:
             return ToolOutput(f"{error.message}; {error.remedy}", success=False)
 
 
-def _lines(text: str, offset: int | None, limit: int | None, room: int) -> str:
+def _lines(text: str, asked: ReadOutputRequest, room: int, max_lines: int) -> str:
     """Whole lines from line `offset` on, as they are; the beginning of one that alone has no room."""
-    first = max(offset or 1, 1)
+    first = max(asked.offset or 1, 1)
     total = text.count("\n") + (not text.endswith("\n"))
     if not text and first == 1:
         return ""
     start = _start_of_line(text, first)
     if first > total or start < 0:
         raise ToolError(f"the output has {total} lines; offset={first} is past the end", remedy="use a smaller offset")
-    wanted = total if limit is None else limit
+    wanted = min(asked.limit or max_lines, max_lines)
     piece = _whole_characters(text[start : start + room], room)
     shown, end = 0, 0
     while shown < wanted and (line_break := piece.find("\n", end)) >= 0:
@@ -113,23 +117,30 @@ def _lines(text: str, offset: int | None, limit: int | None, room: int) -> str:
     if first == 1 and last >= total:
         return body
     more = f"; go on with offset={last + 1}" if last < total else ""
-    return f"{body}{'' if body.endswith(chr(10)) else chr(10)}[lines {first}-{last} of {total}{more}]"
+    return f"{body}{_line_break_after(body)}[lines {first}-{last} of {total}{more}]"
 
 
-def _bytes(text: str, offset: int | None, limit: int | None, room: int) -> str:
+def _bytes(text: str, asked: ReadOutputRequest, room: int, max_lines: int) -> str:
     """At most `limit` bytes of UTF-8 from byte `offset` on, both moved to the beginning of a character."""
     raw = text.encode("utf-8", "surrogatepass")
-    start = _boundary(raw, offset or 0)
+    start = _boundary(raw, asked.offset or 0)
     if start >= len(raw) and raw:
         raise ToolError(
-            f"the output has {len(raw)} bytes; offset={offset} is past the end", remedy="use a smaller offset"
+            f"the output has {len(raw)} bytes; offset={asked.offset} is past the end", remedy="use a smaller offset"
         )
-    end = _boundary(raw, start + min(limit or room, room))
+    end = _boundary(raw, start + min(asked.limit or room, room))
     if end == start:  # the first character is longer than the limit
         end = next((n for size in range(1, 5) if (n := _boundary(raw, start + size)) > start), start)
+    end = _end_of_lines(raw, start, end, max_lines)
     body = raw[start:end].decode("utf-8", "surrogatepass")
+    if (start, end) == (0, len(raw)):
+        return body
     more = f'; go on with unit="bytes", offset={end}' if end < len(raw) else ""
-    return body if (start, end) == (0, len(raw)) else f"{body}\n[bytes {start}-{end} of {len(raw)}{more}]"
+    return f"{body}{_line_break_after(body)}[bytes {start}-{end} of {len(raw)}{more}]"
+
+
+def _line_break_after(body: str) -> str:
+    return "" if body.endswith("\n") else "\n"
 
 
 def _start_of_line(text: str, line: int) -> int:
@@ -140,6 +151,16 @@ def _start_of_line(text: str, line: int) -> int:
         if not start:
             return -1
     return start
+
+
+def _end_of_lines(raw: bytes, start: int, end: int, lines: int) -> int:
+    """Where this many lines end, or `end` if there are fewer."""
+    at = start
+    for _ in range(lines):
+        at = raw.find(b"\n", at, end) + 1
+        if not at:
+            return end
+    return at
 
 
 def _whole_characters(piece: str, max_bytes: int) -> str:

@@ -11,7 +11,15 @@ import anyio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent_core.items import FunctionCallOutput, InputFile, InputImage, InputText, OutputPart
+from agent_core.items import (
+    CustomToolCallOutput,
+    FunctionCallOutput,
+    InputFile,
+    InputImage,
+    InputText,
+    JsonObject,
+    OutputPart,
+)
 from agent_core.session import OutputBudget, PromptView, prompt_view, truncate_output
 from agent_core.session.history import text_bytes
 from agent_core.tools import ReadOutput, ToolCall, ToolContext
@@ -136,29 +144,43 @@ def test_views_are_prefix_stable(
     assert view.of(items) == whole
 
 
-@settings(max_examples=40)
-@given(TEXTS.filter(bool), st.sampled_from(["lines", "bytes"]), st.integers(400, 3000))
-def test_reading_on_reads_everything(text: str, unit: str, max_bytes: int) -> None:
-    """Following what each answer says brings the whole output, in order, each answer within its bound."""
-    item = FunctionCallOutput(call_id="c", output=text)
-    tool = ReadOutput(lambda call_id: item if call_id == "c" else None, max_bytes=max_bytes)
-    asked: dict[str, object] | None = {"call_id": "c", "unit": unit}
-    got: list[str] = []
+MORE = re.compile(r'go on with (?:unit="(bytes)", )?offset=(\d+)\]$')
+SHOWN = re.compile(r"\n?\[(?:bytes (?P<start>\d+)-(?P<end>\d+)|lines \d+-\d+|line \d+ is longer)[^\n]*\]$")
 
-    async def read(arguments: dict[str, object]) -> str:
-        output = await tool.run(ToolCall("r", "read_output", json.dumps(arguments)), ToolContext(Path()))
-        assert output.success, output.content
-        assert isinstance(output.content, str)
-        return output.content
 
-    while asked is not None:
-        answer = anyio.run(read, asked)
-        assert text_bytes(answer) <= max_bytes
-        body, _, footer = answer.rpartition("\n")
-        more = re.search(r'go on with (?:unit="(bytes)", )?offset=(\d+)\]$', footer)
-        if more is None:
-            got.append(body if re.fullmatch(r"\[(lines|bytes) .*\]", footer) else answer)
-            break
-        got.append(body + ("" if more[1] else "\n"))
-        asked = {"call_id": "c", "unit": more[1] or unit, "offset": int(more[2])}
-    assert "".join(got) in (text, text.removesuffix("\n"))
+@settings(max_examples=60, deadline=None)
+@given(TEXTS.filter(bool), st.sampled_from(["lines", "bytes"]), BUDGETS)
+def test_reading_on_reads_everything(text: str, unit: str, budget: OutputBudget) -> None:
+    """Following what each answer says brings the whole output, in order, and no answer is itself cut."""
+    kept: dict[str, FunctionCallOutput | CustomToolCallOutput] = {"c": FunctionCallOutput(call_id="c", output=text)}
+    tool = ReadOutput(kept.get, max_bytes=budget.max_bytes, max_lines=budget.lines)
+
+    async def read_all() -> bytes:
+        got = b""
+        asked: JsonObject = {"unit": unit}
+        while True:
+            output = await tool.run(
+                ToolCall("r", "read_output", json.dumps({"call_id": "c", **asked})), ToolContext(Path())
+            )
+            assert output.success
+            assert isinstance(output.content, str)
+            assert truncate_output(output.content, budget) is output.content
+            got += told_in(output.content)
+            more = MORE.search(output.content)
+            if more is None:
+                return got
+            asked = {"unit": more[1] or unit, "offset": int(more[2])}
+
+    assert anyio.run(read_all).removesuffix(b"\n") == text.encode("utf-8", "surrogatepass").removesuffix(b"\n")
+
+
+def told_in(answer: str) -> bytes:
+    """What an answer shows of the output, without its last line about it."""
+    about = SHOWN.search(answer)
+    raw = answer.encode("utf-8", "surrogatepass")
+    if about is None:
+        return raw
+    if about["end"] is not None:
+        return raw[: int(about["end"]) - int(about["start"])]
+    body = answer[: about.start()].encode("utf-8", "surrogatepass")
+    return body if "is longer" in about[0] else body + b"\n"

@@ -1,4 +1,4 @@
-"""What users test their agents with: a scripted model over real HTTP, the grammar of events, the shipped scripts.
+"""What users test their agents with: a scripted model over real HTTP, judges of events and requests, shipped scripts.
 
     with RehearsalServer([Step(text="Hello")]) as server:
         ...                                    # point any client of any of the three wires at server.base_url
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from .scripts import turn_items as turn_items
     from .server import RehearsalServer as RehearsalServer
     from .shipped import SCRIPTS as SCRIPTS
+    from .validators import Violation as Violation
+    from .validators import assert_valid_request as assert_valid_request
+    from .validators import check_request as check_request
 
 __all__ = [
     "Call",
@@ -37,7 +40,10 @@ __all__ = [
     "Script",
     "ScriptedModel",
     "Step",
+    "Violation",
+    "assert_valid_request",
     "check_events",
+    "check_request",
     "collect",
     "last_user_text",
     "turn_items",
@@ -54,7 +60,10 @@ _HOMES = {
     "Script": ".scripts",
     "ScriptedModel": ".model",
     "Step": ".scripts",
+    "Violation": ".validators",
+    "assert_valid_request": ".validators",
     "check_events": "..codecs.grammar",
+    "check_request": ".validators",
     "collect": ".collecting",
     "last_user_text": ".scripts",
     "turn_items": ".scripts",

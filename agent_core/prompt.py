@@ -197,8 +197,19 @@ def _tools(tools: Sequence[ToolSpecs]) -> tuple[ToolSpecs, ...]:
             raise InvalidPromptError(
                 f"parameters of tool {spec.name!r} must be a JSON Schema object, not {type(spec.parameters).__name__}"
             )
+        if isinstance(spec, ToolSpec):
+            _check_parameters(spec)
         seen.add(spec.name)
     return tuple(tools)
+
+
+def _check_parameters(spec: ToolSpec) -> None:
+    kind = spec.parameters.get("type", "object")
+    if kind != "object" and not (isinstance(kind, list) and "object" in kind):
+        raise InvalidPromptError(
+            f"parameters of tool {spec.name!r} must describe an object, not {kind!r}: arguments have names",
+            remedy="wrap the schema: {'type': 'object', 'properties': {'value': …}}",
+        )
 
 
 def _check_choice(prompt: Prompt) -> None:

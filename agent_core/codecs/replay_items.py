@@ -43,6 +43,7 @@ from ..items import (
     user_message,
 )
 from .base import Compat, Repair, RepairKind
+from .input_checks import check_call, check_image, image_fault
 from .replay_origin import is_sealed, same_model, same_origin
 from .replay_text import (
     INVALID_ARGUMENTS,
@@ -178,6 +179,8 @@ class ItemFitter:
             kind: RepairKind = "replaced_image" if part.type == "input_image" else "replaced_file"
             self._report(kind, index, "a system message carries text only")
             return InputText(text=_SYSTEM_MEDIA_LEFT_OUT)
+        if part.type == "input_image" and self._compat.images:
+            check_image(index, part)
         return self._media_part(index, part)
 
     def _media_part(self, index: int, part: InputImage | InputFile) -> InputText | InputImage | InputFile:
@@ -206,6 +209,7 @@ class ItemFitter:
     # calls and outputs
 
     def _function_call(self, index: int, item: FunctionCall) -> FunctionCall:
+        check_call(index, item)
         if item.opaque is not None:
             item = self._own_opaque(index, item)
         arguments = json_arguments(item.arguments)
@@ -215,6 +219,7 @@ class ItemFitter:
         return self._named(index, item)
 
     def _custom_call(self, index: int, item: CustomToolCall) -> CustomToolCall | FunctionCall:
+        check_call(index, item)
         if item.opaque is not None:
             item = self._own_opaque(index, item)
         cleaned = clean_text(item.input)
@@ -262,12 +267,20 @@ class ItemFitter:
             return self._cleaned(index, item.model_copy(update={"output": cleaned}))
         parts: list[OutputPart] = []
         for part in output:
-            fitted = self._text_part(index, part) if part.type == "input_text" else self._media_part(index, part)
+            fitted = self._text_part(index, part) if part.type == "input_text" else self._returned(index, part)
             if fitted is not None:
                 parts.append(fitted)
         if len(parts) == len(output) and all(a is b for a, b in zip(parts, output, strict=True)):
             return item
         return item.model_copy(update={"output": tuple(parts)})
+
+    def _returned(self, index: int, part: InputImage | InputFile) -> InputText | InputImage | InputFile:
+        """What a tool returned beside text; nobody can take it back, so what is no image is no error here."""
+        fault = image_fault(part) if part.type == "input_image" and self._compat.images else ""
+        if not fault:
+            return self._media_part(index, part)
+        self._report("replaced_image", index, fault)
+        return InputText(text=f"[image left out: {fault}]")
 
     def _custom_output(self, index: int, item: CustomToolCallOutput) -> CustomToolCallOutput | FunctionCallOutput:
         item = self._output(index, item)

@@ -383,20 +383,32 @@ OUTPUTS: dict[str, tuple[ResponseItem, JsonValue]] = {
     "an error": (FunctionCallOutput(call_id="call_1", output="boom", success=False), "Error: boom"),
     "an error that says so": (FunctionCallOutput(call_id="call_1", output="Error: x", success=False), "Error: x"),
     "parts": (
-        FunctionCallOutput(call_id="call_1", output=(InputText(text="a"), InputImage(image_url="data:x"))),
-        [{"type": "input_text", "text": "a"}, {"type": "input_image", "image_url": "data:x", "detail": "auto"}],
+        FunctionCallOutput(
+            call_id="call_1", output=(InputText(text="a"), InputImage(image_url="data:image/png;base64,AAAA"))
+        ),
+        [
+            {"type": "input_text", "text": "a"},
+            {"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "auto"},
+        ],
     ),
     "an image of a given detail": (
-        FunctionCallOutput(call_id="call_1", output=(InputImage(image_url="data:x", detail="low"),)),
-        [{"type": "input_image", "image_url": "data:x", "detail": "low"}],
+        FunctionCallOutput(
+            call_id="call_1", output=(InputImage(image_url="data:image/png;base64,AAAA", detail="low"),)
+        ),
+        [{"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "low"}],
     ),
     "an error in parts": (
         FunctionCallOutput(call_id="call_1", output=(InputText(text="a"),), success=False),
         [{"type": "input_text", "text": "Error: a"}],
     ),
     "an error in an image": (
-        FunctionCallOutput(call_id="call_1", output=(InputImage(image_url="data:x"),), success=False),
-        [{"type": "input_text", "text": "Error"}, {"type": "input_image", "image_url": "data:x", "detail": "auto"}],
+        FunctionCallOutput(
+            call_id="call_1", output=(InputImage(image_url="data:image/png;base64,AAAA"),), success=False
+        ),
+        [
+            {"type": "input_text", "text": "Error"},
+            {"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "auto"},
+        ],
     ),
 }
 

@@ -23,7 +23,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from ..errors import ConfigError
-from ..items import CustomToolCallOutput, FunctionCallOutput, InputText, OutputPart, ResponseItem
+from ..items import CustomToolCallOutput, FunctionCallOutput, InputText, OutputPart, ResponseItem, checked_items
 
 __all__ = ["BYTES_PER_TOKEN", "OutputBudget", "PromptView", "prompt_view", "text_bytes", "truncate_output"]
 
@@ -110,12 +110,13 @@ class PromptView:
         self._seen: tuple[ResponseItem, ...] = ()
 
     def of(self, items: tuple[ResponseItem, ...]) -> tuple[ResponseItem, ...]:
-        """The view of this history. One that does not start with the last one is looked at from its beginning."""
+        """The view of these items of a session. Where they do not go on from the last ones, all are looked at again."""
         known = len(self._items)
         # Comparing tuples looks at identity first, so this costs nanoseconds per item.
         if items[:known] != self._items:
             known, self._seen = 0, ()
-        self._seen += prompt_view(items[known:], self._budget, readable=self._readable)
+        new = prompt_view(items[known:], self._budget, readable=self._readable)
+        self._seen = checked_items((*self._seen, *new))  # they are a session's, so the prompt need not look again
         self._items = items
         return self._seen
 

@@ -14,16 +14,13 @@ from urllib.parse import unquote_to_bytes
 from ..errors import InvalidPromptError
 from ..items import (
     ContentPart,
-    CustomToolCall,
     CustomToolCallOutput,
-    FunctionCall,
     FunctionCallOutput,
     InputFile,
     InputImage,
     InputText,
     JsonObject,
     JsonValue,
-    LocalShellCall,
     Message,
     Origin,
     OutputText,
@@ -63,41 +60,40 @@ class Losses:
 
 def encode_item(item: ResponseItem, compat: Compat, losses: Losses) -> list[JsonObject]:
     """The blocks of one item; none for an item that says nothing or that this wire has no place for (a Loss)."""
-    match item:
-        case Message(role="assistant"):
-            blocks = assistant_blocks(item)
-            return [_said(block, item.origin, compat, losses) for block in blocks if _is_visible(block)]
-        case Message(role="user"):
-            return _parts(item.content, losses)
-        case Message():
-            text = plain_text(item)
-            if not compat.inline_system and text.strip():
-                losses.add("system_role", "a system message after the first was sent as the user's")
-                text = f"<system-reminder>\n{text}\n</system-reminder>"
-            return _text(text)
-        case FunctionCallOutput() | CustomToolCallOutput():
-            return [_result(item, losses)]
-        case FunctionCall() | CustomToolCall() | LocalShellCall():
-            if not isinstance(item, LocalShellCall) and item.namespace is not None:
-                losses.add("namespace", item.namespace)
-            return [tool_use_block(item)]
-        case _:
-            blocks = assistant_blocks(item)
-            if not blocks:
-                losses.add("item", item.type)
-            return blocks
+    # `type` and not the class: a pydantic class is asked slowly whether something is one of its own.
+    if item.type == "message":
+        return _message(item, compat, losses)
+    if item.type == "function_call_output" or item.type == "custom_tool_call_output":
+        return [_result(item, losses)]
+    if item.type == "function_call" or item.type == "custom_tool_call" or item.type == "local_shell_call":
+        if item.type != "local_shell_call" and item.namespace is not None:
+            losses.add("namespace", item.namespace)
+        return [tool_use_block(item)]
+    blocks = assistant_blocks(item)
+    if not blocks:
+        losses.add("item", item.type)
+    return blocks
+
+
+def _message(item: Message, compat: Compat, losses: Losses) -> list[JsonObject]:
+    if item.role == "assistant":
+        blocks = assistant_blocks(item)
+        return [_said(block, item.origin, compat, losses) for block in blocks if _is_visible(block)]
+    if item.role == "user":
+        return _parts(item.content, losses)
+    text = plain_text(item)
+    if not compat.inline_system and text.strip():
+        losses.add("system_role", "a system message after the first was sent as the user's")
+        text = f"<system-reminder>\n{text}\n</system-reminder>"
+    return _text(text)
 
 
 def role_of(item: ResponseItem, compat: Compat) -> Role:
-    match item:
-        case Message(role="assistant"):
+    if item.type == "message":
+        if item.role == "assistant":
             return "assistant"
-        case Message(role="system" | "developer") if compat.inline_system:
-            return "system"
-        case Message() | FunctionCallOutput() | CustomToolCallOutput():
-            return "user"
-        case _:
-            return "assistant"
+        return "user" if item.role == "user" or not compat.inline_system else "system"
+    return "user" if item.type == "function_call_output" or item.type == "custom_tool_call_output" else "assistant"
 
 
 def _is_own(origin: Origin | None, compat: Compat) -> bool:

@@ -42,6 +42,7 @@ from ..events import Created, OutputItemAdded, OutputItemDone
 from ..items import JsonObject, WireName
 from ..prompt import Prompt
 from .scripts import Script, Step, answer_events, answer_response, step_for
+from .validators import check_request
 
 __all__ = ["Connection", "RecordedRequest", "Rehearsal"]
 
@@ -88,6 +89,8 @@ class Rehearsal:
     """There is one script, and it answers whatever model is asked for."""
     pace_s: float
     max_body_bytes: int
+    strict: bool
+    """A request that a server of its wire would refuse is refused."""
     requests: deque[RecordedRequest] = field(default_factory=lambda: deque[RecordedRequest](maxlen=_KEPT_REQUESTS))
     attempts: OrderedDict[bytes, int] = field(default_factory=OrderedDict[bytes, int])
     closing: threading.Event = field(default_factory=threading.Event)
@@ -163,6 +166,8 @@ class Connection(BaseHTTPRequestHandler):
         try:
             asked = codec.decode_request(body)
             self._asked = _Asked(wire, body, asked.prompt)
+            if self._rehearsal.strict:
+                _judge(wire, body)
             name, script = self._rehearsal.script(asked.prompt.model)
             step = self._rehearsal.attempt(step_for(name, script, asked.prompt), body)
         except ApiError as error:
@@ -374,6 +379,15 @@ class Connection(BaseHTTPRequestHandler):
             readable, _, _ = select.select([self.connection], [], [], 0)
             if readable and not self.connection.recv(1, socket.MSG_PEEK):
                 return
+
+
+def _judge(wire: WireName, body: bytes) -> None:
+    """Raises InvalidRequestError for the first rule of its wire that the request breaks."""
+    violations = check_request(wire, body)
+    if violations:
+        first, others = violations[0], len(violations) - 1
+        more = f" (and {others} more)" if others else ""
+        raise InvalidRequestError(f"{first}{more}", status=400, param=first.where or None)
 
 
 def _scripted_error(step: Step) -> ApiError:

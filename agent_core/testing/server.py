@@ -114,7 +114,9 @@ class RehearsalServer:
 
     `script`: one script, which answers whatever `model` a request names; or a mapping of names to scripts (default: the
     shipped `SCRIPTS`), where `model` is the name and any other a 404 that lists them. `pace_s` is the time between two
-    deltas of a stream; tests want 0. `port` 0 takes a free one.
+    deltas of a stream; tests want 0. `port` 0 takes a free one. `strict`: a request that breaks a rule of its wire
+    (`check_request`) is answered as a vendor answers it, with a 400 that names the first one; a lenient server takes
+    all that can be read.
 
     A context manager, sync and async; or call `close`. One that is forgotten is closed with its last reference, or at
     exit. It may be started again; its record stays, its port need not.
@@ -126,13 +128,14 @@ class RehearsalServer:
         *,
         pace_s: float = 0.005,
         port: int = 0,
+        strict: bool = True,
         max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
         scripts = _named(script)
         if pace_s < 0:
             raise ConfigError(f"pace_s must not be negative, got {pace_s!r}")
         self._port = port
-        self._rehearsal = Rehearsal(scripts, not isinstance(script, Mapping), pace_s, max_body_bytes)
+        self._rehearsal = Rehearsal(scripts, not isinstance(script, Mapping), pace_s, max_body_bytes, strict)
         self._running: _LoopbackServer | None = None
         self._stop: Callable[[], object] | None = None
         self._starting = threading.Lock()

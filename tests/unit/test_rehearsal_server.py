@@ -181,6 +181,30 @@ def test_a_body_that_is_no_request_is_a_400(wire: WireName, body: bytes, server:
     assert [(r.wire, r.status, r.prompt) for r in server.requests] == [(wire, 400, None)]
 
 
+UNANSWERED: Mapping[WireName, bytes] = {
+    "chat": b"""{"model": "m", "messages": [{"role": "user", "content": "u"}, {"role": "assistant", "tool_calls":
+        [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}]}""",
+    "responses": b"""{"model": "m", "input": [{"role": "user", "content": "u"},
+        {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"}]}""",
+    "messages": b"""{"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "u"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "c1", "name": "f", "input": {}}]}]}""",
+}
+
+
+@each_wire
+def test_a_request_a_vendor_would_refuse_is_refused(wire: WireName) -> None:
+    """A call without its output is a 400 of the wire that says where it stands; a lenient server takes it."""
+    path, where = CODECS[wire].path, {"chat": "messages[1]", "responses": "input[1]", "messages": "messages[1]"}[wire]
+    with RehearsalServer([Step(text="Hi")], pace_s=0) as server:
+        answer = ask(server, path, UNANSWERED[wire])
+        error = CODECS[wire].decode_error(answer.status, answer.headers, answer.body)
+    assert (error.status, error.retryable) == (400, False)
+    assert error.message.startswith(where)
+    assert "'c1' has no" in error.message
+    with RehearsalServer([Step(text="Hi")] * 2, pace_s=0, strict=False) as server:
+        assert ask(server, path, UNANSWERED[wire]).status == 200
+
+
 @each_wire
 def test_past_the_last_step_is_a_400(wire: WireName) -> None:
     """A script that has ended says so instead of repeating itself."""

@@ -8,6 +8,7 @@ from copy import deepcopy
 
 import pytest
 
+from agent_core.codecs import WIRES
 from agent_core.codecs.base import Compat, json_list, json_object
 from agent_core.items import JsonObject, JsonValue, WireName
 from agent_core.providers import resolve
@@ -158,7 +159,8 @@ def test_what_a_server_refused_does_not_pass(name: str, rule: str) -> None:
     (folder,) = (ROOT / "errors").glob(f"{name}*")
     body: JsonObject = json.loads((folder / "request.json").read_text())
     meta = Recording(folder).meta
-    wire = next(known for known in BODIES if known == str(meta["wire"]))
+    name_of: dict[JsonValue, WireName] = {known: known for known in WIRES}
+    wire = name_of[str(meta["wire"])]
     compat = resolve(f"{meta['provider']}/{body['model']}", wire=wire).compat
     assert rule in {violation.rule for violation in check_request(wire, body, compat=compat)}
 
@@ -362,8 +364,11 @@ def test_what_is_no_object_is_one_violation(body: bytes) -> None:
     assert [violation.rule for violation in check_request("chat", body)] == ["not_json"]
 
 
+JUNK: tuple[JsonValue, ...] = (None, 1, "x", [1], {"type": 1}, [None], [[[]]], {"a": {"b": None}})
+
+
 @pytest.mark.parametrize("wire", BODIES)
-@pytest.mark.parametrize("junk", [None, 1, "x", [1], {"type": 1}, [None], [[[]]], {"a": {"b": None}}])
+@pytest.mark.parametrize("junk", JUNK)
 def test_junk_anywhere_is_judged_and_never_raised_about(wire: WireName, junk: JsonValue) -> None:
     """Every member of a good body, replaced by junk, still gives a list of violations."""
     for path in paths(BODIES[wire]):
@@ -380,7 +385,8 @@ def test_the_assertion_names_what_is_wrong_and_where() -> None:
     with pytest.raises(AssertionError, match=r"messages\[3\].tool_call_id: 'c9' is no call of the assistant message"):
         assert_valid_request("chat", changed("chat", "messages.3.tool_call_id", "c9"))
     stranger: JsonValue = {"role": "human", "content": "secret"}
-    many = changed("chat", "messages", [stranger] * 30)
+    strangers: list[JsonValue] = [stranger] * 30
+    many = changed("chat", "messages", strangers)
     with pytest.raises(AssertionError, match="… and 10 more") as caught:
         assert_valid_request("chat", many)
     assert "secret" not in str(caught.value)

@@ -120,12 +120,13 @@ _WIRE_STANDARDS: Mapping[WireName, Endpoint] = {
     # A tool message of Chat holds text only (providers.md 3d: images go into a user message after it).
     "chat": Endpoint(path="/chat/completions", auth="bearer", compat={"images_in_tool_results": False}),
     "responses": Endpoint(path="/responses", auth="bearer"),
-    # Thinking by budget is what servers of this wire other than Anthropic's newest know; temperature is 0 to 1 there.
+    # Thinking by budget is what servers of this wire other than Anthropic's newest know; temperature is 0 to 1 there,
+    # and stop sequences are not counted.
     "messages": Endpoint(
         path="/messages",
         auth="x-api-key",
         headers={"anthropic-version": "2023-06-01"},
-        compat={"reasoning_request": "budget", "temperature_max": 1.0},
+        compat={"reasoning_request": "budget", "temperature_max": 1.0, "max_stop": None},
     ),
 }
 

@@ -89,6 +89,8 @@ class Compat(Struct, frozen=True, kw_only=True):
     """The model reasons unless the prompt says effort `none`. Only asked where something does not go with reasoning."""
     penalties: bool = True
     """The server knows presence and frequency penalties (Cerebras rejects them)."""
+    logprobs: bool = True
+    """Chat: the server gives log probabilities (Mistral rejects the member: recorded)."""
     stop: bool = True
     max_stop: int | None = 4
     temperature_max: float = 2.0

@@ -75,9 +75,10 @@ def _put_sampling(body: JsonObject, prompt: Prompt, compat: Compat, losses: list
     if not may_sample(prompt, compat):
         losses += (Loss(name, "the model takes no sampling parameters") for name in given)
         given = {}
-    for name in ("presence_penalty", "frequency_penalty"):
-        if not compat.penalties and given.pop(name, None) is not None:
-            losses.append(Loss(name))
+    known = {"presence_penalty": compat.penalties, "frequency_penalty": compat.penalties, "logprobs": compat.logprobs}
+    for name in [name for name in given if not known.get(name, True)]:
+        losses.append(Loss(name, "the server does not know it"))
+        del given[name]
     if given.get("temperature", 0) > compat.temperature_max:
         losses.append(Loss("temperature", f"lowered to {compat.temperature_max}"))
         given["temperature"] = compat.temperature_max

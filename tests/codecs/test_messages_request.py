@@ -588,7 +588,9 @@ BAD: dict[str, tuple[Prompt, Compat, str]] = {
     "nothing to send": (Prompt(model="claude"), BUDGET, "no message"),
     "only instructions": (Prompt([system_message("x")], model="claude"), BUDGET, "no message"),
     "an image that is none": (
-        Prompt([Message(role="user", content=(InputImage(image_url="cat.png"),))], model="claude"), BUDGET, "its URL has no scheme",
+        Prompt([Message(role="user", content=(InputImage(image_url="cat.png"),))], model="claude"),
+        BUDGET,
+        "its URL has no scheme",
     ),
     "an empty data URL": (
         Prompt([Message(role="user", content=(InputImage(image_url="data:image/png;base64,"),))], model="claude"),

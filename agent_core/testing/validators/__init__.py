@@ -36,6 +36,7 @@ def check_request(wire: WireName, body: bytes | JsonObject, *, compat: Compat | 
     report = Report()
     value: JsonValue
     if isinstance(body, bytes):
+        report.is_clean = rb"\u0000" not in body  # JSON has no other way to write it
         try:
             value = from_json(body, allow_inf_nan=False)
         except ValueError as error:

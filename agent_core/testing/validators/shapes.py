@@ -81,12 +81,14 @@ class Violation(Struct, frozen=True):
 
 
 class Report:
-    """Collects violations, in the order in which they stand in the request, more or less."""
+    """Collects violations, in the order in which they stand in the request, more or less. `is_clean`: no string of the
+    request holds a NUL, as its bytes have shown."""
 
-    __slots__ = ("violations",)
+    __slots__ = ("is_clean", "violations")
 
     def __init__(self) -> None:
         self.violations: list[Violation] = []
+        self.is_clean = False
 
     def add(self, rule: Rule, where: str, message: str) -> None:
         self.violations.append(Violation(rule, where, message))
@@ -214,6 +216,8 @@ def check_url(report: Report, where: str, url: JsonValue, *, what: str = "image"
 
 def check_clean(report: Report, where: str, value: JsonValue) -> None:
     """No NUL in any string below `where`."""
+    if report.is_clean:
+        return
     todo: list[tuple[str, JsonValue]] = [(where, value)]
     while todo:
         path, each = todo.pop()

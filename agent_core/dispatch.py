@@ -12,20 +12,18 @@ side effects starts, the session notes it: after a crash such a call is "outcome
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import anyio
 from anyio.abc import TaskGroup
 from msgspec.structs import replace
 
 from .approvals import ApprovalPolicy, ApprovalRequest, Decision
-from .errors import FatalToolError, ToolError
 from .items import (
     CallItem,
     CallOutputItem,
@@ -40,12 +38,12 @@ from .items import (
     ToolSearchOutput,
 )
 from .tools.base import Tool, ToolCall, ToolContext, ToolOutput
+from .tools.run import Answer, approval_of, described, not_run, run_tool
 from .turn_events import ApprovalDecided, ApprovalRequested, ToolFinished, ToolProgress, ToolStarted, TurnEvent
 
 __all__ = ["Acted", "Dispatcher", "Emit", "SessionLog"]
 
 Emit: TypeAlias = Callable[[TurnEvent], Awaitable[None]]
-Outcome = Literal["ok", "failed", "denied", "not_run", "timed_out", "cancelled", "outcome_unknown"]
 
 TOOL_TIMEOUT_S = 600.0
 """For tools that name none: long enough for a test suite, short enough to notice."""
@@ -76,13 +74,6 @@ class Acted:
     aborted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    output: ToolOutput
-    outcome: Outcome
-    duration_s: float = 0.0
-
-
 class Dispatcher:
     """Runs tools for one turn. Use as an async context manager around the turn: tools started early live in it."""
 
@@ -105,7 +96,7 @@ class Dispatcher:
         self._context = ToolContext(cwd=cwd, session_id=session.id, roots=roots)
         self._max_calls = max_calls
         self._timeout_s = timeout_s
-        self._early: dict[str, _Early] = {}
+        self._early: dict[ToolCall, _Early] = {}
         self._tasks: TaskGroup | None = None
 
     async def __aenter__(self) -> Dispatcher:
@@ -127,13 +118,15 @@ class Dispatcher:
         if self._tasks is None or not isinstance(item, FunctionCall | CustomToolCall) or item.status != "completed":
             return
         tool = self._tools.get(item.name)
-        if tool is None or not (tool.read_only and tool.parallel) or item.call_id in self._early:
+        if tool is None or not (tool.read_only and tool.parallel):
             return
         call = tool_call(item)
-        context = self._context_for(call)
-        if len(self._early) >= self._max_calls or tool.approval(call, context) is not None:
+        if call in self._early or len(self._early) >= self._max_calls:
             return
-        early = self._early[item.call_id] = _Early(anyio.Event(), anyio.CancelScope())
+        if approval_of(tool, call, self._context_for(call)) is not None:
+            return
+        # Known by the whole call: some servers use one call id for several calls, and one of those may need approval.
+        early = self._early[call] = _Early(anyio.Event(), anyio.CancelScope())
         self._tasks.start_soon(self._run_early, early, tool, call)
 
     def drop_early(self) -> None:
@@ -143,9 +136,10 @@ class Dispatcher:
         self._early.clear()
 
     async def act(self, calls: Sequence[CallItem]) -> Acted:
-        """Answer every call, in order. Raises FatalToolError after all of them are answered."""
+        """Answer every call, in order. What a tool ends the turn with (FatalToolError, KeyboardInterrupt) is raised
+        after all of them are answered."""
         batch = _Batch(calls, self._session)
-        denied, aborted, fatal = 0, False, None
+        denied, aborted, ends_with = 0, False, None
         try:
             for group in self._groups(calls):
                 allowed: list[int] = []
@@ -163,15 +157,15 @@ class Dispatcher:
                         break
                 if aborted:
                     break
-                fatal = await self._run_group(allowed, calls, batch)
-                if fatal is not None:
+                ends_with = await self._run_group(allowed, calls, batch)
+                if ends_with is not None:
                     break
         finally:
             why = "the turn was stopped by the user" if aborted else "the turn was stopped"
             batch.close(f"not run: {why}")
-            self._early.clear()
-        if fatal is not None:
-            raise fatal
+            self.drop_early()
+        if ends_with is not None:
+            raise ends_with
         return Acted(len(calls), denied, aborted)
 
     def answer(self, calls: Sequence[CallItem], output: str) -> None:
@@ -182,7 +176,7 @@ class Dispatcher:
     async def give_up(self, calls: Sequence[CallItem], output: str) -> None:
         """Answer calls of an earlier process whose tool had been started: what it did is not known."""
         for item in calls:
-            answer = _Answer(ToolOutput(output, success=False), "outcome_unknown")
+            answer = Answer(ToolOutput(output, success=False), "outcome_unknown")
             self._session.append(output_item(item, answer.output))
             await self._finished(item, answer)
 
@@ -201,48 +195,58 @@ class Dispatcher:
         if group:
             yield group
 
-    async def _refusal(self, n: int, item: CallItem) -> tuple[_Answer, bool] | None:
+    async def _refusal(self, n: int, item: CallItem) -> tuple[Answer, bool] | None:
         """Why this call is not run, or None; and whether the turn ends with it."""
         if item.status == "incomplete":
-            return _not_run("not run: the call was cut off before its arguments were complete; send it again"), False
+            return not_run("not run: the call was cut off before its arguments were complete; send it again"), False
         if n >= self._max_calls:
-            return _not_run(f"not run: more than {self._max_calls} calls in one response"), False
+            return not_run(f"not run: more than {self._max_calls} calls in one response"), False
         tool = self._tools.get(_name(item))
         if tool is None:
             known = ", ".join(self._tools) or "none"
-            return _failed(f"unsupported call: {_name(item)!r}; the tools are: {known}"), False
-        if item.call_id in self._early:
-            return None
+            text = f"unsupported call: {_name(item)!r}; the tools are: {known}"
+            return Answer(ToolOutput(text, success=False), "failed"), False
         call = tool_call(item)
-        request = tool.approval(call, self._context_for(call))
+        if call in self._early:
+            return None
+        request = approval_of(tool, call, self._context_for(call))
         if request is None:
             return None
+        if isinstance(request, Answer):
+            return request, False
         decision = await self._decide(request)
         if decision.approved:
             return None
         text = "denied" + (f": {decision.reason}" if decision.reason else "")
-        return _Answer(ToolOutput(text, success=False), "denied"), decision.kind == "abort"
+        return Answer(ToolOutput(text, success=False), "denied"), decision.kind == "abort"
 
     async def _decide(self, request: ApprovalRequest) -> Decision:
         await self._emit(ApprovalRequested(request))
         try:
             decision = await self._approvals.decide(request)
+            if not isinstance(decision, Decision):
+                raise TypeError(f"decide() returned {decision!r:.100}, not a Decision")
         except Exception as error:  # noqa: BLE001  # a policy that fails says no; its error is shown, not lost
-            decision = Decision("abort", f"the approval policy failed: {type(error).__name__}: {error}")
+            decision = Decision("abort", f"the approval policy failed: {described(error)}")
         await self._emit(ApprovalDecided(request, decision))
         return decision
 
-    async def _run_group(self, group: Sequence[int], calls: Sequence[CallItem], batch: _Batch) -> FatalToolError | None:
-        fatal: list[FatalToolError] = []
+    async def _run_group(self, group: Sequence[int], calls: Sequence[CallItem], batch: _Batch) -> BaseException | None:
+        """Run calls that may overlap. Returns what the turn has to end with, if anything."""
+        ends_with: list[BaseException] = []
 
         async def one(n: int) -> None:
             try:
                 answer = await self._run(calls[n], partial(batch.put, n))
-            except FatalToolError as error:
-                fatal.append(error)
-                answer = _failed(error.message)
-            batch.put(n, answer)
-            await self._finished(calls[n], answer)
+                batch.put(n, answer)
+                await self._finished(calls[n], answer)
+            except anyio.get_cancelled_exc_class():
+                raise
+            except BaseException as error:  # noqa: BLE001  # not swallowed: `act` raises it, outside of any task group
+                ends_with.append(error)
+            else:
+                if answer.ends_with is not None:
+                    ends_with.append(answer.ends_with)
 
         if len(group) == 1:
             await one(group[0])
@@ -250,18 +254,16 @@ class Dispatcher:
             async with anyio.create_task_group() as tasks:
                 for n in group:
                     tasks.start_soon(one, n)
-        return fatal[0] if fatal else None
+        return ends_with[0] if ends_with else None
 
-    async def _run(self, item: CallItem, cancelled: Callable[[_Answer], None]) -> _Answer:
-        early = self._early.pop(item.call_id or "", None)
+    async def _run(self, item: CallItem, cancelled: Callable[[Answer], None]) -> Answer:
+        call = tool_call(item)
+        early = self._early.pop(call, None)
         if early is not None:
             await early.done.wait()
-            if isinstance(early.answer, FatalToolError):
-                raise early.answer
             if early.answer is not None:
                 return early.answer
-        tool = self._tools[_name(item)]
-        call = tool_call(item)
+        tool = self._tools[call.name]
         if not tool.read_only:
             self._session.tool_started(call.call_id)
         await self._emit(ToolStarted(call))
@@ -270,34 +272,12 @@ class Dispatcher:
     async def _run_early(self, early: _Early, tool: Tool, call: ToolCall) -> None:
         with early.scope:
             await self._emit(ToolStarted(call))
-            try:
-                early.answer = await self._call(tool, call, lambda answer: None)
-            except FatalToolError as error:
-                early.answer = error
+            early.answer = await self._call(tool, call, lambda answer: None)
         early.done.set()
 
-    async def _call(self, tool: Tool, call: ToolCall, cancelled: Callable[[_Answer], None]) -> _Answer:
-        """Run the tool under its timer; every outcome but cancellation and FatalToolError is an answer."""
-        started = time.monotonic()
+    async def _call(self, tool: Tool, call: ToolCall, cancelled: Callable[[Answer], None]) -> Answer:
         limit = tool.timeout_s if tool.timeout_s is not None else self._timeout_s
-        output: ToolOutput | None = None
-        try:
-            with anyio.move_on_after(limit):
-                output = await tool.run(call, self._context_for(call))
-        except FatalToolError:
-            raise
-        except ToolError as error:
-            output = ToolOutput(error.message, success=False)
-        except anyio.get_cancelled_exc_class():
-            took = time.monotonic() - started
-            cancelled(_Answer(ToolOutput(f"aborted by the user after {took:.1f} s", success=False), "cancelled", took))
-            raise
-        except Exception as error:  # noqa: BLE001  # a tool's bug is told to the model, not to the caller
-            output = ToolOutput(f"the tool failed: {type(error).__name__}: {error}", success=False)
-        took = time.monotonic() - started
-        if output is None:
-            return _Answer(ToolOutput(f"timed out after {limit:g} s", success=False), "timed_out", took)
-        return _Answer(output, "ok" if output.success else "failed", took)
+        return await run_tool(tool, call, self._context_for(call), timeout_s=limit, cancelled=cancelled)
 
     def _context_for(self, call: ToolCall) -> ToolContext:
         async def emit(text: str) -> None:
@@ -305,7 +285,7 @@ class Dispatcher:
 
         return replace(self._context, call_id=call.call_id, emit=emit)
 
-    async def _finished(self, item: CallItem, answer: _Answer) -> None:
+    async def _finished(self, item: CallItem, answer: Answer) -> None:
         await self._emit(ToolFinished(tool_call(item), answer.output, answer.outcome, answer.duration_s))
 
 
@@ -313,7 +293,7 @@ class Dispatcher:
 class _Early:
     done: anyio.Event
     scope: anyio.CancelScope
-    answer: _Answer | FatalToolError | None = None
+    answer: Answer | None = None
 
 
 class _Batch:
@@ -324,10 +304,10 @@ class _Batch:
     def __init__(self, calls: Sequence[CallItem], session: SessionLog) -> None:
         self._calls = calls
         self._session = session
-        self._answers: list[_Answer | None] = [None] * len(calls)
+        self._answers: list[Answer | None] = [None] * len(calls)
         self._next = 0
 
-    def put(self, n: int, answer: _Answer) -> None:
+    def put(self, n: int, answer: Answer) -> None:
         """The answer of call n. The first one counts."""
         if self._answers[n] is not None:
             return
@@ -342,7 +322,7 @@ class _Batch:
     def close(self, text: str) -> None:
         """Answer what is still open."""
         for n in range(len(self._calls)):
-            self.put(n, _not_run(text))
+            self.put(n, not_run(text))
 
 
 def tool_call(item: CallItem) -> ToolCall:
@@ -377,11 +357,3 @@ def output_item(item: CallItem, output: ToolOutput) -> CallOutputItem:
 
 def _name(item: CallItem) -> str:
     return tool_call(item).name if not isinstance(item, FunctionCall | CustomToolCall) else item.name
-
-
-def _not_run(text: str) -> _Answer:
-    return _Answer(ToolOutput(text, success=False), "not_run")
-
-
-def _failed(text: str) -> _Answer:
-    return _Answer(ToolOutput(text, success=False), "failed")

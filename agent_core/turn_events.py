@@ -21,7 +21,7 @@ from .errors import ModelError
 from .events import Response, ResponseEvent, Usage
 from .items import ResponseItem
 from .retry import RetryScheduled
-from .tools.base import ToolCall, ToolOutput
+from .tools.base import Outcome, ToolCall, ToolOutput
 
 __all__ = [
     "ApprovalDecided",
@@ -108,7 +108,7 @@ class ToolFinished(Struct, frozen=True):
 
     call: ToolCall
     output: ToolOutput
-    outcome: Literal["ok", "failed", "denied", "not_run", "timed_out", "cancelled", "outcome_unknown"]
+    outcome: Outcome
     duration_s: float = 0.0
 
 

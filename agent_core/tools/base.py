@@ -17,7 +17,10 @@ from ..approvals import ApprovalRequest
 from ..items import JsonValue, OutputPart
 from ..prompt import CustomToolSpec, ToolSpec
 
-__all__ = ["Tool", "ToolCall", "ToolContext", "ToolOutput"]
+__all__ = ["Outcome", "Tool", "ToolCall", "ToolContext", "ToolOutput"]
+
+Outcome = Literal["ok", "failed", "denied", "not_run", "timed_out", "cancelled", "outcome_unknown"]
+"""How a call came to its output."""
 
 
 class ToolCall(Struct, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import anyio
 import pytest
@@ -386,6 +387,47 @@ async def test_a_fatal_tool_error_ends_the_turn_alone(parallel: bool) -> None:
     with pytest.raises(FatalToolError, match="disk gone"):
         await stage.run()
     stage.assert_every_call_is_answered_once()
+
+
+@pytest.mark.parametrize("parallel", [True, False])
+async def test_no_exception_of_a_tool_leaves_in_a_group(parallel: bool) -> None:
+    """KeyboardInterrupt and its like end the turn as themselves, and the calls are answered."""
+
+    class Ours(BaseException):
+        pass
+
+    probe = Probe(behave=lambda c: Ours("stop"), parallel=parallel)
+    stage = Stage(ScriptedModel(calls(call("a"), call("b"))), [probe])
+    with pytest.raises(Ours):
+        await stage.run()
+    assert stage.outputs[0] == ("a", "the tool failed: Ours: stop")
+    stage.assert_every_call_is_answered_once()
+
+
+async def test_an_id_used_twice_is_no_way_around_an_approval() -> None:
+    """A read-only call that was started early shares its id with calls that need a yes: those are asked about."""
+    look, danger = Probe("look", read_only=True, parallel=True), Probe("danger", parallel=True, asks=True)
+    items = (call("x", "danger"), call("x", "danger", "{ }"), call("x", "look"))
+    stage = Stage(ScriptedModel(calls(*items), says("ok")), [look, danger])
+    await stage.run()
+    denied = "denied: this run does not allow actions that need approval"
+    assert stage.outputs == [("x", denied), ("x", denied), ("x", "did {}")]
+    assert (danger.runs, look.runs) == ([], ["x"])
+
+
+@pytest.mark.parametrize("answer", [True, None, "yes"])
+async def test_a_policy_that_answers_nonsense_says_no(answer: object) -> None:
+    """Only a Decision is one: a policy of the caller's that returns something else denies and ends the turn."""
+
+    class Nonsense:
+        async def decide(self, request: ApprovalRequest) -> Decision:
+            return cast("Decision", answer)
+
+    probe = Probe(asks=True)
+    stage = Stage(ScriptedModel(calls(call("a"))), [probe], approvals=Nonsense())
+    assert await stage.run() == "aborted"
+    told = f"denied: the approval policy failed: TypeError: decide() returned {answer!r}, not a Decision"
+    assert (stage.outputs, probe.runs) == ([("a", told)], [])
 
 
 async def test_open_calls_are_answered_before_anything_else() -> None:

@@ -1,0 +1,109 @@
+"""Running one tool to its one answer: under its timer, and whatever it does on the way.
+
+A tool is somebody else's code. It may raise anything, return anything, call sys.exit, let a cancellation of its own
+escape: all of that is an answer for the model. After a FatalToolError, or what is neither an Exception nor SystemExit
+(KeyboardInterrupt), the answer names it as what the turn has to end with. Only being cancelled leaves as an exception.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import anyio
+
+from ..approvals import ApprovalRequest
+from ..errors import FatalToolError, ToolError
+from .base import Outcome, Tool, ToolCall, ToolContext, ToolOutput
+from .capture import cut_middle
+
+__all__ = ["Answer", "approval_of", "described", "not_run", "run_tool"]
+
+MAX_DESCRIBED_BYTES = 64 * 1024
+"""How much of an exception's own words the model is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one call: what the model is told, how that came about, and what the turn has to end with."""
+
+    output: ToolOutput
+    outcome: Outcome
+    duration_s: float = 0.0
+    ends_with: BaseException | None = None
+
+
+async def run_tool(
+    tool: Tool, call: ToolCall, context: ToolContext, *, timeout_s: float, cancelled: Callable[[Answer], None]
+) -> Answer:
+    """Run the tool for at most `timeout_s`. Raises nothing but cancellation, after `cancelled` was told what the call
+    is answered with then."""
+    started = time.monotonic()
+    output: object = None
+    ends_with: BaseException | None = None
+    try:
+        with anyio.move_on_after(timeout_s) as timer:
+            output = await tool.run(call, context)
+        if timer.cancelled_caught:
+            late = ToolOutput(f"timed out after {timeout_s:g} s", success=False)
+            return Answer(late, "timed_out", time.monotonic() - started)
+        text = f"the tool failed: it returned {type(output).__name__!r}, not a ToolOutput"
+    except ToolError as error:
+        text = _told(error)
+        ends_with = error if isinstance(error, FatalToolError) else None
+    except anyio.get_cancelled_exc_class():
+        if _being_cancelled():
+            took = time.monotonic() - started
+            cancelled(Answer(ToolOutput(f"aborted by the user after {took:.1f} s", success=False), "cancelled", took))
+            raise
+        text = "the tool failed: something it waited for was cancelled"
+    except BaseException as error:  # noqa: BLE001  # a tool's bug is told to the model, not to the caller
+        text = f"the tool failed: {described(error)}"
+        ends_with = None if isinstance(error, Exception | SystemExit) else error
+    took = time.monotonic() - started
+    if isinstance(output, ToolOutput):
+        return Answer(output, "ok" if output.success else "failed", took)
+    return Answer(ToolOutput(text, success=False), "failed", took, ends_with)
+
+
+def approval_of(tool: Tool, call: ToolCall, context: ToolContext) -> ApprovalRequest | Answer | None:
+    """What the tool asks before it may run; an answer in its place if the tool cannot even say that."""
+    try:
+        return tool.approval(call, context)
+    except Exception as error:  # noqa: BLE001  # what asks no question is not run
+        return not_run(f"not run: the tool failed to say what it needs approval for: {described(error)}")
+
+
+def not_run(text: str) -> Answer:
+    """The answer of a call whose tool was never started."""
+    return Answer(ToolOutput(text, success=False), "not_run")
+
+
+def described(error: BaseException) -> str:
+    """An exception's type and words, bounded. One that cannot describe itself is its type."""
+    try:
+        words = str(error)
+    except Exception:  # noqa: BLE001  # a broken __str__ must not hide what was raised
+        words = ""
+    name = type(error).__name__
+    return f"{name}: {cut_middle(words, MAX_DESCRIBED_BYTES)[0]}" if words else name
+
+
+def _told(error: ToolError) -> str:
+    """The message, and the remedy where the tool gave one of its own."""
+    return error.message if error.remedy == type(error).default_remedy else f"{error.message}; {error.remedy}"
+
+
+def _being_cancelled() -> bool:
+    """Whether a cancellation comes from outside the tool. On asyncio one can also be raised, or caught from something
+    else that was cancelled, inside it; then nobody asks this task to end."""
+    if anyio.current_effective_deadline() == -math.inf:
+        return True
+    from asyncio import CancelledError, current_task
+
+    if anyio.get_cancelled_exc_class() is not CancelledError:
+        return True
+    task = current_task()
+    return task is None or task.cancelling() > 0

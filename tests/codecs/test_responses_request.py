@@ -10,7 +10,7 @@ import pytest
 
 from agent_core.codecs.base import Compat, DecodedRequest, Loss
 from agent_core.codecs.responses import CODEC
-from agent_core.errors import InvalidRequestError
+from agent_core.errors import InvalidPromptError, InvalidRequestError
 from agent_core.items import (
     Compaction,
     CustomToolCall,
@@ -89,7 +89,57 @@ def lost(*features: str) -> tuple[Loss, ...]:
     return tuple(Loss(feature) for feature in features)
 
 
+LOOSE = ToolSpec("loose", parameters={"type": "object", "properties": {"a": {"type": "string", "minLength": 1}}})
+STRICT = ToolSpec("strict", parameters=LOOSE.parameters, strict=True)
+CLOSED: JsonObject = {
+    "type": "object",
+    "properties": {"a": {"type": ["string", "null"], "description": "minLength: 1"}},
+    "required": ["a"],
+    "additionalProperties": False,
+}
+
 SETTINGS: dict[str, Case] = {
+    "a model that reasons unasked": Case(
+        Prompt("hi", model="gpt"),
+        {"store": False, "include": ["reasoning.encrypted_content"]},
+        compat=Compat(provider="acme", store=False, encrypted_reasoning=True, reasons_by_default=True),
+    ),
+    "no sampling while it reasons": Case(
+        Prompt("hi", model="gpt", sampling=SamplingSettings(temperature=0.5, logprobs=1)),
+        {},
+        (
+            Loss("temperature", "the model takes no sampling settings"),
+            Loss("top_logprobs", "the model takes no sampling settings"),
+        ),
+        Compat(sampling_beside_reasoning=False, reasons_by_default=True),
+    ),
+    "sampling while it does not": Case(
+        Prompt("hi", model="gpt", sampling=SamplingSettings(temperature=0.5), reasoning=ReasoningSettings("none")),
+        {"temperature": 0.5, "reasoning": {"effort": "none"}},
+        compat=Compat(sampling_beside_reasoning=False, reasons_by_default=True),
+    ),
+    "an effort the model has not": Case(
+        Prompt("hi", model="gpt", reasoning=ReasoningSettings("minimal")),
+        {"reasoning": {"effort": "low"}},
+        (Loss("reasoning_effort", "'minimal' became 'low'"),),
+        Compat(efforts=("low", "high")),
+    ),
+    "T-N4 schemas that ask for strict": Case(
+        Prompt("hi", model="gpt", tools=[LOOSE, STRICT], output_schema=OutputSchema(dict(STRICT.parameters), "out")),
+        {
+            "tools": [
+                {"type": "function", "name": "loose", "parameters": dict(LOOSE.parameters)},
+                {"type": "function", "name": "strict", "parameters": CLOSED, "strict": True},
+            ],
+            "tool_choice": "auto",
+            "text": {"format": {"type": "json_schema", "name": "out", "schema": CLOSED, "strict": True}},
+        },
+        (
+            Loss("schema", "output schema 'out': minLength (at #/properties/a)"),
+            Loss("schema", "tool 'strict': minLength (at #/properties/a)"),
+        ),
+        Compat(schema_dialect="openai_strict"),
+    ),
     "nothing but text": Case(Prompt("hi", model="gpt"), {"store": False}),
     "all the standard takes": Case(
         Prompt(
@@ -328,6 +378,16 @@ ITEMS: dict[str, tuple[ResponseItem, list[JsonValue], Compat]] = {
         {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "a"}], "id": "it_1"},
         compat=STORED,
     ),
+    "no id of another provider's": item_case(
+        assistant_message("a").model_copy(update={"origin": HERE.model_copy(update={"provider": "other"})}),
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "a"}]},
+        compat=STORED,
+    ),
+    "no id of another wire's": item_case(
+        assistant_message("a").model_copy(update={"origin": HERE.model_copy(update={"wire": "chat"})}),
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "a"}]},
+        compat=STORED,
+    ),
     "encrypted reasoning, its text not sent twice": item_case(
         Reasoning(summary=("s",), content=("c",), encrypted_content="x", opaque={"format": "f"}, origin=HERE),
         {"type": "reasoning", "summary": SUMMARY, "encrypted_content": "x", "format": "f"},
@@ -375,7 +435,6 @@ ITEMS: dict[str, tuple[ResponseItem, list[JsonValue], Compat]] = {
         UnknownItem(raw={"type": "mcp_list_tools", "id": "m", "tools": [None]}, origin=HERE),
         {"type": "mcp_list_tools", "id": "m", "tools": [None]},
     ),
-    "a snapshot is never sent": item_case(GhostSnapshot(ghost_commit={"id": "c"})),
 }
 
 OUTPUTS: dict[str, tuple[ResponseItem, JsonValue]] = {
@@ -426,6 +485,14 @@ def test_items(name: str) -> None:
     after = [assistant_message("next")] if isinstance(item, Reasoning) else []
     found = sent([item, *after], compat)
     assert (found[: len(wire)] if wire else found) == wire
+
+
+def test_a_snapshot_is_never_sent() -> None:
+    """It is not in the input; alone, it leaves nothing to send, and that is said."""
+    snapshot = GhostSnapshot(ghost_commit={"id": "c"})
+    assert sent([user_message("hi"), snapshot], FULL) == sent([user_message("hi")], FULL)
+    with pytest.raises(InvalidPromptError, match="no item to send"):
+        sent([snapshot], FULL)
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
@@ -695,3 +762,14 @@ def comparable(prompt: Prompt) -> Prompt:
         items.append(item.model_copy(update=changes))
     made = replace(prompt, items=tuple(items), parallel_tool_calls=prompt.parallel_tool_calls if prompt.tools else None)
     return replace(made, reasoning=None) if made.reasoning == ReasoningSettings() else made
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_ids_of_what_is_not_stored(kept: bool) -> None:
+    """S1-53: ids go out where responses are stored; a prompt that says `store=False` has nothing to name."""
+    compat = Compat(provider="acme", store=True, send_item_ids=True)
+    item = assistant_message("a").model_copy(update={"origin": HERE})
+    encoder = CODEC.request_encoder(compat)
+    prompts = [Prompt([item], model="gpt", store=store) for store in (None, False, True)]
+    bodies = [(encoder.encode(p) if kept else CODEC.encode_request(p, compat)).body for p in prompts]
+    assert [b'"id":"it_1"' in body for body in bodies] == [True, False, True]

@@ -12,7 +12,7 @@ from agent_core.codecs.grammar import check_events
 from agent_core.codecs.responses import CODEC
 from agent_core.codecs.responses_stream import ResponsesStreamDecoder
 from agent_core.events import ResponseEvent
-from agent_core.items import JsonObject, JsonValue
+from agent_core.items import JsonObject, JsonValue, user_message
 from agent_core.prompt import CustomToolSpec, Prompt
 
 PROMPT = Prompt("hi", model="gpt", tools=[CustomToolSpec("patch")])
@@ -162,4 +162,4 @@ def test_any_answer_can_be_written_and_sent_back(body: bytes) -> None:
     assert (other.snapshot().text, other.snapshot().reasoning_text) == (whole.text, whole.reasoning_text)
     read = CODEC.decode_response(CODEC.encode_response(whole, PROMPT), PROMPT, COMPAT)
     assert (read.text, read.refusal, read.finish_reason) == (whole.text, whole.refusal, whole.finish_reason)
-    json.loads(CODEC.encode_request(Prompt(whole.items, model="gpt"), COMPAT).body)
+    json.loads(CODEC.encode_request(Prompt([user_message("on"), *whole.items], model="gpt"), COMPAT).body)

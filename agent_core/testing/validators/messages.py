@@ -379,7 +379,7 @@ class _Conversation:
                 self._report.add("not_here", f"{where}.role", "this model takes no system message in a conversation")
             elif not before:
                 self._report.add("wrong_order", f"{where}.role", "the first message must be the user's")
-            return before
+            return role  # it stands between two messages of one role as anything else does
         if not before and role != "user":
             self._report.add("wrong_order", f"{where}.role", "the first message must be the user's")
         elif role == before:

@@ -313,6 +313,8 @@ ROWS: tuple[Provider, ...] = (
         # Only some models take an effort, and not all of them the same (3a).
         compat={"reasoning_request": "none"},
         models=(
+            ModelRule("grok-4*", {"reasons_by_default": True}, "responses"),
+            ModelRule("*non-reasoning*", {"reasons_by_default": False}),
             ModelRule("grok-3-mini*", {"stop": False, "reasoning_request": "effort", "efforts": ("low", "high")}),
             ModelRule("grok-4.3*", {"reasoning_request": "effort", "efforts": ("none", "low", "medium", "high")}),
             ModelRule("grok-4.5*", {"reasoning_request": "effort", "efforts": ("low", "medium", "high")}),

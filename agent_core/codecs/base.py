@@ -161,7 +161,7 @@ class Compat(Struct, frozen=True, kw_only=True):
     unsigned_thinking: bool = False
     """Messages: thinking without a signature is taken back (servers of open models); Anthropic's own API refuses it."""
     encrypted_reasoning: bool = False
-    """Responses: ask for `include: ["reasoning.encrypted_content"]` when reasoning is on."""
+    """Responses: ask for `include: ["reasoning.encrypted_content"]` when reasoning is asked for, or on by default."""
     foreign_reasoning: Literal["drop", "text"] = "drop"
     """What becomes of reasoning from another origin: dropped, or made assistant text. Reported either way."""
 

@@ -94,6 +94,10 @@ CODEC: WireCodec = _ResponsesCodec()
 
 def encode_request(prompt: Prompt, compat: Compat, history: ResponsesHistory, *, stream: bool = True) -> Encoded:
     """The body of a request, with what it could not carry. `history` is empty, or that of the request before."""
+    if compat.send_item_ids and _store(prompt, compat) is False:
+        # Ids name stored items (behaviours.md S1-53): of a response that was not stored there is nothing to name.
+        compat = replace(compat, send_item_ids=False)
+        history = ResponsesHistory(compat)
     history.update(prompt)
     plan = plan_output(prompt, compat)
     losses: list[Loss] = list(plan.losses)
@@ -232,14 +236,18 @@ def _penalties(prompt: Prompt) -> tuple[float | None, float | None]:
     return prompt.sampling.presence_penalty, prompt.sampling.frequency_penalty
 
 
+def _store(prompt: Prompt, compat: Compat) -> bool | None:
+    return compat.store if prompt.store is None else prompt.store
+
+
 def _account_members(prompt: Prompt, compat: Compat, losses: list[Loss]) -> JsonObject:
     """Storing, caching, and whom to bill."""
     out: JsonObject = {}
-    store = compat.store if prompt.store is None else prompt.store
+    store = _store(prompt, compat)
     if store is not None:
         out["store"] = store
     include: list[JsonValue] = []
-    if compat.encrypted_reasoning and prompt.reasoning is not None and compat.reasoning_request != "none":
+    if compat.encrypted_reasoning and (prompt.reasoning is not None or compat.reasons_by_default):
         include.append("reasoning.encrypted_content")
     if prompt.sampling.logprobs is not None and may_sample(prompt, compat):
         include.append("message.output_text.logprobs")

@@ -47,6 +47,7 @@ from ..items import (
     WebSearchCall,
 )
 from .base import Compat, Loss, json_bytes, json_int, json_list, json_object, json_str
+from .replay_origin import same_origin
 from .tool_calls import made_up_id
 
 __all__ = [
@@ -144,7 +145,8 @@ def encode_item(item: ResponseItem, compat: Compat) -> JsonObject | Loss:
 
 
 def _from_here(origin: Origin | None, compat: Compat) -> TypeGuard[Origin]:
-    return origin is not None and origin.wire == "responses" and origin.provider == compat.provider
+    """Made by this very provider: an id or a sealed value of another's means nothing here, or something else."""
+    return origin is not None and same_origin(origin, wire="responses", provider=compat.provider)
 
 
 def _encode(item: ResponseItem, compat: Compat) -> JsonObject | Loss:

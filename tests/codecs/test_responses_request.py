@@ -752,13 +752,16 @@ def test_recorded_requests(recording: Recording) -> None:
 
 
 def comparable(prompt: Prompt) -> Prompt:
-    """Minus what the wire has no place for: the client's ids of its own items, system beside developer, and choices
-    between no tools."""
+    """Minus what the wire has no place for: the client's ids of its own items, the server's where nothing is stored,
+    system beside developer, and choices between no tools."""
     items: list[ResponseItem] = []
     for item in prompt.items:
         changes: dict[str, object] = {"id": None}
         if isinstance(item, Message):
             changes |= {"status": "completed", "role": "developer" if item.role == "system" else item.role}
+        if isinstance(item, (Message, Reasoning, FunctionCall, CustomToolCall)) and item.origin is not None:
+            unnamed = prompt.store is False
+            changes["origin"] = item.origin.model_copy(update={"item_id": ""}) if unnamed else item.origin
         items.append(item.model_copy(update=changes))
     made = replace(prompt, items=tuple(items), parallel_tool_calls=prompt.parallel_tool_calls if prompt.tools else None)
     return replace(made, reasoning=None) if made.reasoning == ReasoningSettings() else made

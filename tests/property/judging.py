@@ -144,7 +144,10 @@ def steadiness_problems(profile: Profile, items: Sequence[ResponseItem], setting
 def prefix_problems(
     profile: Profile, early: Sequence[ResponseItem], late: Sequence[ResponseItem], settings: str
 ) -> list[str]:
-    """Up to the last user message of the shorter history, the longer one begins with its bytes."""
+    """Up to the last user message of the shorter history, the longer one begins with its bytes. Where a server takes
+    one system message only, new ones change the first message; they are left out here."""
+    if profile.compat.merge_system:
+        late = [item for item in late if not (isinstance(item, Message) and item.role in ("system", "developer"))]
     short, long = encoded(profile, early, settings), encoded(profile, (*early, *late), settings)
     if short is None or long is None:
         return []

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from .approvals import ApprovalPolicy, allow_all, deny_all
 from .config import default_model
-from .errors import CallerError, LimitReached
+from .errors import CallerError, ConfigError, LimitReached
 from .items import ResponseItem, user_message
 from .limits import Limits, RunState
 from .prompt import OutputSchema, Prompt, ReasoningSettings, SamplingSettings, ToolChoice
@@ -98,13 +98,13 @@ class Agent:
         max_output_tokens: int | None = None,
         output_schema: OutputSchema | None = None,
     ) -> None:
-        self.session = session if session is not None else Session()
+        self.session = _checked_session(session)
         self.model = model or (client.model if client is not None else default_model())
-        self.tools = _with_reader(tuple(_as_tool(entry) for entry in tools), self.session, output_budget)
-        self.limits = limits or Limits()
-        self.cwd = Path(cwd if cwd is not None else os.curdir).resolve()
+        self.tools = _with_reader(_as_tools(tools), self.session, output_budget)
+        self.limits = _checked_limits(limits)
+        self.cwd = _directory(cwd)
         self._approvals = _as_policy(approvals)
-        self._client = client
+        self._given = self._client = client
         self._kept: AsyncExitStack | None = None
         self._running = False
         self._watch: Callable[[RetryScheduled], None] | None = None
@@ -154,22 +154,22 @@ class Agent:
         return anyio.run(self.run, text)
 
     async def aclose(self) -> None:
-        """Close what the agent keeps open between turns."""
+        """Close what the agent keeps open between turns. It stays usable: each turn then opens and closes its own."""
         kept, self._kept = self._kept, None
         if kept is not None:
+            self._client = self._given
             await kept.aclose()
 
     async def __aenter__(self) -> Agent:
-        async with AsyncExitStack() as stack:
-            self._client = await self._open_client(stack) if self._client is None else self._client
-            self._kept = stack.pop_all()
+        if self._client is None:
+            async with AsyncExitStack() as stack:
+                self._client = await self._open_client(stack)
+                self._kept = stack.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._kept is not None:
-            self._client = None
         await self.aclose()
 
     async def _run_turn(
@@ -181,17 +181,20 @@ class Agent:
         steered: Callable[[], Sequence[ResponseItem]],
         watch: Callable[[RetryScheduled], None] | None,
     ) -> StopReason:
+        import anyio
+
         from .dispatch import Dispatcher
         from .loop import Loop
         from .turn_events import TurnStarted
 
         if self._running:
             raise CallerError("this agent is in the middle of a turn", remedy="wait for it, or use another Agent")
-        self._running = True
-        self._watch = watch
+        items = _as_items(text, self.session)
         turn_id = f"turn_{os.urandom(8).hex()}"
         stop: StopReason | Literal["error"] = "error"
         self.session.turn_started(turn_id)
+        self._running = True
+        self._watch = watch
         try:
             await emit(TurnStarted(turn_id, self.session.id))
             async with AsyncExitStack() as stack:
@@ -211,11 +214,15 @@ class Agent:
                     steered=steered,
                     restart_delay=client.retry.delay_s,
                 )
-                stop = await loop.run(_as_items(text))
+                stop = await loop.run(items)
             return stop
+        except anyio.get_cancelled_exc_class():
+            stop = "cancelled"
+            raise
         finally:
             self._running = False
             self._watch = None
+            self.session.append(*steered())  # said too late for this turn: the next one begins with it
             self.session.turn_finished(turn_id, stop, state.usage)
 
     def _prompt_for(self, items: tuple[ResponseItem, ...]) -> Prompt:
@@ -282,18 +289,69 @@ async def _ignore(event: TurnEvent) -> None:
     """Nobody watches."""
 
 
-def _as_items(text: AgentInput) -> tuple[ResponseItem, ...]:
+def _as_items(text: AgentInput, session: Session) -> tuple[ResponseItem, ...]:
+    """What the user says, as items. Raises CallerError for what is nothing to say."""
     if isinstance(text, str):
+        if not text.strip():
+            raise CallerError("the text is empty", remedy="say something; pass [] to go on with the session as it is")
         return (user_message(text),)
-    return tuple(text) if isinstance(text, list | tuple) else (text,)
+    items = tuple(text) if isinstance(text, list | tuple) else (text,)
+    for item in items:
+        if not isinstance(item, ResponseItem):
+            raise CallerError(
+                f"a turn begins with text or items, not with {type(item).__name__!r}",
+                remedy="pass a string or user_message(…); items.parse_item() makes an item of a dict",
+            )
+    if not items and not session.items:
+        raise CallerError("there is nothing to say, and the session is empty", remedy="pass a text")
+    return items
+
+
+def _as_tools(tools: Sequence[Tool | Callable[..., object]]) -> tuple[Tool, ...]:
+    given: object = tools
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise CallerError(f"tools must be a list, got {tools!r:.100}", remedy="pass tools=[…], also for one tool")
+    return tuple(_as_tool(entry) for entry in tools)
 
 
 def _as_tool(entry: Tool | Callable[..., object]) -> Tool:
     if isinstance(entry, Tool):
         return entry
+    if not callable(entry):
+        raise CallerError(f"{entry!r:.100} is no tool", remedy="pass functions, @tool functions or Tool objects")
     from .tools.function import tool
 
     return tool(entry)
+
+
+def _checked_session(session: Session | None) -> Session:
+    if session is not None and not isinstance(session, Session):
+        raise CallerError(
+            f"session must be a Session, got {session!r:.100}",
+            remedy="use Session.create(path), or Session.resume(path)",
+        )
+    return Session() if session is None else session
+
+
+def _checked_limits(limits: Limits | None) -> Limits:
+    if limits is not None and not isinstance(limits, Limits):
+        raise CallerError(f"limits must be Limits, got {limits!r:.100}", remedy="use Limits(max_turns=…)")
+    return Limits() if limits is None else limits
+
+
+def _directory(cwd: str | os.PathLike[str] | None) -> Path:
+    """Where tools work, absolute. Raises ConfigError for what is no directory, the current one too if it is gone."""
+    asked = os.curdir if cwd is None else os.fspath(cwd)
+    try:
+        path = Path(asked).resolve(strict=True)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigError(
+            f"cannot work in {asked!r}: {reason}", remedy="pass cwd= with a directory that exists"
+        ) from error
+    if not path.is_dir():
+        raise ConfigError(f"cannot work in {asked!r}: it is no directory", remedy="pass cwd= with a directory")
+    return path
 
 
 def _with_reader(tools: tuple[Tool, ...], session: Session, budget: OutputBudget | None) -> tuple[Tool, ...]:
@@ -321,8 +379,11 @@ def _as_policy(approvals: Approvals) -> ApprovalPolicy:
         return deny_all
     if approvals == "allow":
         return allow_all
-    if isinstance(approvals, str):
-        raise CallerError(f"approvals must be 'deny', 'allow' or a policy, got {approvals!r}")
+    if not callable(getattr(approvals, "decide", None)):
+        raise CallerError(
+            f"approvals must be 'deny', 'allow' or a policy, got {approvals!r:.100}",
+            remedy="AskPolicy(function) makes a policy of a function",
+        )
     return approvals
 
 

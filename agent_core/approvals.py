@@ -11,6 +11,8 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
+from .errors import CallerError
+
 __all__ = [
     "ApprovalPolicy",
     "ApprovalRequest",
@@ -86,7 +88,8 @@ allow_all: ApprovalPolicy = _Always(APPROVED)
 class AskPolicy:
     """Asks a callback, and remembers "for this session" by tool and key.
 
-    The callback may answer with a Decision or a bool; it may be sync (quick) or async (a person).
+    The callback may answer with a Decision or a bool, anything else is a CallerError; it may be sync (quick) or async
+    (a person).
     """
 
     def __init__(self, ask: Callable[[ApprovalRequest], Decision | bool | Awaitable[Decision | bool]]) -> None:
@@ -101,6 +104,8 @@ class AskPolicy:
             answer = await answer
         if isinstance(answer, bool):
             answer = APPROVED if answer else Decision("denied", "the user said no")
+        if not isinstance(answer, Decision):
+            raise CallerError(f"the callback answered {answer!r:.100}", remedy="answer with a bool or a Decision")
         if answer.kind == "approved_for_session" and request.key:
             self._remembered.add((request.tool, request.key))
         return answer

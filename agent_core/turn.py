@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from threading import get_ident
 from types import TracebackType
 
 import anyio
+from anyio import RunFinishedError, from_thread
 from anyio.abc import TaskGroup
+from anyio.lowlevel import EventLoopToken, current_token
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from .errors import CallerError
@@ -39,7 +42,8 @@ class TurnBody:
 
 
 class Turn:
-    """Iterate it for turn events, inside `async with`. Read by one task; `cancel` and `steer` may come from any.
+    """Iterate it for turn events, inside `async with`, once. Read by one task; `cancel` and `steer` may come from any
+    task or thread.
 
     After the last event, or after the block, `result` says how it ended.
     """
@@ -51,24 +55,35 @@ class Turn:
         self._scope = anyio.CancelScope()
         self._tasks: TaskGroup | None = None
         self._result: TurnResult | None = None
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
+        self._error_told = False
+        self._loop: tuple[int, EventLoopToken] | None = None
         self._steered: list[ResponseItem] = []
 
     @property
     def result(self) -> TurnResult:
         """How the turn ended. Raises CallerError while it runs, and the turn's own error if it failed."""
-        if self._error is not None:
-            raise self._error
+        self._raise_error()
         if self._result is None:
             raise CallerError("the turn has not finished", remedy="read its events to the end first")
         return self._result
 
     def cancel(self) -> None:
-        """Stop now. The events end with TurnFinished("cancelled"); the session stays valid for the next turn."""
-        self._scope.cancel()
+        """Stop now. The events end with TurnFinished("cancelled"); the session stays valid for the next turn. From
+        another thread it returns when that is asked for. Does nothing after the end."""
+        if self._ended:
+            return
+        if self._loop is None or self._loop[0] == get_ident():
+            self._scope.cancel()
+        else:
+            with suppress(RunFinishedError):  # so is the turn
+                from_thread.run_sync(self._scope.cancel, token=self._loop[1])
 
     def steer(self, text: str) -> None:
-        """Say something to the running turn; the model sees it with the next request."""
+        """Say something to the running turn; the model sees it with the next request, in the next turn if this one
+        makes none. Raises CallerError after the end, where nobody would hear it."""
+        if self._ended:
+            raise CallerError("the turn has ended", remedy="start the next one with this text")
         self._steered.append(user_message(text))
 
     def take_steered(self) -> Sequence[ResponseItem]:
@@ -99,6 +114,9 @@ class Turn:
         return TextDeltas(self)
 
     async def __aenter__(self) -> Turn:
+        if self._loop is not None:
+            raise CallerError("a turn runs once", remedy="start another one with agent.stream(…)")
+        self._loop = get_ident(), current_token()
         self._send, self._receive = anyio.create_memory_object_stream[TurnEvent](QUEUE)
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
@@ -115,6 +133,8 @@ class Turn:
         self._scope.cancel()
         # The block's own error is not given to the task group, which would wrap it in a group.
         await tasks.__aexit__(None, None, None)
+        if not self._error_told and not isinstance(self._error, Exception):
+            self._raise_error()  # KeyboardInterrupt and its like, which the block did not stay to read
 
     def __aiter__(self) -> Turn:
         return self
@@ -133,20 +153,31 @@ class Turn:
         except (anyio.EndOfStream, anyio.ClosedResourceError):
             return self._end()
 
+    @property
+    def _ended(self) -> bool:
+        return self._result is not None or self._error is not None
+
     def _end(self) -> TurnEvent:
-        if self._error is not None:
-            raise self._error
+        self._raise_error()
         raise StopAsyncIteration
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            self._error_told = True
+            raise self._error
 
     async def _run(self, queue: MemoryObjectSendStream[TurnEvent]) -> None:
         with queue:
             stop: StopReason = "cancelled"
-            with self._scope:
-                try:
+            try:
+                with self._scope:
                     stop = await self._body.run(self)
-                except Exception as error:  # noqa: BLE001  # not swallowed: raised to the reader by __anext__
-                    self._error = error
-                    return
+            except anyio.get_cancelled_exc_class():  # not by `cancel`: what is around the block was cancelled
+                self._result = self._body.result(stop)
+                raise
+            except BaseException as error:  # noqa: BLE001  # not swallowed: raised to the reader, outside of any group
+                self._error = error
+                return
             self._result = self._body.result(stop)
             with anyio.CancelScope(shield=True):
                 await self.emit(TurnFinished(self._result))

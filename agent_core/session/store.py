@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..errors import InvalidPromptError, SessionError
+from ..errors import CallerError, InvalidPromptError, SessionError
 from ..events import Usage
 from ..items import (
     CallItem,
@@ -185,8 +185,13 @@ class Session:
         self._note({"type": "tool_started", "call_id": call_id})
 
     def turn_started(self, turn_id: str) -> None:
-        self._in_turn = True
+        """Note that a turn begins. Raises CallerError while another one runs: two would mix their calls and outputs."""
+        if self._in_turn:
+            raise CallerError(
+                "this session is in the middle of a turn", remedy="wait for it, or give each agent its own: fork() it"
+            )
         self._note({"type": "turn_started", "turn_id": turn_id})
+        self._in_turn = True
 
     def sample_finished(self, usage: Usage | None) -> None:
         """Note what the provider counted for a response, right after its items were appended; None: it did not say."""

@@ -337,7 +337,9 @@ class Replayer:
                 out += (entry, None)  # room for a result
             elif half.half == "result" and half.key in uses:
                 at, _ = uses.pop(half.key)
-                if out[-1] is not None and out[-1][2].type == "reasoning":  # which has to stand before what it produced
+                before = out[-1]
+                # Reasoning has to stand before what it produced, and that is not the client's result.
+                if before is not None and (before[2].type == "reasoning" or self._compat.calls_last):
                     self._report("moved_output", entry[0], "brought behind its call")
                     out[at + 1] = entry
                 else:

@@ -127,6 +127,14 @@ PAIRS = (
         (("moved_output", 3),),
     ),
     Row(
+        "where no text may stand between a call and its output",
+        "responses",
+        (u(), known("responses", SHELL), said("t"), UnknownItem(raw=SHELL_OUTPUT), said("v")),
+        (u(), known("responses", SHELL), UnknownItem(raw=SHELL_OUTPUT), said("t"), said("v")),
+        (("moved_output", 3),),
+        Compat(provider="p", calls_last=True),
+    ),
+    Row(
         "a function call must not take the id of a shell call",
         "responses",
         (u(), known("responses", SHELL), UnknownItem(raw=SHELL_OUTPUT), call("sh_1"), u()),

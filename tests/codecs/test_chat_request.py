@@ -420,6 +420,108 @@ SETTINGS: dict[str, tuple[Prompt, Compat, JsonObject, tuple[Loss, ...]]] = {
         {"reasoning": {"max_tokens": 5000}},
         (),
     ),
+    "the seed under another name (Mistral)": (
+        p(sampling=SamplingSettings(seed=7)),
+        Compat(seed_field="random_seed"),
+        {"random_seed": 7},
+        (),
+    ),
+    "no penalties, no log probabilities": (
+        p(sampling=SamplingSettings(presence_penalty=0.1, frequency_penalty=0.2, logprobs=2, top_p=0.5)),
+        Compat(penalties=False, logprobs=False),
+        {"top_p": 0.5},
+        tuple(
+            Loss(name, "the server does not know it") for name in ("presence_penalty", "frequency_penalty", "logprobs")
+        ),
+    ),
+    "no sampling while the model reasons": (
+        p(sampling=SamplingSettings(temperature=0.1), reasoning=ReasoningSettings("low")),
+        Compat(sampling_beside_reasoning=False),
+        {"reasoning_effort": "low"},
+        (Loss("temperature", "the model takes no sampling parameters"),),
+    ),
+    "sampling while it does not": (
+        p(sampling=SamplingSettings(temperature=0.1)),
+        Compat(sampling_beside_reasoning=False),
+        {"temperature": 0.1},
+        (),
+    ),
+    "members the server refuses (Mistral)": (
+        p(user="u", metadata={"a": "b"}, store=False),
+        Compat(unknown_members=("user", "metadata", "store")),
+        {},
+        (Loss("metadata", "the server does not know it"), Loss("user", "the server does not know it")),
+    ),
+    "an effort the model has not": (
+        p(reasoning=ReasoningSettings("xhigh")),
+        Compat(efforts=("low", "medium", "high")),
+        {"reasoning_effort": "high"},
+        (Loss("reasoning_effort", "'xhigh' became 'high'"),),
+    ),
+    "thinking with more to say (Moonshot)": (
+        p(reasoning=ReasoningSettings("high")),
+        Compat(reasoning_request="thinking_type", thinking_members={"keep": "all"}),
+        {"thinking": {"type": "enabled", "keep": "all"}},
+        (Loss("reasoning_effort", "the server only turns thinking on or off"),),
+    ),
+    "thinking and its effort (DeepSeek v4)": (
+        p(reasoning=ReasoningSettings("max")),
+        Compat(reasoning_request="thinking_effort"),
+        {"thinking": {"type": "enabled"}, "reasoning_effort": "max"},
+        (),
+    ),
+    "no thinking, no effort (DeepSeek v4)": (
+        p(reasoning=ReasoningSettings("none")),
+        Compat(reasoning_request="thinking_effort"),
+        {"thinking": {"type": "disabled"}},
+        (),
+    ),
+    "reasoning enabled (Together)": (
+        p(reasoning=ReasoningSettings(budget_tokens=10)),
+        Compat(reasoning_request="enabled_object"),
+        {"reasoning": {"enabled": True}},
+        (Loss("reasoning_budget", "the server only turns thinking on or off"),),
+    ),
+    "a budget of nothing": (
+        p(reasoning=ReasoningSettings(budget_tokens=0)),
+        Compat(),
+        {"reasoning_effort": "none"},
+        (Loss("reasoning_budget", "the server takes an effort"),),
+    ),
+    "X-S0-06 a schema dialect": (
+        p(tools=[ToolSpec("g", parameters={"type": "object", "properties": {"not": {"const": "x"}}})]),
+        Compat(schema_dialect="gemini"),
+        {
+            "tools": [
+                {
+                    "type": "function",
+                    "function": {
+                        "name": "g",
+                        "parameters": {
+                            "type": "object",
+                            "properties": {"not": {"type": "string", "enum": ["x"]}},
+                        },
+                    },
+                }
+            ]
+        },
+        (),
+    ),
+    "a schema dialect, for answers too": (
+        p(output_schema=OutputSchema({"type": "object", "title": "T", "properties": {"a": {"type": "string"}}}, "out")),
+        Compat(schema_dialect="gemini"),
+        {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {
+                    "name": "out",
+                    "strict": True,
+                    "schema": {"type": "object", "properties": {"a": {"type": "string"}}},
+                },
+            }
+        },
+        (),
+    ),
     "thinking off (DeepSeek)": (
         p(reasoning=ReasoningSettings("none")),
         Compat(reasoning_request="thinking_type"),

@@ -459,6 +459,7 @@ HISTORIES: dict[str, tuple[list[ResponseItem], list[JsonObject]]] = {
             user_message("go"),
             Reasoning(encrypted_content="b3A=", origin=made("redacted_thinking")),
             UnknownItem(raw={"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {}}, origin=made()),
+            UnknownItem(raw={"type": "web_search_tool_result", "tool_use_id": "s1", "content": []}, origin=made()),
             FunctionCall(call_id="c1", name="f", arguments="{}", opaque={"caller": {"type": "x"}}, origin=made()),
             FunctionCallOutput(call_id="c1", output=""),
         ],
@@ -467,6 +468,7 @@ HISTORIES: dict[str, tuple[list[ResponseItem], list[JsonObject]]] = {
             assistant(
                 {"type": "redacted_thinking", "data": "b3A="},
                 {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {}},
+                {"type": "web_search_tool_result", "tool_use_id": "s1", "content": []},
                 {**use("c1", "f"), "caller": {"type": "x"}},
             ),
             user({"type": "tool_result", "tool_use_id": "c1"}),

@@ -96,6 +96,16 @@ class AgentCoreError(Exception):
         self.message = message
         self.remedy = remedy or self.default_remedy
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """For pickle and copy: errors cross processes, and Exception's own way knows no keyword arguments."""
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt(kind: type[AgentCoreError], args: tuple[object, ...], members: dict[str, object]) -> AgentCoreError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(members)
+    return error
+
 
 class CallerError(AgentCoreError):
     """The caller's fault. Raised before anything is sent."""

@@ -38,6 +38,7 @@ __all__ = ["ApplyPatch", "apply_patch", "plan_files", "unified_diff", "write_cha
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
 """Larger files are no source text; planning holds a file in memory several times."""
+_WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 MAX_DIFF_CHARS = 256 * 1024
 """How much of the diff is recorded; the files themselves are always written whole."""
 
@@ -142,8 +143,8 @@ def plan_files(
 ) -> tuple[tuple[FileChange, ...], dict[str, os.stat_result]]:
     """The planned changes, by absolute path, and what each existing file was like when it was read.
 
-    Raises PatchError for a path outside the roots, a directory, a special file, or a symlink that would be deleted,
-    moved or overwritten (a symlink may be updated: the file it points to is).
+    Raises PatchError for a path outside the roots, a directory, a special file, an update of a read-only file, or a
+    symlink that would be deleted, moved or overwritten (a symlink may be updated: the file it points to is).
     """
     seen: dict[str, os.stat_result] = {}
     followed = {op.path for op in operations if isinstance(op, UpdateFile) and op.move_to is None}
@@ -167,7 +168,13 @@ def plan_files(
     def near(location: str) -> list[str]:
         return near_names(Path(location))
 
-    return plan_patch(operations, read, locate=locate, near=near), seen
+    changes = plan_patch(operations, read, locate=locate, near=near)
+    for change in changes:
+        status = seen.get(change.location)
+        # Renaming over it would work. Somebody took the right to write away, and opening it to write would not.
+        if status is not None and change.after is not None and not status.st_mode & _WRITABLE:
+            raise PatchError(f"{change.path!r} is read-only", remedy="make it writable first, if it is to be changed")
+    return changes, seen
 
 
 def _read(path: Path) -> tuple[bytes | None, os.stat_result | None]:

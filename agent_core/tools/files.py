@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -125,30 +127,57 @@ def _read_window(path: Path, asked: str, offset: int, limit: int) -> _Window:
 
 def _scan(path: Path, asked: str, offset: int, limit: int) -> _Window:
     window = _Window(offset, [], None, replaced=False)
-    number = size = scanned = 0
+    size = 0
     full = False
     with path.open("rb") as file:
         if b"\0" in file.read(8192):
             raise ToolError(f"{asked!r} is a binary file", remedy="use a program that knows its format")
         file.seek(0)
-        while scanned < MAX_SCAN_BYTES:
+        number, scanned, ended = _pass_lines(file, offset - 1, MAX_SCAN_BYTES)
+        while not (full or ended) and scanned < MAX_SCAN_BYTES:
             piece, length = _read_line(file)
             if not length:
-                window.total = number
+                ended = True
                 break
             number += 1
             scanned += length
-            if number < offset or full:
-                continue
             line, replaced = _shown_line(piece, length, first=number == 1)
             size += len(line.encode()) + 8  # with its number and newline
             full = len(window.lines) >= limit or size > MAX_OUTPUT_BYTES
             if not full:
                 window.lines.append(line)
                 window.replaced |= replaced
+        if full:
+            more, _, ended = _pass_lines(file, sys.maxsize, MAX_SCAN_BYTES - scanned)
+            number += more
+    window.total = number if ended else None
+    if not window.lines and not ended:
+        raise ToolError(f"line {offset} of {asked!r} is too far in to be read", remedy="use a command, e.g. sed -n")
     if not window.lines and (offset > 1 or number):
         raise ToolError(f"{asked!r} has {number} lines; offset={offset} is past the end", remedy="use a smaller offset")
     return window
+
+
+def _pass_lines(file: BinaryIO, lines: int, max_bytes: int) -> tuple[int, int, bool]:
+    """Go past so many lines, or to the end, or about so many bytes on: the lines and bytes passed, and whether the file
+    has ended. Only counts, so it is fast: a log may have millions of lines before and after a window."""
+    passed = size = 0
+    last = b"\n"
+    while passed < lines and size < max_bytes:
+        chunk = file.read(_READ_BYTES)
+        if not chunk:
+            return passed + (not last.endswith(b"\n")), size, True
+        found = chunk.count(b"\n")
+        if passed + found >= lines:
+            at = 0
+            for _ in range(lines - passed):
+                at = chunk.index(b"\n", at) + 1
+            file.seek(at - len(chunk), os.SEEK_CUR)
+            return lines, size + at, False
+        passed += found
+        size += len(chunk)
+        last = chunk
+    return passed, size, False
 
 
 def _read_line(file: BinaryIO) -> tuple[bytes, int]:

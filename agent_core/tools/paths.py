@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import stat
 from pathlib import Path
 
 from ..errors import ToolError
@@ -25,7 +26,7 @@ def resolve_inside(path: str, context: ToolContext, *, follow_last: bool = True)
         asked = context.cwd / path
         found = asked.resolve() if follow_last else asked.parent.resolve() / asked.name
         allowed = inside_roots(found, context)
-        if follow_last and found.is_symlink():  # since Python 3.13 a loop is returned, not raised
+        if _is_symlink(found) and follow_last:  # since Python 3.13 a loop is returned, not raised
             raise RuntimeError
     except (OSError, RuntimeError, ValueError) as error:  # a loop of symlinks, a name too long, a lone surrogate
         raise ToolError(f"{_short(path)} cannot be resolved: {_reason(error)}", remedy="check the path") from None
@@ -34,6 +35,14 @@ def resolve_inside(path: str, context: ToolContext, *, follow_last: bool = True)
             f"{_short(path)} is outside the allowed directories", remedy="use a path below the working directory"
         )
     return found
+
+
+def _is_symlink(path: Path) -> bool:
+    """Path.is_symlink raises or hides what cannot be looked at, depending on the version of Python; this raises."""
+    try:
+        return stat.S_ISLNK(os.lstat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def inside_roots(path: Path, context: ToolContext) -> bool:

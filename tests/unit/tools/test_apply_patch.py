@@ -87,6 +87,8 @@ def test_the_diff_is_one_git_can_apply(tmp_path: Path) -> None:
         (("*** Update File: sub", "@@", "-x"), "'sub' is a directory"),
         (("*** Update File: pipe", "@@", "-x"), "'pipe' is not a regular file"),
         (("*** Add File: a.txt/x", "+x"), "cannot read 'x': Not a directory"),
+        (("*** Add File: " + "x" * 300, "+x"), f"'{'x' * 200}…' cannot be resolved: File name too long"),
+        (("*** Add File: \ud800", "+x"), "'\\ud800' cannot be resolved: 'utf-8' codec can't encode"),
         (("*** Add File: b.txt", "+x"), "cannot add 'b.txt': it exists"),
         (("*** Update File: a.text", "@@", "-x"), "cannot update 'a.text': there is no such file"),
         (("*** Update File: a.txt", "@@", "-nope"), "'a.txt', patch line 4: these lines are not in the file"),
@@ -138,6 +140,21 @@ def test_a_new_file_has_the_mode_of_any_new_file(tmp_path: Path) -> None:
     (tmp_path / "plain").touch()
     apply_patch(patch("*** Add File: new", "+x"), ToolContext(tmp_path))
     assert (tmp_path / "new").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_read_only_file_is_not_changed(tmp_path: Path) -> None:
+    """A rename could replace it; who took the right to write away meant it. Deleting and moving are the folder's."""
+    project(tmp_path)
+    for name in ("a.txt", "b.txt", "old.txt"):
+        (tmp_path / name).chmod(0o444)
+    with pytest.raises(PatchError, match=r"'a\.txt' is read-only"):
+        apply_patch(
+            patch("*** Delete File: old.txt", "*** Update File: a.txt", "@@", "-1", "+2"), ToolContext(tmp_path)
+        )
+    apply_patch(
+        patch("*** Delete File: old.txt", "*** Update File: b.txt", "*** Move to: c.txt"), ToolContext(tmp_path)
+    )
+    assert tree(tmp_path) == {"a.txt": b"1\n", "c.txt": b"1\n"}
 
 
 def test_a_failing_disk_rolls_everything_back(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent_core.items import JsonValue
-from agent_core.tools import ReadFile, ToolContext, ToolOutput
+from agent_core.tools import ReadFile, ToolContext, ToolOutput, files
 from agent_core.tools.files import MAX_LINE_BYTES, MAX_OUTPUT_BYTES
 
 from .calls import call
@@ -53,6 +53,30 @@ async def test_plain_text_and_metadata(tmp_path: Path) -> None:
     output = await ReadFile(line_numbers=False).run(asked, ToolContext(tmp_path))
     metadata: dict[str, JsonValue] = {"path": "d/f.txt", "lines": 2, "total_lines": 3}
     assert output == ToolOutput("a\n\tb\n[lines 1-2 of 3; go on with offset=3]", metadata=metadata)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("end", [b"", b"\n"], ids=["no last newline", "last newline"])
+@pytest.mark.parametrize("offset", [1, 2, 8191, 8192, 8193, 8194, 16_384, 20_000])
+async def test_a_window_anywhere_in_a_long_file(offset: int, end: bytes, tmp_path: Path) -> None:
+    """Lines before and after the window are only counted, in pieces of the file; the count is exact."""
+    (tmp_path / "log").write_bytes(b"\n".join(b"%07d" % n for n in range(1, 20_001)) + end)
+    output = await read(tmp_path, path="log", offset=offset, limit=1)
+    more = "" if offset == 20_000 else f"\n[lines {offset}-{offset} of 20000; go on with offset={offset + 1}]"
+    assert output.content == f"{offset:>6}\t{offset:07d}{more}"
+    past = await read(tmp_path, path="log", offset=20_001)
+    assert past.content == "'log' has 20000 lines; offset=20001 is past the end; use a smaller offset"
+
+
+@pytest.mark.anyio
+async def test_how_far_a_file_is_read_is_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A window beyond the bound is refused as what it is, and the lines are then not counted."""
+    monkeypatch.setattr(files, "MAX_SCAN_BYTES", 100_000)
+    (tmp_path / "log").write_bytes(b"1234567\n" * 100_000)
+    beyond = await read(tmp_path, path="log", offset=50_000)
+    assert beyond.content == "line 50000 of 'log' is too far in to be read; use a command, e.g. sed -n"
+    first = await read(tmp_path, path="log", limit=1)
+    assert first.content == "     1\t1234567\n[lines 1-1 of many; go on with offset=2]"
 
 
 @pytest.mark.anyio

@@ -403,6 +403,8 @@ class Replayer:
             entries = entries[:end]
         elif trailing:
             anchor = end - 1
+            while anchor and _is_result(entries[anchor][2]):  # its use is the item
+                anchor -= 1
             while anchor and entries[anchor][1] == "call" and entries[anchor - 1][1] == "call":
                 anchor -= 1
             for index, _, _ in trailing:
@@ -442,6 +444,11 @@ class Replayer:
 
     def _report(self, kind: RepairKind, index: int, reason: str) -> None:
         self._repairs.append(Repair(kind, index, reason))
+
+
+def _is_result(item: ResponseItem) -> bool:
+    half = server_half(item.raw) if item.type == "unknown" else None
+    return half is not None and half.half == "result"
 
 
 def _item_index(repair: Repair) -> int:

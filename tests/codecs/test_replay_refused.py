@@ -69,6 +69,7 @@ def call(call_id: str, wire: WireName = "responses") -> FunctionCall:
     return FunctionCall(call_id=call_id, name="f", arguments="{}", origin=of(wire))
 
 
+SIGNED = Reasoning(content=("hm",), signature="s", origin=of("messages", field="thinking"))
 OUT = FunctionCallOutput(call_id="c1", output="o")
 
 PAIRS = (
@@ -104,6 +105,13 @@ PAIRS = (
         (u(), known("messages", USE), u(), known("messages", RESULT), said("t")),
         (u(), u(), said("t")),
         (("dropped_item", 1), ("dropped_item", 3)),
+    ),
+    Row(
+        "a trailing thought goes before the pair it follows, not into it",
+        "messages",
+        (u(), known("messages", USE), known("messages", RESULT), SIGNED, u()),
+        (u(), SIGNED, known("messages", USE), known("messages", RESULT), u()),
+        (("moved_reasoning", 3),),
     ),
     Row(
         "the same pair twice",

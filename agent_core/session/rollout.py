@@ -18,9 +18,11 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from io import BufferedReader, FileIO
+from itertools import chain
 from pathlib import Path
 from typing import TypeAlias, cast
 
@@ -31,6 +33,7 @@ __all__ = ["VERSION", "Journal", "TakeRecord"]
 
 VERSION = 1
 READ_BYTES = 1024 * 1024
+MAX_HEADER_BYTES = 64 * 1024
 
 TakeRecord: TypeAlias = Callable[[JsonObject, int], None]
 """Told each record of a journal, the header first, with its line number from 1. What it raises ends the reading."""
@@ -58,7 +61,7 @@ class Journal:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         except FileExistsError:
             raise SessionError(f"{str(path)!r} exists already", remedy="resume it, or choose another file") from None
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise _unusable(path, error) from error
         journal = cls(path, _locked(FileIO(fd, "ab"), path))
         journal.write({"v": VERSION, "type": "session", **header})
@@ -68,10 +71,10 @@ class Journal:
     def open(cls, path: Path, take: TakeRecord) -> Journal:
         """An existing file; `take` is told every record in it, then the torn tail (if any) is set aside."""
         try:
-            file = _locked(FileIO(os.open(path, os.O_RDWR | os.O_APPEND), "r+"), path)
+            file = _locked(_regular(FileIO(os.open(path, os.O_RDWR | os.O_APPEND), "r+"), path), path)
         except FileNotFoundError:
             raise SessionError(f"there is no session file {str(path)!r}", remedy="check the path") from None
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise _unusable(path, error) from error
         try:
             torn = _set_aside(path, file, _read(path, file, take))
@@ -112,7 +115,10 @@ def _read(path: Path, file: FileIO, take: TakeRecord) -> int:
     """Hands on every record; how many bytes of the file they take."""
     number = good = 0
     reader = BufferedReader(file, READ_BYTES)
-    for line in reader:
+    head = reader.readline(MAX_HEADER_BYTES)
+    if len(head) == MAX_HEADER_BYTES:  # a file of another kind may be one line without end
+        _check_header(path, {})
+    for line in chain([head] if head else [], reader):
         record = _record(line) if line.endswith(b"\n") else None
         if record is None:
             if any(rest.strip() for rest in reader):
@@ -167,6 +173,14 @@ def _set_aside(path: Path, file: FileIO, good: int) -> bool:
     file.truncate(good)
     file.seek(0, os.SEEK_END)
     return True
+
+
+def _regular(file: FileIO, path: Path) -> FileIO:
+    """The file, if it has an end to be read to: a device or a pipe is refused, and closed."""
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise SessionError(f"{str(path)!r} is not a regular file", remedy="name a session file")
 
 
 def _locked(file: FileIO, path: Path) -> FileIO:

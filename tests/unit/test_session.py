@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tracemalloc
 from pathlib import Path
 
@@ -88,6 +89,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "not a session file"),
     "another file": (b'{"type":"item"}\n', "not a session file"),
     "binary": (b"\x89PNG\n\x1a\n" * 20, "line 1"),
+    "one line without end": (b"{" * 100_000, "not a session file"),
     "a newer format": (b'{"v":99,"type":"session","id":"x"}\n', "newer version"),
     "damage in the middle": (b'{"v":1,"type":"session","id":"x"}\ngarbage\n{"type":"turn_started"}\n', "line 2"),
     "a rollback of nothing": (b'{"v":1,"type":"session","id":"x"}\n{"type":"rollback","turns":0}\n', "line 2"),
@@ -117,6 +119,19 @@ def test_paths_that_cannot_be(tmp_path: Path) -> None:
         Session.create(path)
     with pytest.raises(SessionError, match="cannot use"):
         Session.resume(tmp_path)
+    for door in (Session.create, Session.resume):
+        with pytest.raises(SessionError, match="cannot use"):
+            door(tmp_path / "a\0b")
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "pipe"])
+def test_what_has_no_end_is_not_read(tmp_path: Path, name: str) -> None:
+    """A device or a pipe is refused before anything is read from it."""
+    path = Path(name) if name.startswith("/") else tmp_path / name
+    if not path.exists():
+        os.mkfifo(path)
+    with pytest.raises(SessionError, match="is not a regular file"):
+        Session.resume(path)
 
 
 def test_a_closed_session_refuses_to_forget(tmp_path: Path) -> None:

@@ -168,7 +168,9 @@ def _set_aside(path: Path, file: FileIO, good: int) -> bool:
     tail: bytes = file.read()
     if not tail:
         return False
-    with path.with_name(path.name + ".torn").open("ab") as aside:
+    # As private as the session itself: it holds the same conversation.
+    fd = os.open(path.with_name(path.name + ".torn"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(fd, "ab") as aside:
         aside.write(tail + b"\n")
     file.truncate(good)
     file.seek(0, os.SEEK_END)

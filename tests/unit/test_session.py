@@ -67,7 +67,9 @@ def test_a_torn_tail_is_set_aside_and_said(tmp_path: Path, torn: bytes) -> None:
         assert again.items == session.items
         assert "set aside" in again.warnings[0]
         again.append(user_message("more"))
-    assert (tmp_path / "s.jsonl.torn").read_bytes().startswith(torn.rstrip(b"\n"))
+    aside = tmp_path / "s.jsonl.torn"
+    assert aside.read_bytes().startswith(torn.rstrip(b"\n"))
+    assert [file.stat().st_mode & 0o777 for file in (path, aside)] == [0o600, 0o600]
     with Session.resume(path) as third:
         assert (len(third.items), third.warnings) == (2, ())
 

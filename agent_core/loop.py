@@ -125,8 +125,8 @@ class Loop:
                     return "aborted"
             said = self.steered()
             session.append(*said)
-            # Calls that were all cut off are answered but not repeated for: the cap that cut them would cut again. Where
-            # no cap is named (vllm#53269, or a model that wrote broken JSON) the model may try again, once in a row.
+            # Calls that were all cut off are answered but not repeated for: the cap that cut them would cut again.
+            # Where no cap is named (vllm#53269, or a model that wrote broken JSON) it may try again, once in a row.
             cut_before, cut = cut, bool(calls) and all(call.status == "incomplete" for call in calls)
             in_vain = cut and (cut_before or response.finish_reason in _STOP)
             goes_on = (calls and not in_vain) or response.end_turn is False

@@ -29,7 +29,7 @@ LIMITS = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-"""8 shards of 2,600 are 20,800 histories of the first test alone."""
+"""8 shards of 2,600 are 20,800 histories of the first test; the others keep their everyday number."""
 
 NEXT = Message(role="user", content=(InputText(text="U0u next"),))
 
@@ -73,7 +73,7 @@ def test_any_history_makes_a_request_its_server_takes(shard: int, data: st.DataO
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
-@settings(LIMITS, max_examples=LIMITS.max_examples // 4)
+@settings(LIMITS, max_examples=60)
 @given(st.data())
 def test_a_request_is_steady(shard: int, data: st.DataObject) -> None:
     """The same prompt gives the same bytes; what was replayed needs no second repair; what follows changes no byte
@@ -89,7 +89,7 @@ def test_a_request_is_steady(shard: int, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
-@settings(LIMITS, max_examples=LIMITS.max_examples // 4)
+@settings(LIMITS, max_examples=60)
 @given(st.data())
 def test_a_kept_encoder_writes_the_same(shard: int, data: st.DataObject) -> None:
     """Whatever was asked before, and in whatever order a history grew: the bytes are those of a fresh encoder."""

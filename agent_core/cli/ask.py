@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 import anyio
 
@@ -59,6 +60,7 @@ class TerminalApprovals:
 
     async def _ask(self, request: ApprovalRequest) -> Decision:
         await self._reached.setdefault(request.call_id, anyio.Event()).wait()
+        _forget_typed()
         _show(self._screen, request)
         while True:
             self._screen.put(_QUESTION, "strong")
@@ -88,6 +90,16 @@ def _show(screen: Screen, request: ApprovalRequest) -> None:
             screen.line(f"  {line}")
         if len(lines) > _DETAIL_LINES:
             screen.line(f"  ({len(lines) - _DETAIL_LINES} more lines)", "dim")
+
+
+def _forget_typed() -> None:
+    """What was typed before a question is on the screen is no answer to it: it may have been meant for the last one."""
+    if sys.platform == "win32":
+        return
+    import termios
+
+    with suppress(termios.error):  # stdin is no terminal after all: what comes is read as it is
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
 
 
 async def _read_line() -> str:

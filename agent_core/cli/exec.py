@@ -6,22 +6,26 @@ need approval are asked about on a terminal and denied elsewhere, unless --appro
 
 from __future__ import annotations
 
+import os
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, cast
 
 from ..approvals import ApprovalPolicy, AskPolicy, Decision, allow_all
 from ..codecs import WIRES
 from ..config import REHEARSAL_MODEL, default_model
-from ..errors import ConfigError
-from ..items import WireName
+from ..errors import CallerError, ConfigError
+from ..items import Message, WireName
 from ..limits import Limits
 from ..session import Session
 from ..turn_events import TurnEvent, TurnResult
 from .exits import UsageProblem, exit_of_result, refused
+from .numbers import seconds, whole_number
 from .render import summary_text
-from .screen import Screen, one_line, write_text
+from .screen import Screen, write_text
 from .watch import Show, errors_told, follow, watcher
 
 __all__ = ["add_arguments", "run"]
@@ -33,6 +37,7 @@ _INSTRUCTIONS = (
 )
 _TURNS_MAX = 1_000_000
 _RETRIES_MAX = 99
+_TIMEOUT_MAX_S = 30 * 86400.0
 _NOBODY = Decision("denied", "nobody can be asked in this run; its user may allow everything with --approve all")
 
 
@@ -48,8 +53,18 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--approve", choices=("deny", "ask", "all"), default="ask", help="default: ask on a terminal, else deny"
     )
-    parser.add_argument("--max-turns", type=_positive, metavar="N", help="requests to the model at most (default: 50)")
-    parser.add_argument("--retries", type=_count, metavar="N", help="tries more after a request failed (default: 4)")
+    parser.add_argument(
+        "--max-turns", type=whole_number(1, _TURNS_MAX), metavar="N", help="requests to the model at most (default: 50)"
+    )
+    parser.add_argument(
+        "--retries",
+        type=whole_number(0, _RETRIES_MAX),
+        metavar="N",
+        help="tries more after a request failed (default: 4)",
+    )
+    parser.add_argument(
+        "--timeout", type=seconds(_TIMEOUT_MAX_S), metavar="S", help="seconds the whole run may take (default: no end)"
+    )
     files = parser.add_mutually_exclusive_group()
     files.add_argument("--session", metavar="FILE", help="keep the conversation in this new file")
     files.add_argument("--resume", metavar="FILE", help="go on with the conversation in this file")
@@ -92,7 +107,10 @@ def _converse(args: Namespace, screen: Screen, session: Session, *, model: str, 
             approvals=approvals,
             cwd=cwd,
             session=session,
-            limits=Limits(max_turns=cast("int", args.max_turns)) if args.max_turns else Limits(),
+            limits=Limits(
+                max_turns=cast("int | None", args.max_turns) or Limits().max_turns,
+                deadline_s=cast("float | None", args.timeout),
+            ),
             retry=RetryPolicy() if retries is None else RetryPolicy(max_attempts=retries + 1),
         ) as agent:
             return await follow(agent, task, show)
@@ -120,16 +138,23 @@ def _task(word: str) -> str:
                 f"the task on stdin is larger than {_TASK_MAX_BYTES:,} bytes", remedy="name the files to read in it"
             )
         word = read.decode("utf-8", "replace")
+    try:
+        word.encode()
+    except UnicodeEncodeError:  # bytes that the locale's encoding does not know; people type UTF-8
+        word = os.fsencode(word).decode("utf-8", "replace")
     if not word.strip():
         raise UsageProblem("the task is empty", remedy='say what to do, e.g. agent-core exec "run the tests"')
     return word
 
 
 def _directory(word: str) -> Path:
-    path = Path(word).expanduser()
-    if not path.is_dir():
+    try:
+        path = Path(word).expanduser().resolve(strict=True)
+    except (OSError, RuntimeError):  # also: no home, a loop of symlinks, a current directory that is gone
+        path = None
+    if path is None or not path.is_dir():
         raise ConfigError(f"no directory {word!r}", remedy="give --cd a directory that exists")
-    return path.resolve()
+    return path
 
 
 def _default_model(screen: Screen) -> str:
@@ -139,10 +164,22 @@ def _default_model(screen: Screen) -> str:
     return model
 
 
-def _session(args: Namespace) -> Session:
+@contextmanager
+def _session(args: Namespace) -> Generator[Session]:
+    """The session of this run, closed at its end. Where the command cannot be run as it was given, a file made for it
+    goes again: the corrected command may name it too."""
     if args.resume:
-        return Session.resume(cast("str", args.resume))
-    return Session.create(cast("str", args.session)) if args.session else Session()
+        session = Session.resume(cast("str", args.resume))
+    else:
+        session = Session.create(cast("str", args.session)) if args.session else Session()
+    with session:
+        try:
+            yield session
+        except CallerError:
+            unused = all(isinstance(item, Message) and item.role == "user" for item in session.items)
+            if args.session and unused and session.path is not None:
+                session.path.unlink(missing_ok=True)
+            raise
 
 
 def _approvals(approve: Literal["deny", "ask", "all"], screen: Screen, show: Show) -> tuple[ApprovalPolicy, Show]:
@@ -160,18 +197,3 @@ def _approvals(approve: Literal["deny", "ask", "all"], screen: Screen, show: Sho
         person.shown(event)
 
     return person, show_then_ask
-
-
-def _positive(word: str) -> int:
-    return _within(word, 1, _TURNS_MAX)
-
-
-def _count(word: str) -> int:
-    return _within(word, 0, _RETRIES_MAX)
-
-
-def _within(word: str, least: int, most: int) -> int:
-    number = int(word) if word.isdecimal() and word.isascii() and len(word) <= len(str(most)) else -1
-    if not least <= number <= most:
-        raise ArgumentTypeError(f"{one_line(word, 40)!r} is not a number from {least} to {most}")
-    return number

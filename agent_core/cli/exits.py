@@ -7,10 +7,14 @@ how to see more. A reader that went away (`| head`) and Ctrl-C end quietly.
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from enum import IntEnum
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from ..errors import AgentCoreError, CallerError, LimitReached
@@ -32,17 +36,20 @@ __all__ = [
 ]
 
 DEBUG_VARIABLE = "AGENT_CORE_DEBUG"
+_ENDING = (signal.SIGTERM, signal.SIGHUP) if sys.platform != "win32" else (signal.SIGTERM,)
 
 
 class Exit(IntEnum):
-    """The exit codes, promised in docs/cli.md. 130 is what a shell reports for SIGINT (128 + 2)."""
+    """The exit codes, promised in docs/cli.md. From 129 on, what a shell reports for a signal (128 + its number)."""
 
     OK = 0
     FAILED = 1
     USAGE = 2
     LIMIT = 3
     DENIED = 4
+    HUNG_UP = 129
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 EXIT_MEANINGS: tuple[tuple[Exit, str], ...] = (
@@ -51,7 +58,9 @@ EXIT_MEANINGS: tuple[tuple[Exit, str], ...] = (
     (Exit.USAGE, "bad usage: a command line or a configuration nothing can be done with; nothing was sent"),
     (Exit.LIMIT, "a limit was reached: turns, calls, tokens, time, or the answer's own length"),
     (Exit.DENIED, "an action was denied and the run ended without it"),
-    (Exit.INTERRUPTED, "interrupted"),
+    (Exit.HUNG_UP, "ended by SIGHUP: the terminal is gone"),
+    (Exit.INTERRUPTED, "interrupted (Ctrl-C)"),
+    (Exit.TERMINATED, "ended by SIGTERM"),
 )
 
 
@@ -100,21 +109,31 @@ def report(error: BaseException, *, where: str = "") -> None:
     """Write the error as one line to stderr: `error: <what happened> - <remedy>`."""
     if isinstance(error, AgentCoreError):
         message, remedy = error.message, error.remedy
+    elif isinstance(error, OSError) and error.strerror:
+        named = f": {error.filename}" if error.filename else ""
+        message, remedy = f"{error.strerror}{named}", f"check the disk and permissions; {DEBUG_VARIABLE}=1 shows where"
+        _show_traceback(error)
     else:
         message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         remedy = f"this is a bug; set {DEBUG_VARIABLE}=1 to see the traceback"
-        if os.environ.get(DEBUG_VARIABLE):
-            traceback.print_exception(error, file=sys.stderr)
+        _show_traceback(error)
     prefix = f"{where}: " if where else ""
     sys.stderr.write(f"error: {one_line(prefix + message)} - {one_line(remedy)}\n")
     sys.stderr.flush()
 
 
+def _show_traceback(error: BaseException) -> None:
+    if os.environ.get(DEBUG_VARIABLE):
+        traceback.print_exception(error, file=sys.stderr)
+
+
 def guarded(command: Callable[[], int]) -> int:
     """Run a command to its exit code; every exception becomes one."""
     _open_missing_streams()
+    ended_by: list[int] = []
     try:
-        code = command()
+        with _signals_interrupt(ended_by):
+            code = command()
         sys.stdout.flush()
     except SystemExit as stop:  # argparse, after --help and --version
         return stop.code if isinstance(stop.code, int) else Exit.OK
@@ -122,11 +141,34 @@ def guarded(command: Callable[[], int]) -> int:
         _forget_stdout()
         return Exit.FAILED
     except KeyboardInterrupt:
-        return Exit.INTERRUPTED
+        return Exit(128 + ended_by[0]) if ended_by else Exit.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last place where it can become one line
-        report(error)
+        with suppress(OSError):  # stderr may be what failed
+            report(error)
         return exit_code_of(error)
     return code
+
+
+@contextmanager
+def _signals_interrupt(ended_by: list[int]) -> Generator[None]:
+    """SIGTERM and SIGHUP do what Ctrl-C does, so that commands are ended, children too, and the session is whole; which
+    came is added to `ended_by`. One that is ignored (nohup) or handled already stays so."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        ended_by.append(number)
+        handler = signal.getsignal(signal.SIGINT)  # inside an event loop it is the loop's
+        (handler if callable(handler) else signal.default_int_handler)(signal.SIGINT, frame)
+
+    ours: list[int] = []
+    if threading.current_thread() is threading.main_thread():
+        ours = [number for number in _ENDING if signal.getsignal(number) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _open_missing_streams() -> None:

@@ -7,13 +7,14 @@ requests, none of them repeated.
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from ..codecs import WIRES
 from ..items import JsonObject, JsonValue
 from .exits import Exit
+from .numbers import seconds
 from .screen import Screen, Style, one_line, write_json
 from .watch import errors_told
 
@@ -34,7 +35,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--wire", choices=WIRES, help="default: the provider's")
     parser.add_argument("--json", action="store_true", help="one JSON object a line: the facts, then the row")
     parser.add_argument(
-        "--timeout", type=_seconds, metavar="S", default=60.0, help="seconds a request may take (default: 60)"
+        "--timeout",
+        type=seconds(_TIMEOUT_MAX_S),
+        metavar="S",
+        default=60.0,
+        help="seconds a request may take (default: 60)",
     )
 
 
@@ -134,13 +139,3 @@ def _row_json(report: ProbeReport) -> JsonObject:
         "requests": report.requests,
         "duration_s": round(report.duration_s, 3),
     }
-
-
-def _seconds(word: str) -> float:
-    try:
-        number = float(word)
-    except ValueError:
-        number = 0.0
-    if not 0 < number <= _TIMEOUT_MAX_S:
-        raise ArgumentTypeError(f"{one_line(word, 40)!r} is not a number of seconds up to {_TIMEOUT_MAX_S:g}")
-    return number

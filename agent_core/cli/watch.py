@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import AgentCoreError
+from ..items import JsonObject
 from .json_events import error_to_json, event_to_json
 from .render import TurnView
 from .screen import Screen, write_json
@@ -19,6 +20,14 @@ __all__ = ["Show", "errors_told", "follow", "watcher"]
 
 Show: TypeAlias = "Callable[[TurnEvent], None]"
 """Shows one event of a turn; called in their order."""
+
+
+_INTERRUPTED: JsonObject = {
+    "type": "error",
+    "error": "Interrupted",
+    "message": "the run was interrupted",
+    "remedy": "run it again; with --session, go on with --resume",
+}
 
 
 async def follow(agent: Agent, task: str, show: Show) -> TurnResult:
@@ -36,13 +45,20 @@ def watcher(screen: Screen, *, as_json: bool, verbose: bool = False) -> Show:
 
 @contextmanager
 def errors_told(screen: Screen, *, as_json: bool) -> Generator[None]:
-    """Around a run: an error ends the screen's open line and, with --json, is the last line of stdout."""
+    """Around a run: an error, or being interrupted, ends the screen's open line and, with --json, is the last line of
+    stdout."""
     try:
         yield
     except AgentCoreError as error:
         screen.end_line()
         if as_json:
             write_json(error_to_json(error))
+        raise
+    except KeyboardInterrupt:
+        with suppress(OSError):  # what is at the other end of a pipe may have been interrupted first
+            screen.line("interrupted", "bad")
+            if as_json:
+                write_json(_INTERRUPTED)
         raise
 
 

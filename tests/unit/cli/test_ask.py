@@ -50,6 +50,20 @@ def test_the_first_letter_decides(line: str, kind: str | None) -> None:
     assert (decision.kind if decision else None) == kind
 
 
+class Person(io.StringIO):
+    """A screen with somebody before it, who types the next of their answers when a question is on it."""
+
+    def __init__(self, keyboard: int, *answers: str) -> None:
+        super().__init__()
+        self._keyboard = keyboard
+        self._answers = list(answers)
+
+    def write(self, text: str, /) -> int:
+        if text == QUESTION and self._answers:
+            os.write(self._keyboard, self._answers.pop(0).encode())
+        return super().write(text)
+
+
 def asking(stream: io.StringIO) -> TerminalApprovals:
     """A policy whose screen shows the events up to the request."""
     policy = TerminalApprovals(Screen(stream))
@@ -60,9 +74,7 @@ def asking(stream: io.StringIO) -> TerminalApprovals:
 @pytest.mark.anyio
 async def test_the_question_shows_what_would_happen(keyboard: int) -> None:
     """Tool, risk, summary, place and the whole detail, cleaned; an answer that is none is asked for again."""
-    stream = io.StringIO()
-    os.write(keyboard, b"what?\n")
-    os.write(keyboard, b"n\n")
+    stream = Person(keyboard, "what?\n", "n\n")
     with anyio.fail_after(5):
         decision = await asking(stream).decide(REQUEST)
     assert decision == Decision("denied", "the user said no")
@@ -74,9 +86,8 @@ async def test_the_question_shows_what_would_happen(keyboard: int) -> None:
 @pytest.mark.anyio
 async def test_always_is_remembered(keyboard: int) -> None:
     """After `a`, the same action is not asked about again."""
-    stream = io.StringIO()
+    stream = Person(keyboard, "a\n")
     policy = asking(stream)
-    os.write(keyboard, b"a\n")
     with anyio.fail_after(5):
         decisions = [(await policy.decide(REQUEST)).approved, (await policy.decide(REQUEST)).approved]
     assert (decisions, stream.getvalue().count(QUESTION)) == ([True, True], 1)
@@ -85,10 +96,9 @@ async def test_always_is_remembered(keyboard: int) -> None:
 @pytest.mark.anyio
 async def test_the_question_waits_for_the_screen(keyboard: int) -> None:
     """Nothing is asked before the events that led to it are shown."""
-    stream = io.StringIO()
+    stream = Person(keyboard, "y\n")
     policy = TerminalApprovals(Screen(stream))
     before = "not looked at"
-    os.write(keyboard, b"y\n")
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(policy.decide, REQUEST)
@@ -96,6 +106,15 @@ async def test_the_question_waits_for_the_screen(keyboard: int) -> None:
             before = stream.getvalue()
             policy.shown(ApprovalRequested(REQUEST))
     assert (before, stream.getvalue().count(QUESTION)) == ("", 1)
+
+
+@pytest.mark.anyio
+async def test_what_was_typed_before_is_no_answer(keyboard: int) -> None:
+    """A key pressed once too often for one question does not allow the next."""
+    os.write(keyboard, b"y\ny\n")
+    with anyio.fail_after(5):
+        decision = await asking(Person(keyboard, "n\n")).decide(REQUEST)
+    assert decision == Decision("denied", "the user said no")
 
 
 @pytest.mark.anyio

@@ -100,6 +100,36 @@ def test_a_limit_has_its_own_exit_code(tmp_path: Path, capsys: pytest.CaptureFix
     assert (code, out, "\nstopped: max_turns\n" in err) == (Exit.LIMIT, "", True)
 
 
+def test_a_server_that_never_answers_is_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--timeout ends the run, whatever it waits for, as a limit."""
+    with model(Step(text="Too late.", delay_s=300)) as (_, to):
+        code, out, err = run(["Hurry", "--timeout", "0.2", "--cd", str(tmp_path), *to], capsys)
+    assert (code, out, err.splitlines()[0]) == (Exit.LIMIT, "", "stopped: deadline")
+
+
+@pytest.mark.parametrize(
+    "options", [["-m", "openai/gpt-5"], ["-m", "nosuch/model"], ["-m", "anthropic/x", "--wire", "chat"]]
+)
+def test_a_command_that_could_not_run_leaves_no_session_file(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Corrected, the same command may name the same new file."""
+    path = tmp_path / "new.jsonl"
+    session = ["--session", str(path), "--cd", str(tmp_path)]
+    assert run(["x", *options, *session], capsys)[0] == Exit.USAGE
+    assert not path.exists()
+    assert run(["x", "-m", "rehearsal/echo", *session], capsys)[0] == Exit.OK
+
+
+def test_a_session_that_was_answered_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Resumed by a command that cannot run, it stays as it is."""
+    path = tmp_path / "talk.jsonl"
+    where = ["--cd", str(tmp_path)]
+    assert run(["x", "-m", "rehearsal/echo", "--session", str(path), *where], capsys)[0] == Exit.OK
+    assert run(["y", "-m", "openai/gpt-5", "--resume", str(path), *where], capsys)[0] == Exit.USAGE
+    assert '"text":"x"' in path.read_text()
+
+
 @pytest.mark.parametrize("wire", WIRES)
 def test_a_refusal_is_a_failure(wire: WireName, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A model that will not do it has not done it, whatever its wire calls that."""
@@ -132,6 +162,26 @@ def test_the_task_from_stdin(
         prompt = server.requests[0].prompt
     assert prompt is not None
     assert [text_of(item) for item in prompt.items if isinstance(item, Message)][-1] == "Grüße\nand more"
+
+
+def test_a_task_in_bytes_the_locale_does_not_know(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Under LC_ALL=C Python hands over what was typed as surrogates; it is read as the UTF-8 it is."""
+    typed = "Grüße\udcff".encode("utf-8", "surrogateescape").decode("ascii", "surrogateescape")
+    with model(Step(text="Yes.")) as (server, to):
+        assert run([typed, "--cd", str(tmp_path), *to], capsys)[0] == Exit.OK
+        prompt = server.requests[0].prompt
+    assert prompt is not None
+    assert [text_of(item) for item in prompt.items if isinstance(item, Message)][-1] == "Grüße\N{REPLACEMENT CHARACTER}"
+
+
+def test_the_current_directory_may_be_gone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is bad usage like any other directory that is not there."""
+    monkeypatch.chdir(tmp_path)
+    tmp_path.rmdir()
+    code, out, err = run(["x", "-m", "rehearsal/echo"], capsys)
+    assert (code, out, err) == (Exit.USAGE, "", "error: no directory '.' - give --cd a directory that exists\n")
 
 
 def test_without_a_key_the_rehearsal_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,6 +232,9 @@ def web_page() -> Iterator[str]:
 BAD_INPUT: list[tuple[list[str], Exit, str]] = [
     ([" "], Exit.USAGE, "the task is empty"),
     (["x", "--cd", "{tmp}/nope"], Exit.USAGE, "no directory"),
+    (["x", "--timeout", "0"], Exit.USAGE, "'0' is not a number of seconds"),
+    (["x", "--timeout", "nan"], Exit.USAGE, "'nan' is not a number of seconds"),
+    (["x", "--max-turns", "0"], Exit.USAGE, "'0' is not a number from 1"),
     (["x", "-m", "nosuch/model"], Exit.USAGE, "nosuch"),
     (["x", "-m", "nomodel"], Exit.USAGE, "nomodel"),
     (["x", "-m", "openai/gpt-5"], Exit.USAGE, "OPENAI_API_KEY"),

@@ -103,6 +103,11 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
             "error: ValueError: a bug - this is a bug; set AGENT_CORE_DEBUG=1 to see the traceback\n",
         ),
         (KeyError(), Exit.FAILED, "error: KeyError - this is a bug; set AGENT_CORE_DEBUG=1 to see the traceback\n"),
+        (
+            OSError(28, "No space left on device"),
+            Exit.FAILED,
+            "error: No space left on device - check the disk and permissions; AGENT_CORE_DEBUG=1 shows where\n",
+        ),
         (KeyboardInterrupt(), Exit.INTERRUPTED, ""),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
@@ -168,6 +173,22 @@ def test_a_reader_that_went_away_is_no_error() -> None:
             check=False,
         )
     assert (done.returncode, done.stderr) == (Exit.FAILED, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_is_no_bug_of_ours() -> None:
+    """What cannot be written is one line, without a traceback at the interpreter's end either."""
+    with open("/dev/full", "wb") as stdout:
+        done = subprocess.run(
+            [sys.executable, "-c", "from agent_core.cli import main; raise SystemExit(main())", "providers"],
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stderr.count("\n")) == (Exit.FAILED, 1)
+    assert done.stderr.startswith("error: No space left on device - ")
 
 
 @pytest.mark.parametrize("argv", ["--help", "--version", "decode", "providers"])

@@ -1,0 +1,37 @@
+"""Numbers on a command line: read strictly, within bounds, and refused with the bounds."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+
+from .screen import one_line
+
+__all__ = ["seconds", "whole_number"]
+
+
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    """An argparse type: decimal digits and nothing else."""
+
+    def read(word: str) -> int:
+        number = int(word) if word.isdecimal() and word.isascii() and len(word) <= len(str(most)) else -1
+        if not least <= number <= most:
+            raise ArgumentTypeError(f"{one_line(word, 40)!r} is not a number from {least} to {most}")
+        return number
+
+    return read
+
+
+def seconds(most: float) -> Callable[[str], float]:
+    """An argparse type: more than nothing, at most `most`."""
+
+    def read(word: str) -> float:
+        try:
+            number = float(word)
+        except ValueError:
+            number = 0.0
+        if not 0 < number <= most:
+            raise ArgumentTypeError(f"{one_line(word, 40)!r} is not a number of seconds up to {most:g}")
+        return number
+
+    return read

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -50,7 +50,7 @@ class _ClientOptions:
     provider: Provider | None
     wire: str | None
     base_url: str | None
-    api_key: ApiKey | None
+    api_key: ApiKey | None = field(repr=False)
     http: httpx2.AsyncClient | None
     retry: RetryPolicy | None
     timeouts: Timeouts | None

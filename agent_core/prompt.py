@@ -107,8 +107,9 @@ class OutputSchema(Struct, frozen=True):
 class Prompt:
     """One request. `items` may be given as a string (one user message) or any iterable of items or JSON objects.
 
-    Raises InvalidPromptError at once for items that are none, two tools of one name, or a tool choice that names no
-    tool. `model` is filled in by the client. `extra` is sent as top-level members of the body, last word.
+    Raises InvalidPromptError at once for items that are none, two tools of one name, a tool choice that names no tool,
+    or settings of another type. `model` is filled in by the client. `extra` is sent as top-level members of the body,
+    last word.
     """
 
     items: tuple[ResponseItem, ...] = ()
@@ -172,6 +173,7 @@ class Prompt:
         put(self, "previous_response_id", previous_response_id)
         put(self, "extra", dict(extra or {}))
         _check_choice(self)
+        _check_settings(self)
 
     def with_model(self, model: str) -> Prompt:
         """The same prompt for another model."""
@@ -210,6 +212,19 @@ def _check_parameters(spec: ToolSpec) -> None:
             f"parameters of tool {spec.name!r} must describe an object, not {kind!r}: arguments have names",
             remedy="wrap the schema: {'type': 'object', 'properties': {'value': …}}",
         )
+
+
+_SETTINGS = (("reasoning", ReasoningSettings), ("sampling", SamplingSettings), ("output_schema", OutputSchema))
+
+
+def _check_settings(prompt: Prompt) -> None:
+    """`reasoning="high"` and `output_schema={…}` are near at hand, and would fail somewhere inside a codec."""
+    for name, kind in _SETTINGS:
+        value: object = getattr(prompt, name)
+        if value is not None and not isinstance(value, kind):
+            raise InvalidPromptError(
+                f"{name} must be {kind.__name__}, not {type(value).__name__!r}", remedy=f"use {kind.__name__}(…)"
+            )
 
 
 def _check_choice(prompt: Prompt) -> None:

@@ -31,6 +31,9 @@ BAD: dict[str, tuple[dict[str, object], str]] = {
     "a choice nobody offers": ({"tool_choice": NamedTool("b")}, "not among the tools"),
     "a choice that is none": ({"tool_choice": cast(ToolChoice, "maybe")}, "must be auto, none, required"),
     "required without tools": ({"tool_choice": "required"}, "there are no tools"),
+    "an effort where settings belong": ({"reasoning": "high"}, "reasoning must be ReasoningSettings, not 'str'"),
+    "sampling as a dict": ({"sampling": {"temperature": 1}}, "sampling must be SamplingSettings, not 'dict'"),
+    "a bare schema": ({"output_schema": {"type": "object"}}, "output_schema must be OutputSchema, not 'dict'"),
     "items that are no list": ({"items": {"type": "message"}}, "must be a list"),
     "an item that is none": ({"items": [3]}, r"items\[0\]"),
 }

@@ -15,30 +15,10 @@ from dataclasses import dataclass
 from typing import Literal, assert_never
 
 from ..errors import PatchError
+from .file_changes import FileChange
 from .patch_format import END_OF_FILE, AddFile, Chunk, ChunkLine, DeleteFile, PatchOperation, UpdateFile, shortened
 
-__all__ = ["FileChange", "plan_patch"]
-
-
-@dataclass(frozen=True, slots=True)
-class FileChange:
-    """What one file was and will be; None is no file. `location` identifies the file, `path` is how the patch named it.
-
-    `moved_from` is the location whose content and mode came here; `moved_to` is set on the file that went away.
-    """
-
-    path: str
-    location: str
-    before: bytes | None
-    after: bytes | None
-    moved_from: str | None = None
-    moved_to: str | None = None
-
-    @property
-    def kind(self) -> Literal["A", "M", "D"]:
-        if self.after is None:
-            return "D"
-        return "A" if self.before is None and self.moved_from is None else "M"
+__all__ = ["plan_patch"]
 
 
 @dataclass(slots=True)

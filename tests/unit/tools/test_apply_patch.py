@@ -13,7 +13,9 @@ from agent_core.approvals import ApprovalRequest
 from agent_core.errors import PatchError
 from agent_core.prompt import CustomToolSpec
 from agent_core.tools import ApplyPatch, ToolContext, ToolOutput
-from agent_core.tools.apply_patch import apply_patch, plan_files, write_changes
+from agent_core.tools.apply_patch import apply_patch, plan_files
+from agent_core.tools.file_changes import unified_diff
+from agent_core.tools.file_writes import write_changes
 from agent_core.tools.patch_format import parse_patch
 
 from .calls import call
@@ -58,8 +60,6 @@ async def test_one_patch_with_everything(form: str, tmp_path: Path) -> None:
 
 def test_the_diff_is_one_git_can_apply(tmp_path: Path) -> None:
     """The recorded diff, given to git, does to a copy of the project what the patch did."""
-    from agent_core.tools.apply_patch import unified_diff
-
     if shutil.which("git") is None:
         pytest.skip("git is not installed")
     patched, copied = tmp_path / "patched", tmp_path / "copied"

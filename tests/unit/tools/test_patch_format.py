@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent_core.errors import PatchError
+from agent_core.tools.file_changes import FileChange
 from agent_core.tools.patch_format import (
     AddFile,
     Chunk,
@@ -14,7 +15,7 @@ from agent_core.tools.patch_format import (
     parse_patch,
     patch_paths,
 )
-from agent_core.tools.patch_plan import FileChange, plan_patch
+from agent_core.tools.patch_plan import plan_patch
 
 
 def patch(*lines: str) -> str:

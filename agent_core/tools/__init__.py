@@ -1,4 +1,4 @@
-"""Tools the client runs: the contract, functions as tools, shell, patches, files and earlier outputs.
+"""Tools the client runs: the contract, functions as tools, shell, patches and edits, files, search, earlier outputs.
 
 Every name is imported when it is first used.
 """
@@ -6,51 +6,89 @@ Every name is imported when it is first used.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from .apply_patch import ApplyPatch
     from .base import Tool, ToolCall, ToolContext, ToolOutput
+    from .edit import Edit, UndoEdit, WriteFile
+    from .file_writes import FileHistory
     from .files import ReadFile
     from .function import FunctionTool, tool
+    from .plan import Question, RequestUserInput, UpdatePlan
     from .read_output import ReadOutput
+    from .search import Glob, Grep, ListDir
     from .shell import Shell
+    from .view_image import ViewImage
 
 __all__ = [
     "ApplyPatch",
+    "Edit",
+    "FileHistory",
     "FunctionTool",
+    "Glob",
+    "Grep",
+    "ListDir",
+    "Question",
     "ReadFile",
     "ReadOutput",
+    "RequestUserInput",
     "Shell",
     "Tool",
     "ToolCall",
     "ToolContext",
     "ToolOutput",
+    "UndoEdit",
+    "UpdatePlan",
+    "ViewImage",
+    "WriteFile",
     "coding_tools",
     "tool",
 ]
 
 _WHERE = {
     "ApplyPatch": "apply_patch",
+    "Edit": "edit",
+    "FileHistory": "file_writes",
     "FunctionTool": "function",
+    "Glob": "search",
+    "Grep": "search",
+    "ListDir": "search",
+    "Question": "plan",
     "ReadFile": "files",
     "ReadOutput": "read_output",
+    "RequestUserInput": "plan",
     "Shell": "shell",
     "Tool": "base",
     "ToolCall": "base",
     "ToolContext": "base",
     "ToolOutput": "base",
+    "UndoEdit": "edit",
+    "UpdatePlan": "plan",
+    "ViewImage": "view_image",
+    "WriteFile": "edit",
     "tool": "function",
 }
 
 
-def coding_tools() -> list[Tool]:
-    """The tools an agent needs to work on a project: shell, read_file and apply_patch, each with its defaults."""
+def coding_tools(edits: Literal["apply_patch", "edit"] = "apply_patch") -> list[Tool]:
+    """The tools an agent needs to work on a project, each with its defaults: shell, read_file, list_dir, glob, grep,
+    view_image, update_plan, and to change files apply_patch, or for models that were not taught patches edit,
+    write_file and undo_edit."""
     from .apply_patch import ApplyPatch
+    from .edit import Edit, UndoEdit, WriteFile
+    from .file_writes import FileHistory
     from .files import ReadFile
+    from .plan import UpdatePlan
+    from .search import Glob, Grep, ListDir
     from .shell import Shell
+    from .view_image import ViewImage
 
-    return [Shell(), ReadFile(), ApplyPatch()]
+    history = FileHistory()
+    writing: list[Tool] = [ApplyPatch(history=history)]
+    if edits == "edit":
+        writing = [Edit(history=history), WriteFile(history=history), UndoEdit(history)]
+    return [Shell(), ReadFile(), ListDir(), Glob(), Grep(), ViewImage(), *writing, UpdatePlan()]
 
 
 def __getattr__(name: str) -> object:

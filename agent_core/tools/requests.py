@@ -9,7 +9,86 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-__all__ = ["ReadFileRequest", "ReadOutputRequest", "ShellRequest"]
+__all__ = [
+    "EditRequest",
+    "GlobRequest",
+    "GrepRequest",
+    "ListDirRequest",
+    "ReadFileRequest",
+    "ReadOutputRequest",
+    "ShellRequest",
+    "UpdatePlanRequest",
+    "UserInputRequest",
+    "ViewImageRequest",
+    "WriteFileRequest",
+]
+
+
+class EditRequest(BaseModel):
+    path: str
+    old_text: str
+    new_text: str
+    replace_all: bool = False
+
+
+class WriteFileRequest(BaseModel):
+    path: str
+    content: str
+
+
+class ListDirRequest(BaseModel):
+    path: str = "."
+    depth: int = Field(default=1, ge=1, le=10)
+    limit: int = Field(default=500, ge=1, le=5000)
+    ignored: bool = False
+
+
+class GlobRequest(BaseModel):
+    pattern: str
+    path: str = "."
+    limit: int = Field(default=200, ge=1, le=5000)
+    ignored: bool = False
+
+
+class GrepRequest(BaseModel):
+    pattern: str
+    path: str = "."
+    glob: str | None = None
+    ignore_case: bool = False
+    context: int = Field(default=0, ge=0, le=20)
+    limit: int = Field(default=200, ge=1, le=2000)
+    ignored: bool = False
+
+
+class ViewImageRequest(BaseModel):
+    path: str
+    detail: Literal["auto", "low", "high", "original"] | None = None
+
+
+class PlanStep(BaseModel):
+    step: str = Field(min_length=1)
+    status: Literal["pending", "in_progress", "completed"]
+
+
+class UpdatePlanRequest(BaseModel):
+    plan: list[PlanStep] = Field(min_length=1, max_length=100)
+    explanation: str = ""
+
+
+class UserOption(BaseModel):
+    label: str = Field(min_length=1)
+    description: str = ""
+
+
+class UserQuestion(BaseModel):
+    id: str = Field(min_length=1)
+    header: str = ""
+    question: str = Field(min_length=1)
+    options: list[UserOption] = Field(default_factory=list[UserOption], max_length=10)
+
+
+class UserInputRequest(BaseModel):
+    questions: list[UserQuestion] = Field(min_length=1, max_length=3)
 
 
 class ReadFileRequest(BaseModel):

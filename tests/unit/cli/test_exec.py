@@ -58,7 +58,7 @@ def test_the_answer_is_stdout_and_the_rest_stderr(
         code, out, err = run(["Say hello", "--wire", wire, "--cd", str(tmp_path), *to], capsys)
         assert [request.wire for request in server.requests] == [wire]
     assert (code, out) == (Exit.OK, "Hello.\n")
-    took = r"1 turn, 0 tool calls, \d+ tokens \(\d+ in, \d+ out( \(\d+ reasoning\))?\), \d\.\d s\n"
+    took = r"1 turn, 0 tool calls, [\d,]+ tokens \([\d,]+ in, \d+ out( \(\d+ reasoning\))?\), \d\.\d s\n"
     assert re.fullmatch(r"Think\.\nHello\.\n" + took, err)
 
 

@@ -22,10 +22,14 @@ def test_every_promised_name_exists() -> None:
 
 
 def test_the_coding_tools() -> None:
-    """Shell, read_file and apply_patch, ready to use, each a Tool."""
-    tools = coding_tools()
-    assert [made.spec.name for made in tools] == ["shell", "read_file", "apply_patch"]
-    assert all(isinstance(made, Tool) for made in tools)
+    """Ready to use, each a Tool, with patches or with edits."""
+    reading = ["shell", "read_file", "list_dir", "glob", "grep", "view_image"]
+    for tools, writing in (
+        (coding_tools(), ["apply_patch"]),
+        (coding_tools("edit"), ["edit", "write_file", "undo_edit"]),
+    ):
+        assert [made.spec.name for made in tools] == [*reading, *writing, "update_plan"]
+        assert all(isinstance(made, Tool) for made in tools)
 
 
 @pytest.mark.parametrize("name", [*agent_core.tools.__all__])

@@ -25,7 +25,16 @@ from msgspec import Struct
 from ..errors import ConfigError
 from ..items import CustomToolCallOutput, FunctionCallOutput, InputText, OutputPart, ResponseItem, checked_items
 
-__all__ = ["BYTES_PER_TOKEN", "OutputBudget", "PromptView", "prompt_view", "text_bytes", "truncate_output"]
+__all__ = [
+    "BYTES_PER_TOKEN",
+    "MIN_BYTES",
+    "OutputBudget",
+    "PromptView",
+    "prompt_view",
+    "shortened",
+    "text_bytes",
+    "truncate_output",
+]
 
 BYTES_PER_TOKEN = 4
 """The field's rule of thumb (codex.md 2.3)."""
@@ -124,6 +133,18 @@ class PromptView:
 def text_bytes(text: str) -> int:
     """Length in UTF-8. Lone surrogates, which a peer may have sent, count as the three bytes of what replaces them."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def shortened(text: str, max_bytes: int) -> str:
+    """A text that is no output in at most `max_bytes`: its beginning and its end, and how much is missing between."""
+    size = text_bytes(text)
+    if size <= max_bytes:
+        return text
+    room = max_bytes - text_bytes(_text_marker(_tokens(size), ""))
+    head = _head(text, (room + 1) // 2, None)
+    tail = _tail(text, room - text_bytes(head), None)
+    left_out = text_bytes(text[len(head) : len(text) - len(tail)])
+    return f"{head}{_text_marker(_tokens(left_out), '')}{tail}"
 
 
 class _Place(Struct, frozen=True):
@@ -249,7 +270,11 @@ def _text_marker(amount: str, hint: str) -> str:
 
 def _amount(chars: int, size: int, budget: OutputBudget) -> str:
     """What is left out, in the budget's own unit: bytes are said as characters, which is what the model sees."""
-    return f"{chars} chars" if budget.bytes is not None else f"{-(-size // BYTES_PER_TOKEN)} tokens"
+    return f"{chars} chars" if budget.bytes is not None else _tokens(size)
+
+
+def _tokens(size: int) -> str:
+    return f"{-(-size // BYTES_PER_TOKEN)} tokens"
 
 
 def _too_many_lines(text: str, lines: int | None) -> bool:

@@ -7,6 +7,8 @@
     {"type":"sample_finished","usage":{…}}                     after the items of a response: what the provider counted
     {"type":"turn_finished","turn_id":"…","stop_reason":"…","usage":{…}}
     {"type":"rollback","turns":1}                              the last user turn no longer belongs to the conversation
+    {"type":"compaction","replaced":40,"last":"…","items":[…]} the first 40 items, of which the last is named, are now
+                                                               stood for by these: ids of items above, or whole ones
 
 A line is complete or it is not there: a record is one `write` of a whole line, and a last line without its newline, or
 one that does not parse, is what a crash leaves behind. It is moved to `<file>.torn` and reported, never guessed at.

@@ -7,9 +7,11 @@ in unanswered calls is a paused run: the loop answers them before it does anythi
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from ..errors import CallerError, InvalidPromptError, SessionError
 from ..events import Usage
@@ -30,7 +32,8 @@ from ..items import (
     dump_item,
     parse_item,
 )
-from .estimate import TokenEstimate
+from .compact import Compacted, dump_compacted, load_compacted, safe_cuts
+from .estimate import TokenEstimate, estimate_item
 from .history import OutputBudget
 from .rollout import Journal
 
@@ -44,6 +47,7 @@ _PREFIX = {
     "custom_tool_call": "ctc",
     "custom_tool_call_output": "ctco",
     "local_shell_call": "lsh",
+    "compaction": "cmp",
 }
 
 
@@ -63,6 +67,7 @@ class Session:
         self._started: set[str] = set()
         self._in_turn = False
         self._measured: list[TokenEstimate] = []
+        self._compactions: list[Compacted] = []
         self._estimates: dict[OutputBudget | None, TokenEstimate] = {}
         self.usage = Usage()
         self.warnings: tuple[str, ...] = ()
@@ -110,10 +115,17 @@ class Session:
 
     @property
     def items(self) -> tuple[ResponseItem, ...]:
-        """The whole conversation, in order."""
+        """The conversation as it goes on, in order: what the next prompt is made of. Where it was compacted, it begins
+        with what stands for its beginning; `transcript` has that too."""
         if self._view is None:
-            self._view = checked_items(self._items)
+            last = self._compactions[-1] if self._compactions else None
+            self._view = checked_items(self._items if last is None else (*last.items, *self._items[last.replaced :]))
         return self._view
+
+    @property
+    def transcript(self) -> tuple[ResponseItem, ...]:
+        """Everything that was said and done, in order, whatever was compacted since; what was rolled back is gone."""
+        return checked_items(self._items) if self._compactions else self.items
 
     @property
     def path(self) -> Path | None:
@@ -124,7 +136,7 @@ class Session:
         added: list[ResponseItem] = []
         for item in items:
             if item.id is None:
-                item = item.model_copy(update={"id": f"{_PREFIX.get(item.type, 'it')}_{_random()}"})
+                item = _named(item)
             elif item.id in self._ids:
                 continue
             if self._journal:
@@ -150,6 +162,22 @@ class Session:
         self._note({"type": "rollback", "turns": turns})
         return self._roll_back(start)
 
+    def compact(self, upto: int, items: Sequence[ResponseItem], *, kind: str = "local") -> None:
+        """From now on `items` stand for the first `upto` of `self.items`; each gets an id if it has none.
+
+        One record, so it is there whole or not at all. Nothing is lost: `transcript` and the file keep what is
+        replaced, and rolling back to before it brings it back. `kind` says how it was made. Whoever calls this has
+        chosen a safe cut (session.compact). Raises SessionError where `upto` parts a call from its output.
+        """
+        before = self.items
+        last = self._compactions[-1] if self._compactions else None
+        shown = len(last.items) if last is not None else 0
+        if not shown <= upto <= len(before) or upto not in safe_cuts(before):
+            raise SessionError(f"a history of {len(before)} items cannot be cut before item {upto}")
+        replaced = upto - shown + (last.replaced if last is not None else 0)
+        named = tuple(item if item.id is not None else _named(item) for item in items)
+        self._add_compaction(Compacted(replaced, named, kind, len(self._measured)))
+
     def output(self, call_id: str) -> FunctionCallOutput | CustomToolCallOutput | None:
         """A whole tool output, by its own id or that of its call; the newest, where a call id was used twice."""
         for item in reversed(self._items):
@@ -157,15 +185,21 @@ class Session:
                 return item
         return None
 
-    def estimated_tokens(self, budget: OutputBudget | None = OutputBudget()) -> int:  # noqa: B008 - frozen
+    def estimated_tokens(
+        self,
+        budget: OutputBudget | None = OutputBudget(),  # noqa: B008 - frozen
+        *,
+        base_tokens: int = 0,
+    ) -> int:
         """About how many tokens the next request takes: what the provider counted for the last response, and an
         estimate of what came after. Of outputs, what `budget` shows. Asking again costs what is new.
 
-        Before the first response instructions and tool specs are not in it.
+        Before the first response, and before the first one after a compaction, instructions and tool specs are not in
+        it: that is where `base_tokens` are added.
         """
-        known = self._estimates.get(budget) or (self._measured[-1] if self._measured else TokenEstimate())
+        known = self._estimates.get(budget) or self._counted(budget)
         estimate = self._estimates[budget] = known.over(self._items, budget)
-        return estimate.tokens
+        return estimate.tokens + (0 if estimate.measured else base_tokens)
 
     def open_calls(self) -> tuple[CallItem, ...]:
         """Calls without an output, in order."""
@@ -241,6 +275,22 @@ class Session:
         self._measured.append(TokenEstimate().calibrated(usage, len(self._items)))
         self._estimates.clear()
 
+    def _counted(self, budget: OutputBudget | None) -> TokenEstimate:
+        """What is known without looking at the newest items: the last count of this history, else its replacement."""
+        last = self._compactions[-1] if self._compactions else Compacted(0, ())
+        if len(self._measured) > last.measured:
+            return self._measured[-1]
+        return TokenEstimate(sum(estimate_item(item, budget) for item in last.items), last.replaced)
+
+    def _add_compaction(self, compacted: Compacted) -> None:
+        self._note(dump_compacted(compacted, self._items))
+        self._take_compaction(compacted)
+
+    def _take_compaction(self, compacted: Compacted) -> None:
+        self._compactions.append(compacted)
+        self._view = None
+        self._estimates.clear()
+
     def _turn_start(self, turns: int) -> int:
         """Where the last `turns` user turns begin; the end of the items if there is none."""
         start = len(self._items)
@@ -260,16 +310,26 @@ class Session:
         self._ids.difference_update(item.id for item in gone if item.id is not None)
         while self._measured and self._measured[-1].items > start:
             self._measured.pop()
+        while self._compactions and self._compactions[-1].replaced > start:
+            self._compactions.pop()  # what it summarised is no longer what was said
+        if self._compactions:
+            last = self._compactions[-1]
+            self._compactions[-1] = replace(last, measured=min(last.measured, len(self._measured)))
         self._estimates.clear()
         return gone
 
     def _copy(self, other: Session) -> None:
         """Everything the other remembers of its conversation, in the order a journal has it."""
-        measured = list(other._measured)
+        measured, compactions = list(other._measured), list(other._compactions)
         for n, item in enumerate(other._items, 1):
             self.append(item)
-            while measured and measured[0].items <= n:
-                self.sample_finished(Usage(input=measured.pop(0).tokens))
+            while True:
+                if compactions and compactions[0].replaced <= n and compactions[0].measured == len(self._measured):
+                    self._add_compaction(compactions.pop(0))
+                elif len(self._measured) < len(measured) and measured[len(self._measured)].items <= n:
+                    self.sample_finished(Usage(input=measured[len(self._measured)].tokens))
+                else:
+                    break
         for call in self.open_calls():
             if call.call_id is not None and other.was_started(call.call_id):
                 self.tool_started(call.call_id)
@@ -289,6 +349,8 @@ class Session:
                 self._measure(_load_usage(record.get("usage")))
             case "turn_finished":
                 self.usage += _load_usage(record.get("usage"))
+            case "compaction":
+                self._take_compaction(load_compacted(record, self._items, len(self._measured), where))
             case "rollback":
                 turns = record.get("turns")
                 if not isinstance(turns, int) or turns < 1:
@@ -311,6 +373,10 @@ def _follow(calls: dict[str, CallItem], item: ResponseItem) -> None:
             calls.pop(call_id, None)
         case _:
             pass
+
+
+def _named(item: ResponseItem) -> ResponseItem:
+    return item.model_copy(update={"id": f"{_PREFIX.get(item.type, 'it')}_{_random()}"})
 
 
 def _now() -> str:

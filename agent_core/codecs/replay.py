@@ -260,6 +260,8 @@ class Replayer:
                 entries, reasonings = self._without_reasoning(entries, unwanted), 0
         if step.stray:
             entries = self._calls_last(entries)
+        if reasonings and self._compat.send_item_ids and self._wire == "responses":
+            entries = self._named_together(entries)  # what it drops makes neighbours of texts
         if step.messages > 1:
             entries = self._without_echoes(entries)
         if reasonings:
@@ -415,13 +417,14 @@ class Replayer:
         return self._joined(entries) if self._wire == "chat" else entries
 
     def _named_together(self, entries: list[_Entry]) -> list[_Entry]:
-        """A stored reasoning is followed by a stored item; before one without an id it goes without its own."""
+        """A stored reasoning is followed by a stored item; before one without an id it goes without its own. One that
+        nothing follows is left to `_anchored`."""
         out: list[_Entry] = []
-        follower = ""
+        follower: str | None = None
         for index, place, item in reversed(entries):
             if item.type != "reasoning":
                 follower = sent_id(item, self._compat)
-            elif not follower and sent_id(item, self._compat):
+            elif follower == "" and sent_id(item, self._compat):
                 if item.encrypted_content is None and (self._compat.encrypted_reasoning or not item.text.strip()):
                     self._report("dropped_reasoning", index, "stored, and what it produced is not")
                     continue

@@ -199,6 +199,22 @@ NAMES = (
         NAMED,
     ),
     Row(
+        "it goes, and what it stood between says the same",
+        "responses",
+        (u(), said("t", "msg_1"), thought("rs_1", None), said("t"), u()),
+        (u(), said("t", "msg_1"), u()),
+        (("dropped_reasoning", 2), ("dropped_duplicate_message", 3)),
+        NAMED,
+    ),
+    Row(
+        "agents-js#929 a stored thought that nothing follows is told of once",
+        "responses",
+        (u(), said("t"), thought("rs_1"), u()),
+        (u(), said("t"), u()),
+        (("dropped_reasoning", 2),),
+        NAMED,
+    ),
+    Row(
         "an image that cannot be named",
         "responses",
         (u(), ImageGenerationCall(result="aGk=", origin=of("responses")), said("t")),

@@ -35,6 +35,7 @@ __all__ = [
     "Created",
     "DeltaEvent",
     "FinishReason",
+    "ModelUsage",
     "OutputItemAdded",
     "OutputItemDone",
     "OutputTextDelta",
@@ -76,7 +77,11 @@ class Usage:
 
     `input`: prompt tokens neither read from nor written to a cache · `cache_read` · `cache_write` (of which
     `cache_write_1h` at the long TTL) · `output`: visible output · `reasoning`: output the user does not see.
-    `reported` and `raw` are what the wire said of a single response; a sum has neither.
+
+    What follows is of a single response, and a sum has none of it. `reported` and `raw` are what the wire said.
+    `context`: tokens in the window at its end, where the provider worked more than once on one answer (server tools,
+    compaction) and the counters are more than that. `by_others`: of the counters, what other models the provider
+    called used. `charged_usd`: what the provider says the answer costs, where it does.
     """
 
     input: int = 0
@@ -87,6 +92,9 @@ class Usage:
     reasoning: int = 0
     reported: ReportedUsage | None = field(default=None, compare=False)
     raw: JsonObject | None = field(default=None, compare=False, repr=False)
+    context: int | None = field(default=None, compare=False, repr=False)
+    by_others: tuple[ModelUsage, ...] = field(default=(), compare=False, repr=False)
+    charged_usd: float | None = field(default=None, compare=False, repr=False)
 
     @property
     def input_total(self) -> int:
@@ -109,6 +117,13 @@ class Usage:
             self.output + other.output,
             self.reasoning + other.reasoning,
         )
+
+
+class ModelUsage(Struct, frozen=True):
+    """What one model used, by the name its provider gives it."""
+
+    model: str
+    usage: Usage
 
 
 class RateLimitWindow(Struct, frozen=True):

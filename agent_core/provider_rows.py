@@ -141,6 +141,7 @@ ROWS: tuple[Provider, ...] = (
             "messages": Endpoint(auth="bearer"),
         },
         key_env=("OPENROUTER_API_KEY",),
+        compat={"charge_member": ("cost",)},
         models=(
             ModelRule("google/gemini*", {"schema_dialect": "gemini"}),  # their schemas must be inlined (3a)
             ModelRule("openai/*", {"call_id_max": 40}, "chat"),
@@ -310,8 +311,8 @@ ROWS: tuple[Provider, ...] = (
             "responses": Endpoint(compat={"encrypted_reasoning": True}),
         },
         key_env=("XAI_API_KEY",),
-        # Only some models take an effort, and not all of them the same (3a).
-        compat={"reasoning_request": "none"},
+        # Only some models take an effort, and not all of them the same (3a). A tick is 10^-10 of a dollar (recorded).
+        compat={"reasoning_request": "none", "charge_member": ("cost_in_usd_ticks",), "charges_per_usd": 1e10},
         models=(
             ModelRule("grok-4*", {"reasons_by_default": True}, "responses"),
             ModelRule("*non-reasoning*", {"reasons_by_default": False}),
@@ -384,7 +385,22 @@ ROWS: tuple[Provider, ...] = (
     ),
     # Address recorded; the variables are those of huggingface_hub and of docs.perplexity.ai.
     Provider("huggingface", "https://router.huggingface.co/v1", wires={"chat": Endpoint()}, key_env=("HF_TOKEN",)),
-    Provider("perplexity", "https://api.perplexity.ai/", wires={"chat": Endpoint()}, key_env=("PERPLEXITY_API_KEY",)),
+    Provider(
+        "perplexity",
+        "https://api.perplexity.ai/",
+        wires={"chat": Endpoint()},
+        key_env=("PERPLEXITY_API_KEY",),
+        compat={"charge_member": ("cost", "total_cost")},
+    ),
+    Provider(
+        "vercel",
+        "https://ai-gateway.vercel.sh/v1",
+        wires={"chat": Endpoint()},
+        key_env=("AI_GATEWAY_API_KEY",),
+        compat={"charge_member": ("cost",)},
+        # Its bills count Gemini's reasoning beside completion tokens, its totals do not (recorded).
+        models=(ModelRule("google/*", {"output_excludes_reasoning": True}),),
+    ),
     Provider(
         "bedrock",
         "https://bedrock-mantle.{AWS_REGION}.api.aws/v1",

@@ -184,6 +184,10 @@ class Compat(Struct, frozen=True, kw_only=True):
     # decoding
     output_excludes_reasoning: bool = False
     """`completion_tokens` does not contain reasoning tokens (xAI: providers.md 3c)."""
+    charge_member: tuple[str, ...] = ()
+    """Where in `usage` the server says what the answer costs, e.g. `("cost",)` of OpenRouter; empty: it does not."""
+    charges_per_usd: float = 1.0
+    """How many of what it counts there are a US dollar (xAI: 10^10 ticks)."""
     finish_may_be_missing: bool = False
     """Chat: EOF without a finish_reason is a normal end (Snowflake never sends one)."""
 

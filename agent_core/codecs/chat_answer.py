@@ -65,11 +65,11 @@ class ChatAnswer:
         "_annotations",
         "_announced",
         "_calls",
+        "_compat",
         "_created",
         "_custom_names",
         "_details",
         "_ended",
-        "_excludes_reasoning",
         "_field",
         "_id",
         "_ids",
@@ -97,7 +97,7 @@ class ChatAnswer:
         self._native_cut = False
         self._prompt_model = prompt.model
         self._provider = compat.provider
-        self._excludes_reasoning = compat.output_excludes_reasoning
+        self._compat = compat
         self._custom_names = {spec.name for spec in prompt.tools if isinstance(spec, CustomToolSpec)}
         self._created = False
         self._id = ""
@@ -201,7 +201,7 @@ class ChatAnswer:
 
     def _on_usage(self, raw: JsonObject | None) -> None:
         if raw:
-            self._usage = decode_usage(raw, output_excludes_reasoning=self._excludes_reasoning)
+            self._usage = decode_usage(raw, self._compat)
 
     def _choice(self, choice: JsonObject, usage_said: bool, out: Events) -> JsonValue:
         delta = choice.get("delta")

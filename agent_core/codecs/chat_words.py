@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..events import FinishReason, ReportedUsage, Usage
 from ..items import JsonObject, JsonValue
-from .base import json_int, json_object
+from .base import Compat, json_int, json_object
+from .token_counts import disjoint
 
 __all__ = ["decode_usage", "encode_usage", "finish_reason_of", "finish_word"]
 
@@ -59,13 +60,8 @@ def finish_word(reason: FinishReason, *, calls: bool) -> str:
     return "tool_calls" if calls and reason in ("stop", "unknown") else _FINISH_WORDS[reason]
 
 
-def decode_usage(raw: JsonObject, *, output_excludes_reasoning: bool = False) -> Usage:
-    """Disjoint counters from a `usage` object.
-
-    `prompt_tokens` contains what was read from and written to a cache; `completion_tokens` contains reasoning unless
-    the profile says otherwise (xAI) or the numbers do: more reasoning than completion (Baseten), or a total that only
-    adds up with both (providers.md 3c).
-    """
+def decode_usage(raw: JsonObject, compat: Compat) -> Usage:
+    """Disjoint counters from a `usage` object, by the rules of `token_counts`; members by whatever name they come."""
     reported = ReportedUsage(
         input=json_int(raw.get("prompt_tokens"), raw.get("input_tokens")),
         cached_input=json_int(
@@ -83,28 +79,12 @@ def decode_usage(raw: JsonObject, *, output_excludes_reasoning: bool = False) ->
         ),
         total=json_int(raw.get("total_tokens")),
     )
-    prompt, completion, reasoning = reported.input or 0, reported.output or 0, reported.reasoning or 0
-    cache_read = reported.cached_input or 0
     cache_write = json_int(
         _member(raw, "prompt_tokens_details", "cache_write_tokens"),  # OpenRouter
         _member(raw, "prompt_tokens_details", "cache_creation_tokens"),
         raw.get("cache_creation_input_tokens"),
     )
-    excluded = (
-        output_excludes_reasoning
-        or reasoning > completion
-        or (reasoning > 0 and reported.total == prompt + completion + reasoning)
-    )
-    return Usage(
-        input=max(0, prompt - cache_read - (cache_write or 0)),
-        cache_read=cache_read,
-        cache_write=cache_write or 0,
-        cache_write_1h=json_int(_member(raw, "cache_creation", "ephemeral_1h_input_tokens")) or 0,
-        output=completion if excluded else completion - reasoning,
-        reasoning=reasoning,
-        reported=reported,
-        raw=raw,
-    )
+    return disjoint(reported, raw, compat, cache_write=cache_write)
 
 
 def encode_usage(usage: Usage) -> JsonObject:

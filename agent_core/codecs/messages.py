@@ -35,12 +35,12 @@ from .messages_blocks import (
     is_error_object,
     load_json,
     stop_reason_of,
-    usage_to_wire,
 )
 from .messages_history import MessagesHistory
 from .messages_inbound import decode_request
 from .messages_request import encode_request
 from .messages_stream import MessagesStreamDecoder, MessagesStreamEncoder
+from .messages_usage import usage_to_wire
 from .output_forms import answer_tool_name
 
 __all__ = ["CODEC"]

@@ -1,4 +1,4 @@
-"""Messages: what its requests, answers and streams have in common. Blocks of items, stop reasons, usage, sources, JSON.
+"""Messages: what its requests, answers and streams have in common. Blocks of items, stop reasons, sources, JSON.
 
 A content block is this wire's atom. Items become blocks here, one small function per kind; blocks become items in
 `messages_stream`, the only place that reads what a model made (a whole answer is a stream whose blocks come complete).
@@ -34,7 +34,7 @@ from ..errors import (
     TransportError,
     TransportTimeout,
 )
-from ..events import FinishReason, ReportedUsage, Usage
+from ..events import FinishReason
 from ..items import (
     CustomToolCall,
     FunctionCall,
@@ -50,7 +50,7 @@ from ..items import (
     UnknownItem,
     dump_item,
 )
-from .base import json_bytes, json_int, json_object, json_str
+from .base import json_bytes, json_object, json_str
 from .replay_text import json_arguments
 
 __all__ = [
@@ -74,8 +74,6 @@ __all__ = [
     "reasoning_block",
     "stop_reason_of",
     "tool_use_block",
-    "usage_of",
-    "usage_to_wire",
 ]
 
 LOCAL_SHELL = "local_shell"
@@ -274,41 +272,6 @@ def stop_reason_of(
     return _STOP_WORDS[reason]
 
 
-def usage_of(raw: JsonObject, *, output_excludes_reasoning: bool = False) -> Usage | None:
-    """Usage of one answer; `input_tokens` never holds cached tokens on this wire, `output_tokens` holds thinking."""
-    if not raw:
-        return None
-    written = json_object(raw.get("cache_creation")) or {}
-    details = json_object(raw.get("output_tokens_details")) or {}
-    plain, output = json_int(raw.get("input_tokens")), json_int(raw.get("output_tokens"))
-    read, write = json_int(raw.get("cache_read_input_tokens")), json_int(raw.get("cache_creation_input_tokens"))
-    thinking = json_int(details.get("thinking_tokens"))
-    total_input = None if plain is None else plain + (read or 0) + (write or 0)
-    one_hour = json_int(written.get("ephemeral_1h_input_tokens")) or 0
-    if write is None:
-        write = one_hour + (json_int(written.get("ephemeral_5m_input_tokens")) or 0)
-    hidden = max(thinking or 0, 0)
-    visible = max(output or 0, 0)
-    if not output_excludes_reasoning and hidden <= visible:
-        visible -= hidden
-    return Usage(
-        input=max(plain or 0, 0),
-        cache_read=max(read or 0, 0),
-        cache_write=max(write, 0),
-        cache_write_1h=min(max(one_hour, 0), max(write, 0)),
-        output=visible,
-        reasoning=hidden,
-        reported=ReportedUsage(
-            input=total_input,
-            cached_input=read,
-            output=output,
-            reasoning=thinking,
-            total=None if total_input is None or output is None else total_input + output,
-        ),
-        raw=dict(raw),
-    )
-
-
 def is_error_object(found: JsonObject) -> bool:
     """Whether a body that came with HTTP 200 is an error: in this wire's envelope, in OpenAI's, vLLM's or MiniMax's
     (providers.md 3c)."""
@@ -327,22 +290,3 @@ def error_to_wire(error: ModelError) -> tuple[int, JsonObject]:
     if kind not in _ERROR_WORDS:
         kind = _ERROR_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
     return status, {"type": kind, "message": error.message}
-
-
-def usage_to_wire(usage: Usage | None) -> JsonObject:
-    """The usage object of an answer; zeros where nothing is known, because the wire's clients want numbers."""
-    usage = usage or Usage()
-    out: JsonObject = {
-        "input_tokens": usage.input,
-        "cache_creation_input_tokens": usage.cache_write,
-        "cache_read_input_tokens": usage.cache_read,
-        "output_tokens": usage.output_total,
-    }
-    if usage.cache_write:
-        out["cache_creation"] = {
-            "ephemeral_5m_input_tokens": usage.cache_write - usage.cache_write_1h,
-            "ephemeral_1h_input_tokens": usage.cache_write_1h,
-        }
-    if usage.reasoning:
-        out["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
-    return out

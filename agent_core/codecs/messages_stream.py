@@ -64,9 +64,9 @@ from .messages_blocks import (
     input_of,
     is_error_object,
     load_json,
-    usage_of,
 )
 from .messages_stream_encoder import MessagesStreamEncoder
+from .messages_usage import usage_of
 from .sse import SseFrame, SseReader
 
 __all__ = ["MessagesStreamDecoder", "MessagesStreamEncoder"]
@@ -339,7 +339,7 @@ class MessagesStreamDecoder:
                 self._usage[name] = value
 
     def _usage_so_far(self) -> Usage | None:
-        return usage_of(self._usage, output_excludes_reasoning=self._compat.output_excludes_reasoning)
+        return usage_of(self._usage, self._compat)
 
     def _finish_reason(self) -> FinishReason:
         return finish_reason_of(self._stop_reason, has_calls=self._has_calls)

@@ -47,8 +47,8 @@ from .messages_blocks import (
     is_redacted,
     stop_reason_of,
     tool_use_block,
-    usage_to_wire,
 )
+from .messages_usage import usage_to_wire
 
 __all__ = ["MessagesStreamEncoder"]
 

@@ -48,6 +48,7 @@ from ..items import (
 )
 from .base import Compat, Loss, json_bytes, json_int, json_list, json_object, json_str
 from .replay_origin import same_origin
+from .token_counts import disjoint
 from .tool_calls import made_up_id
 
 __all__ = [
@@ -551,11 +552,7 @@ _DECODERS: dict[str, Callable[[JsonObject, Source, int], ResponseItem]] = {
 
 
 def decode_usage(value: JsonValue, compat: Compat) -> Usage | None:
-    """Disjoint counters from a `usage` object; None where there is none.
-
-    `input_tokens` contain cached ones. `output_tokens` contain reasoning, unless the provider says otherwise, or its
-    numbers do (more reasoning than output, or a total that adds it: providers.md 3c).
-    """
+    """Disjoint counters from a `usage` object, by the rules of `token_counts`; None where there is none."""
     raw = json_object(value)
     if not raw:
         return None
@@ -568,20 +565,7 @@ def decode_usage(value: JsonValue, compat: Compat) -> Usage | None:
         reasoning=json_int(outputs.get("reasoning_tokens")),
         total=json_int(raw.get("total_tokens")),
     )
-    prompt, output, reasoning = reported.input or 0, reported.output or 0, reported.reasoning or 0
-    cached = min(reported.cached_input or 0, prompt)
-    written = min(json_int(inputs.get("cache_write_tokens")) or 0, prompt - cached)
-    added = reasoning > 0 and reported.total == prompt + output + reasoning
-    apart = compat.output_excludes_reasoning or reasoning > output or added
-    return Usage(
-        input=prompt - cached - written,
-        cache_read=cached,
-        cache_write=written,
-        output=output if apart else output - reasoning,
-        reasoning=reasoning,
-        reported=reported,
-        raw=raw,
-    )
+    return disjoint(reported, raw, compat, cache_write=json_int(inputs.get("cache_write_tokens")))
 
 
 def encode_usage(usage: Usage | None) -> JsonObject | None:

@@ -67,7 +67,8 @@ class TokenEstimate(Struct, frozen=True):
 
     def calibrated(self, usage: Usage, items: int) -> TokenEstimate:
         """After a response: `usage` is that of the response, `items` the length of the history that ends in it."""
-        return TokenEstimate(usage.total, items, usage.total)
+        held = usage.total if usage.context is None else usage.context
+        return TokenEstimate(held, items, held)
 
     def over(self, history: Sequence[ResponseItem], budget: OutputBudget | None = None) -> TokenEstimate:
         """Of the whole history, which starts with the items counted so far; of outputs, what `budget` shows."""

@@ -395,6 +395,7 @@ def _dump_usage(usage: Usage) -> JsonObject:
         "cache_write_1h": usage.cache_write_1h,
         "output": usage.output,
         "reasoning": usage.reasoning,
+        **({} if usage.context is None else {"context": usage.context}),
     }
 
 
@@ -412,4 +413,5 @@ def _load_usage(value: JsonValue) -> Usage:
         cache_write_1h=count("cache_write_1h"),
         output=count("output"),
         reasoning=count("reasoning"),
+        context=count("context") if "context" in record else None,
     )

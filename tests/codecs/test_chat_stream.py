@@ -650,7 +650,7 @@ USAGES: dict[str, tuple[JsonObject, Usage, ReportedUsage]] = {
     ),
     "more cached than prompt": (
         {"prompt_tokens": 5, "completion_tokens": 1, "cached_tokens": 9},
-        Usage(input=0, cache_read=9, output=1),
+        Usage(input=5, cache_read=9, output=1),
         ReportedUsage(5, 9, 1, None, None),
     ),
 }

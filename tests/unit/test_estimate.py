@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from pathlib import Path
 
 import pytest
 
@@ -132,3 +133,13 @@ def test_a_session_takes_the_provider_s_word() -> None:
     assert (session.estimated_tokens(), session.estimated_tokens(None)) == (5100 + 10_001 + EACH, 5100 + 25_001 + EACH)
     session.sample_finished(None)
     assert session.estimated_tokens() == 5100 + 10_001 + EACH
+
+
+def test_the_window_is_what_the_last_sampling_held(tmp_path: Path) -> None:
+    """A provider that worked more than once on one answer used more than the window holds; the file knows it too."""
+    with Session.create(tmp_path / "s.jsonl") as session:
+        session.append(user_message("x"), assistant_message("y"))
+        session.sample_finished(Usage(input=5000, output=100, context=800))
+        assert session.estimated_tokens() == 800
+    with Session.resume(tmp_path / "s.jsonl") as session:
+        assert session.estimated_tokens() == 800

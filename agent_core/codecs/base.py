@@ -91,6 +91,8 @@ class Compat(Struct, frozen=True, kw_only=True):
     """The server knows presence and frequency penalties (Cerebras rejects them)."""
     logprobs: bool = True
     """Chat: the server gives log probabilities (Mistral rejects the member: recorded)."""
+    top_k: bool = False
+    """Chat: the server samples by `top_k` (open engines; OpenAI's own API has no such member)."""
     stop: bool = True
     max_stop: int | None = 4
     temperature_max: float = 2.0
@@ -179,7 +181,12 @@ class Compat(Struct, frozen=True, kw_only=True):
     """Responses: send provider item ids back (only where responses are stored)."""
     prompt_cache_key: bool = False
     cache_control: bool = False
-    """Messages: place cache breakpoints by rule (instructions and tools, and the newest user turn)."""
+    """Messages, and Chat servers in front of models that cache up to a mark (Claude at OpenRouter, LiteLLM): place
+    breakpoints by rule, on the instructions, the tools, and the ends of the newest two turns of what is not the
+    model's. A wish, not a fact: no row sets it. Not where content must be a string."""
+    tool_breakpoint: Literal["part", "message"] = "part"
+    """Chat: where a tool message carries its breakpoint. LiteLLM would put that of a part inside of the result, where
+    Anthropic does not take one; OpenRouter reads those of parts only."""
 
     # decoding
     output_excludes_reasoning: bool = False

@@ -35,7 +35,7 @@ class ChatCodec:
 
     wire: WireName = "chat"
     path: str = "/chat/completions"
-    losses: frozenset[str] = frozenset({"hosted_tools", "phase", "previous_response_id", "reasoning_summary", "top_k"})
+    losses: frozenset[str] = frozenset({"hosted_tools", "phase", "previous_response_id", "reasoning_summary"})
 
     def encode_request(self, prompt: Prompt, compat: Compat, *, stream: bool = True) -> Encoded:
         return encode_chat_request(prompt, compat, ChatHistory(compat), stream=stream)

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from ..errors import InvalidPromptError
 from ..items import JsonObject, JsonValue
 from ..prompt import CustomToolSpec, HostedToolSpec, NamedTool, Prompt, ReasoningSettings, ToolChoice, ToolSpec
-from .base import Compat, Encoded, Loss, json_bytes
-from .chat_history import ChatHistory
+from .base import Compat, Encoded, Loss, json_bytes, json_object
+from .chat_history import EPHEMERAL, ChatHistory
 from .output_forms import OutputPlan, plan_output, settled_choice
 from .reasoning_rules import fitted_effort, may_sample
 from .schemas import fitted_schema
@@ -67,6 +67,7 @@ def _put_sampling(body: JsonObject, prompt: Prompt, compat: Compat, losses: list
     drawn: dict[str, float | None] = {
         "temperature": asked.temperature,
         "top_p": asked.top_p,
+        "top_k": asked.top_k,
         "presence_penalty": asked.presence_penalty,
         "frequency_penalty": asked.frequency_penalty,
         "logprobs": asked.logprobs,
@@ -75,7 +76,12 @@ def _put_sampling(body: JsonObject, prompt: Prompt, compat: Compat, losses: list
     if not may_sample(prompt, compat):
         losses += (Loss(name, "the model takes no sampling parameters") for name in given)
         given = {}
-    known = {"presence_penalty": compat.penalties, "frequency_penalty": compat.penalties, "logprobs": compat.logprobs}
+    known = {
+        "top_k": compat.top_k,
+        "presence_penalty": compat.penalties,
+        "frequency_penalty": compat.penalties,
+        "logprobs": compat.logprobs,
+    }
     for name in [name for name in given if not known.get(name, True)]:
         losses.append(Loss(name, "the server does not know it"))
         del given[name]
@@ -87,8 +93,6 @@ def _put_sampling(body: JsonObject, prompt: Prompt, compat: Compat, losses: list
         if logprobs > 0:
             body["top_logprobs"] = asked.logprobs
     body.update(given)
-    if asked.top_k is not None:
-        losses.append(Loss("top_k"))
     if asked.stop and not compat.stop:
         losses.append(Loss("stop"))
     elif asked.stop:
@@ -253,7 +257,7 @@ def _put_tools(
         if compat.empty_tools == "send" and history.has_calls():
             body["tools"] = []
         return
-    body["tools"] = tools
+    body["tools"] = _with_breakpoint(tools) if compat.cache_control else tools
     choice, loss = settled_choice(prompt, compat, plan.tool)
     if loss is not None:
         losses.append(loss)
@@ -264,6 +268,15 @@ def _put_tools(
             body["parallel_tool_calls"] = prompt.parallel_tool_calls
         elif not prompt.parallel_tool_calls:
             losses.append(Loss("parallel_tool_calls", "they cannot be turned off"))
+
+
+def _with_breakpoint(tools: list[JsonValue]) -> list[JsonValue]:
+    """A cache breakpoint on the last tool of ours: a server's own take none."""
+    for n in range(len(tools) - 1, -1, -1):
+        tool = json_object(tools[n]) or {}
+        if tool.get("type") in ("function", "custom"):
+            return [*tools[:n], {**tool, "cache_control": dict(EPHEMERAL)}, *tools[n + 1 :]]
+    return tools
 
 
 def _function_tool(spec: ToolSpec, compat: Compat, losses: list[Loss], *, of: str = "") -> JsonObject:

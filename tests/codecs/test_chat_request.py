@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
+from msgspec.structs import replace
 
 from agent_core.codecs.base import Compat, Loss, json_bytes
 from agent_core.codecs.chat import CODEC
@@ -41,6 +42,7 @@ from agent_core.prompt import (
     ReasoningSettings,
     SamplingSettings,
     ToolSpec,
+    ToolSpecs,
 )
 
 PLAIN = Compat()
@@ -368,7 +370,18 @@ SETTINGS: dict[str, tuple[Prompt, Compat, JsonObject, tuple[Loss, ...]]] = {
         {"temperature": 1.0},
         (Loss("temperature", "lowered to 1.0"),),
     ),
-    "top_k": (p(sampling=SamplingSettings(top_k=4)), Compat(), {}, (Loss("top_k"),)),
+    "top_k": (
+        p(sampling=SamplingSettings(top_k=4)),
+        Compat(),
+        {},
+        (Loss("top_k", "the server does not know it"),),
+    ),
+    "T-G9 top_k where the server knows it": (
+        p(sampling=SamplingSettings(top_k=4)),
+        Compat(top_k=True),
+        {"top_k": 4},
+        (),
+    ),
     "S0-28 five stops": (
         p(sampling=SamplingSettings(stop=("a", "b", "c", "d", "e"))),
         Compat(),
@@ -680,6 +693,80 @@ def test_settings_become_exactly_these_members(name: str) -> None:
     encoded = CODEC.encode_request(prompt.with_model("m"), compat, stream=False)
     assert json.loads(encoded.body) == {"model": "m", **expected, "messages": [USER]}
     assert encoded.losses == losses
+
+
+MARK: JsonObject = {"cache_control": {"type": "ephemeral"}}
+
+
+def marked(role: str, text: str, **members: JsonValue) -> JsonObject:
+    return {"role": role, **members, "content": [{"type": "text", "text": text, **MARK}]}
+
+
+BREAKPOINTS: dict[str, tuple[list[ResponseItem], Compat, list[JsonValue]]] = {
+    "one turn": ([U], Compat(), [marked("user", "u")]),
+    "the newest two turns of ours": (
+        [U, assistant_message("a"), U, assistant_message("b"), U],
+        Compat(),
+        [USER, assistant("a"), marked("user", "u"), assistant("b"), marked("user", "u")],
+    ),
+    "the last of several outputs": (
+        [U, call("a"), call("b"), out("a"), out("b")],
+        Compat(),
+        [
+            marked("user", "u"),
+            assistant(None, tool_calls=[wire_call("a"), wire_call("b")]),
+            tool("a"),
+            marked("tool", "ok", tool_call_id="b"),
+        ],
+    ),
+    "LiteLLM: the output itself": (
+        [U, call(), out()],
+        Compat(tool_breakpoint="message"),
+        [marked("user", "u"), assistant(None, tool_calls=[wire_call()]), {**tool(), **MARK}],
+    ),
+    "an empty output carries none": (
+        [U, call("a"), call("b"), out("a"), out("b", "")],
+        Compat(),
+        [
+            marked("user", "u"),
+            assistant(None, tool_calls=[wire_call("a"), wire_call("b")]),
+            marked("tool", "ok", tool_call_id="a"),
+            tool("b", ""),
+        ],
+    ),
+    "the last text of a message with an image": (
+        [user_message("look", PIXEL)],
+        Compat(),
+        [{"role": "user", "content": [{"type": "text", "text": "look", **MARK}, IMAGE]}],
+    ),
+    "an image alone carries none": ([user_message("", PIXEL)], Compat(), [{"role": "user", "content": [IMAGE]}]),
+    "not where content must be a string": ([U], Compat(content_as_string=True), [USER]),
+    "an answer begun for the model": ([U, assistant_message("a")], Compat(), [marked("user", "u"), assistant("a")]),
+}
+
+
+@pytest.mark.parametrize("name", BREAKPOINTS)
+def test_cache_breakpoints_end_the_newest_turns(name: str) -> None:
+    """Two in the conversation, whatever it ends with, each on a text; none on the model's own messages."""
+    items, compat, messages = BREAKPOINTS[name]
+    assert messages_of(items, replace(compat, cache_control=True)) == messages
+
+
+def test_cache_breakpoints_on_instructions_and_tools() -> None:
+    """The last tool of ours and the instructions: with the two in the conversation Anthropic's four (S1-3, S1-21)."""
+    tools: list[ToolSpecs] = [ToolSpec("g"), F, HostedToolSpec(SEARCH, wire="chat")]
+    prompt = Prompt([U, assistant_message("a"), U, system_message("s")], instructions="i", tools=tools)
+    body = body_of(prompt, Compat(cache_control=True))
+    assert body["messages"] == [
+        marked("system", "i"),
+        marked("user", "u"),
+        assistant("a"),
+        marked("user", "u"),
+        {"role": "system", "content": "s"},
+    ]
+    assert isinstance(body["tools"], list)
+    assert body["tools"][1:] == [{**WIRE_F, **MARK}, SEARCH]
+    assert json_bytes(body).count(b"cache_control") == 4
 
 
 def test_json_mode_says_the_schema_in_words() -> None:

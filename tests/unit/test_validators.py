@@ -196,6 +196,8 @@ TEETH: tuple[tuple[WireName, str, JsonValue, str], ...] = (
     ("chat", "messages.1.content.0.type", "input_text", "unknown_type"),
     ("chat", "messages.1.content.1.image_url.url", "data:,", "bad_media"),
     ("chat", "messages.1.content.2", {"type": "file", "file": {"filename": "a"}}, "bad_media"),
+    ("chat", "messages.1.content.0.cache_control", {"type": "for ever"}, "out_of_range"),
+    ("chat", "tools.0.cache_control", {"type": "ephemeral", "ttl": "1d"}, "out_of_range"),
     ("chat", "messages.1.tool_calls", [], "unknown_member"),
     ("chat", "messages.2.tool_calls", [], "empty"),
     ("chat", "messages.2.tool_calls.1", {**CALL, "id": "c2"}, "unanswered_call"),
@@ -260,6 +262,7 @@ TEETH: tuple[tuple[WireName, str, JsonValue, str], ...] = (
         "bad_media",
     ),
     ("messages", "messages.0.content.1.source.url", "data:,", "bad_media"),
+    ("messages", "messages.0.content.0.cache_control", {}, "out_of_range"),
     ("messages", "messages.1.content.0.signature", "", "bad_reasoning"),
     ("messages", "messages.1.content.5", {"type": "thinking", "thinking": "t", "signature": "s"}, "bad_reasoning"),
     ("messages", "messages.1.content.5", {"type": "text", "text": "late"}, "wrong_order"),
@@ -293,6 +296,7 @@ HERE: tuple[tuple[WireName, str, JsonValue, Compat], ...] = (
     ("chat", "stop", ["a"], Compat(stop=False)),
     ("chat", "stop", ["a", "b"], Compat(max_stop=1)),
     ("chat", "seed", 1, Compat(seed_field="random_seed")),
+    ("chat", "top_k", 1, Compat()),
     ("chat", "thinking", {"type": "enabled"}, Compat()),
     ("chat", "reasoning_effort", "low", Compat(reasoning_request="none")),
     ("chat", "reasoning_effort", "low", Compat(efforts=("high",))),
@@ -350,6 +354,18 @@ def test_a_stored_reasoning_is_followed_by_a_stored_item() -> None:
     """Where items go back under their ids, a reasoning with one must not stand before an item without."""
     assert "bad_reasoning" in broken("responses", "input.2.id", None, Compat(send_item_ids=True))
     assert "bad_reasoning" not in broken("responses", "input.2.id", None)
+
+
+@pytest.mark.parametrize("wire", ["chat", "messages"])
+def test_four_places_are_cached_and_no_more(wire: WireName) -> None:
+    """Anthropic's limit holds wherever its models are reached."""
+    text: JsonValue = {"type": "text", "text": "u", "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    parts: list[JsonValue] = [text] * 4
+    body: JsonObject = {**BODIES[wire], "messages": [{"role": "user", "content": parts}]}
+    assert check_request(wire, body) == []
+    assert broken(wire, "cache_control", {"type": "ephemeral"}) == set()
+    body["cache_control"] = {"type": "ephemeral"}
+    assert [violation.rule for violation in check_request(wire, body)] == ["out_of_range"]
 
 
 def test_call_ids_are_those_of_the_server() -> None:

@@ -19,6 +19,7 @@ from ...codecs.base import Compat, json_list, json_object
 from ...items import JsonObject, JsonValue
 from .shapes import (
     BOOL,
+    BREAKPOINT,
     COUNT,
     INT,
     LIST,
@@ -31,6 +32,7 @@ from .shapes import (
     Shape,
     between,
     check_arguments,
+    check_breakpoints,
     check_clean,
     check_name,
     check_url,
@@ -97,6 +99,7 @@ _VENDORS: Mapping[str, Kind] = {
     "models": LIST,
     "plugins": LIST,
     "transforms": LIST,
+    "cache_control": BREAKPOINT,
     # DeepSeek, Moonshot, Z.AI, MiniMax; DashScope; Groq; Mistral; Venice
     "thinking": OBJECT,
     "tool_stream": BOOL,
@@ -134,7 +137,7 @@ _BODY = Shape({**_STANDARD, **_VENDORS}, ("messages",))
 _REASONING_TEXTS = ("reasoning", "reasoning_content", "reasoning_text")
 _REASONING_FIELDS = (*_REASONING_TEXTS, "reasoning_details")
 
-_INPUT = shape({"role": TEXT, "content": _CONTENT}, name=TEXT, cache_control=OBJECT)
+_INPUT = shape({"role": TEXT, "content": _CONTENT}, name=TEXT, cache_control=BREAKPOINT)
 _MESSAGES: Mapping[str, Shape] = {
     "system": _INPUT,
     "developer": _INPUT,
@@ -153,16 +156,16 @@ _MESSAGES: Mapping[str, Shape] = {
         reasoning_opaque=TEXT,
         extra_content=OBJECT,
         prefix=BOOL,
-        cache_control=OBJECT,
+        cache_control=BREAKPOINT,
     ),
-    "tool": shape({"role": TEXT, "tool_call_id": TEXT, "content": _CONTENT}, name=TEXT, cache_control=OBJECT),
+    "tool": shape({"role": TEXT, "tool_call_id": TEXT, "content": _CONTENT}, name=TEXT, cache_control=BREAKPOINT),
 }
 
-_TEXT_PART = shape({"type": TEXT, "text": TEXT}, cache_control=OBJECT)
+_TEXT_PART = shape({"type": TEXT, "text": TEXT}, cache_control=BREAKPOINT)
 _PARTS: Mapping[str, Shape] = {
     "text": _TEXT_PART,
-    "image_url": shape({"type": TEXT, "image_url": OBJECT}, cache_control=OBJECT),
-    "file": shape({"type": TEXT, "file": OBJECT}, cache_control=OBJECT),
+    "image_url": shape({"type": TEXT, "image_url": OBJECT}, cache_control=BREAKPOINT),
+    "file": shape({"type": TEXT, "file": OBJECT}, cache_control=BREAKPOINT),
     "input_audio": shape({"type": TEXT, "input_audio": OBJECT}),
     "video_url": shape({"type": TEXT, "video_url": OBJECT}),
     "refusal": shape({"type": TEXT, "refusal": TEXT}),
@@ -194,6 +197,7 @@ _CALL_BODIES: Mapping[str, Shape] = {
 }
 _FUNCTION_TOOL = shape({"name": TEXT}, description=TEXT, parameters=OBJECT, strict=BOOL)
 _CUSTOM_TOOL = shape({"name": TEXT}, description=TEXT, format=OBJECT)
+_MARKED = shape({}, cache_control=BREAKPOINT)
 _FORMAT = shape({"type": one_of("text", "json_object", "json_schema")}, json_schema=OBJECT)
 _SCHEMA = shape({"name": TEXT}, description=TEXT, schema=OBJECT, strict=BOOL)
 _STREAM_OPTIONS = shape({}, include_usage=BOOL, include_obfuscation=BOOL, stream_tool_calls=BOOL)
@@ -213,6 +217,7 @@ def check_chat(body: JsonObject, compat: Compat | None, report: Report) -> None:
     if compat is not None:
         _check_profile(report, body, compat)
     _Conversation(report, compat).check(body.get("messages"))
+    check_breakpoints(report, body)
 
 
 # everything but the conversation
@@ -254,6 +259,7 @@ def _check_tools(report: Report, body: JsonObject) -> dict[str, str]:
             continue
         if kind not in ("function", "custom"):
             continue  # a vendor's own, such as openrouter:web_search
+        _MARKED.check(report, where, {name: tool[name] for name in ("cache_control",) if name in tool})
         for member in tool.keys() - {"type", kind, "cache_control"}:
             report.add("unknown_member", f"{where}.{member}", "nobody knows this member here")
         form = _FUNCTION_TOOL if kind == "function" else _CUSTOM_TOOL
@@ -289,6 +295,7 @@ def _check_profile(report: Report, body: JsonObject, compat: Compat) -> None:
     if body.get("tools") == [] and compat.empty_tools == "omit":
         report.add("not_here", "tools", "this server takes no empty list (pains.md 13)")
     own = {*compat.extra_body, *_REASONING_MEMBERS.get(compat.reasoning_request, ()), compat.seed_field}
+    own |= {"top_k"} if compat.top_k else set()
     asking = {name for names in _REASONING_MEMBERS.values() for name in names}
     strangers = (set(_VENDORS) | asking | {"seed"}) - own
     refuse(report, "", body, sorted(strangers & body.keys()), "this server does not know it")

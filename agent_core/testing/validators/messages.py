@@ -21,6 +21,7 @@ from ...items import JsonObject, JsonValue
 from .shapes import (
     BASE64,
     BOOL,
+    BREAKPOINT,
     COUNT,
     INT,
     LIST,
@@ -31,6 +32,7 @@ from .shapes import (
     Report,
     Shape,
     between,
+    check_breakpoints,
     check_clean,
     check_name,
     is_blank,
@@ -60,7 +62,7 @@ _BODY = shape(
     stream=BOOL,
     metadata=OBJECT,
     service_tier=one_of("auto", "standard_only"),
-    cache_control=OBJECT,
+    cache_control=BREAKPOINT,
     context_management=OBJECT,
     container=Kind("a string or an object", lambda value: isinstance(value, (str, dict))),
     mcp_servers=LIST,
@@ -85,7 +87,7 @@ _TOOL = shape(
     type=one_of("custom"),
     description=TEXT,
     strict=BOOL,
-    cache_control=OBJECT,
+    cache_control=BREAKPOINT,
     eager_input_streaming=BOOL,
     defer_loading=BOOL,
     allowed_callers=TEXTS,
@@ -93,7 +95,7 @@ _TOOL = shape(
 )
 
 _MESSAGE = shape({"role": TEXT, "content": _TEXT_OR_LIST})
-_TEXT = shape({"type": TEXT, "text": TEXT}, citations=LIST, cache_control=OBJECT)
+_TEXT = shape({"type": TEXT, "text": TEXT}, citations=LIST, cache_control=BREAKPOINT)
 _SEALED: Mapping[str, Shape] = {
     "thinking": shape({"type": TEXT, "thinking": TEXT}, signature=TEXT),
     "redacted_thinking": shape({"type": TEXT, "data": TEXT}),
@@ -101,16 +103,18 @@ _SEALED: Mapping[str, Shape] = {
 _BLOCKS: Mapping[str, Shape] = {
     "text": _TEXT,
     **_SEALED,
-    "image": shape({"type": TEXT, "source": OBJECT}, cache_control=OBJECT),
+    "image": shape({"type": TEXT, "source": OBJECT}, cache_control=BREAKPOINT),
     "document": shape(
-        {"type": TEXT, "source": OBJECT}, title=TEXT, context=TEXT, citations=OBJECT, cache_control=OBJECT
+        {"type": TEXT, "source": OBJECT}, title=TEXT, context=TEXT, citations=OBJECT, cache_control=BREAKPOINT
     ),
     "search_result": shape(
-        {"type": TEXT, "source": TEXT, "title": TEXT, "content": LIST}, citations=OBJECT, cache_control=OBJECT
+        {"type": TEXT, "source": TEXT, "title": TEXT, "content": LIST}, citations=OBJECT, cache_control=BREAKPOINT
     ),
-    "tool_use": shape({"type": TEXT, "id": TEXT, "name": TEXT, "input": OBJECT}, caller=OBJECT, cache_control=OBJECT),
+    "tool_use": shape(
+        {"type": TEXT, "id": TEXT, "name": TEXT, "input": OBJECT}, caller=OBJECT, cache_control=BREAKPOINT
+    ),
     "tool_result": shape(
-        {"type": TEXT, "tool_use_id": TEXT}, content=_TEXT_OR_LIST, is_error=BOOL, cache_control=OBJECT
+        {"type": TEXT, "tool_use_id": TEXT}, content=_TEXT_OR_LIST, is_error=BOOL, cache_control=BREAKPOINT
     ),
 }
 _USER_BLOCKS = frozenset({"text", "image", "document", "search_result", "tool_result", "container_upload"})
@@ -134,7 +138,6 @@ _FORCED = ("any", "tool")
 _CALL_ID = re.compile(r"[A-Za-z0-9_-]+")
 _NAME_MAX = 128
 _ID_MAX = 64
-_CACHE_MARKERS = 4
 _MIN_BUDGET = 1024
 
 
@@ -156,8 +159,7 @@ def check_messages(body: JsonObject, compat: Compat | None, report: Report) -> N
     if isinstance(messages, list):
         _Conversation(report, compat).check(messages)
         _check_turn(report, body, messages, compat)
-    if _markers(body, 1) > _CACHE_MARKERS:
-        report.add("out_of_range", "", f"has more than {_CACHE_MARKERS} blocks with cache_control")
+    check_breakpoints(report, body)
 
 
 # everything but the conversation
@@ -287,19 +289,6 @@ def _check_profile(report: Report, body: JsonObject, compat: Compat) -> None:
     for n, each in enumerate(json_list(body.get("tools"))):
         if not compat.strict_tools:
             refuse(report, f"tools[{n}]", json_object(each) or {}, ("strict",), "this server does not know it")
-
-
-def _markers(value: JsonValue, depth: int) -> int:
-    """Cache markers in the first levels: of the body itself, of tools, system and message blocks, of result parts."""
-    found = 0
-    if isinstance(value, dict):
-        found += value.get("cache_control") is not None
-        for name in ("system", "tools", "messages", "content"):
-            if isinstance(value.get(name), list):
-                found += _markers(value[name], depth)
-    elif isinstance(value, list):
-        found += sum(_markers(each, depth) for each in value)
-    return found
 
 
 # the turn that goes on

@@ -20,6 +20,7 @@ __all__ = [
     "ANY",
     "BASE64",
     "BOOL",
+    "BREAKPOINT",
     "COUNT",
     "INT",
     "LIST",
@@ -34,6 +35,7 @@ __all__ = [
     "Violation",
     "between",
     "check_arguments",
+    "check_breakpoints",
     "check_clean",
     "check_name",
     "check_url",
@@ -135,6 +137,14 @@ def one_of(*words: str) -> Kind:
     return Kind(" or ".join(words), lambda value: isinstance(value, str) and value in known, "out_of_range")
 
 
+def _is_breakpoint(value: JsonValue) -> bool:
+    found = json_object(value) or {}
+    return found.get("type") == "ephemeral" and found.get("ttl", "5m") in ("5m", "1h")
+
+
+BREAKPOINT = Kind('{"type": "ephemeral"}, perhaps with a ttl of 5m or 1h', _is_breakpoint, "out_of_range")
+
+
 class Shape(Struct, frozen=True):
     """The members of one kind of object."""
 
@@ -212,6 +222,28 @@ def check_url(report: Report, where: str, url: JsonValue, *, what: str = "image"
         usable = False
     if not usable or BASE64.fullmatch(encoded) is None:
         report.add("bad_media", where, "must be an http(s) URL or data:<media type>;base64,<data>")
+
+
+_BREAKPOINTS = 4
+
+
+def check_breakpoints(report: Report, body: JsonObject) -> None:
+    """Anthropic's models cache up to four places of a request, whichever wire they are marked on."""
+    if _breakpoints(body) > _BREAKPOINTS:
+        report.add("out_of_range", "", f"has more than {_BREAKPOINTS} blocks with cache_control")
+
+
+def _breakpoints(value: JsonValue) -> int:
+    """In the body itself, and in tools, system and message blocks, and parts of results."""
+    found = 0
+    if isinstance(value, dict):
+        found += value.get("cache_control") is not None
+        for name in ("system", "tools", "messages", "content"):
+            if isinstance(value.get(name), list):
+                found += _breakpoints(value[name])
+    elif isinstance(value, list):
+        found += sum(map(_breakpoints, value))
+    return found
 
 
 def check_clean(report: Report, where: str, value: JsonValue) -> None:

@@ -7,6 +7,9 @@
     │   ├── InvalidPromptError      the prompt is not a prompt (bad item, schema, duplicate tool, broken image)
     │   └── UnsupportedError        the wire cannot carry something the prompt insists on (a hard loss)
     ├── ModelError                  the call to the model failed
+    │   ├── HeldBack                nothing was sent: something on this side, set by the caller, said not now
+    │   │   ├── CircuitOpen         the server has failed too often in a row; it is asked again later
+    │   │   └── NotAdmitted         the limiter's queue was too long for the time it may take
     │   ├── TransportError          the network's fault: connect, TLS, reset; usually worth another try
     │   │   └── TransportTimeout    one of the four timers ran out: connect, first_event, idle, total
     │   ├── StreamError             the peer broke the protocol of its wire after HTTP 200
@@ -33,13 +36,14 @@
     └── PatchError                  a patch that does not parse or does not apply; nothing was written
 
 Cancellation is not an error and is never wrapped in one. A lone error never leaves as an ExceptionGroup.
-Messages never hold keys or conversation text; `body` is what the peer sent, bounded, and is not part of str().
+Messages never hold keys or conversation text; `body` is what the peer sent, bounded and without what looks like a key,
+and is not part of str(). Every ModelError has the same facts, whatever the wire; `reason` is its class in one word.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from .events import Response
@@ -50,11 +54,13 @@ __all__ = [
     "AuthenticationError",
     "BadImageError",
     "CallerError",
+    "CircuitOpen",
     "ConfigError",
     "ContentFilterError",
     "ContextLengthError",
     "EventTooLarge",
     "FatalToolError",
+    "HeldBack",
     "InvalidPromptError",
     "InvalidRequestError",
     "LimitReached",
@@ -62,6 +68,7 @@ __all__ = [
     "MissingKeyError",
     "ModelError",
     "ModelNotFoundError",
+    "NotAdmitted",
     "OverloadedError",
     "PatchError",
     "PermissionDeniedError",
@@ -75,6 +82,7 @@ __all__ = [
     "ToolError",
     "TransportError",
     "TransportTimeout",
+    "Tried",
     "UnsupportedError",
     "UsageLimitError",
     "MAX_BODY_CHARS",
@@ -133,16 +141,27 @@ class UnsupportedError(CallerError):
     default_remedy = "choose another wire or provider, or leave the feature out"
 
 
+class Tried(NamedTuple):
+    """One model that was tried before the one whose error this is, and what came of it."""
+
+    model: str
+    error: AgentCoreError
+
+
 class ModelError(AgentCoreError):
     """A failed call to a model, with the facts a policy needs.
 
     `retryable`: the same request may succeed later. `retry_after_s`: what the peer asked for, in seconds, uncapped.
-    `partial`: what had been decoded when the stream broke (items marked incomplete), or None.
-    `attempt`: 1 for the first try; set by the client. `output_emitted`: the consumer already saw an event of
-    this attempt. `side_effects_started`: a tool with side effects was started from it; set by the loop.
+    `partial`: what had been decoded when the stream broke (items marked incomplete), or None. `status`, `code`,
+    `request_id`, `body`: what the peer said, where it said anything. `reason`: the class in one word, for machines.
+
+    Set by the client: `attempt`, 1 for the first try; `output_emitted`, the consumer already saw an event of it. Set
+    by the loop: `side_effects_started`, a tool with side effects ran earlier in this turn; its output is in the session,
+    so go on with the session instead of running the turn anew. Set by a Fallback: `tried`, the models before, in order.
     """
 
     default_retryable: ClassVar[bool] = False
+    default_reason: ClassVar[str] = "model_error"
 
     def __init__(
         self,
@@ -157,9 +176,41 @@ class ModelError(AgentCoreError):
         self.retryable = self.default_retryable if retryable is None else retryable
         self.retry_after_s = retry_after_s
         self.partial = partial
+        self.status: int | None = None
+        self.code: str | None = None
+        self.request_id: str | None = None
+        self.body = ""
         self.attempt = 1
         self.output_emitted = False
         self.side_effects_started = False
+        self.tried: tuple[Tried, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """rate_limited, overloaded, timeout_idle, transport_reset, context_length …: stable, one per class or kind."""
+        return self.default_reason
+
+
+class HeldBack(ModelError):
+    """Nothing was sent. `retry_after_s` is when it may be worth another try, where that is known."""
+
+    default_retryable = True
+    default_reason = "held_back"
+    default_remedy = "wait and try again"
+
+
+class CircuitOpen(HeldBack):
+    """The server has failed too often in a row, so it is left alone until `retry_after_s` seconds from now."""
+
+    default_reason = "circuit_open"
+    default_remedy = "wait for retry_after_s and try again, or use another model"
+
+
+class NotAdmitted(HeldBack):
+    """A limiter of the caller's did not let the request through in the time it may wait."""
+
+    default_reason = "not_admitted"
+    default_remedy = "send less at a time, raise the limits, or raise max_wait_s"
 
 
 class TransportError(ModelError):
@@ -180,6 +231,10 @@ class TransportError(ModelError):
         super().__init__(message, remedy=remedy, retryable=retryable, partial=partial)
         self.kind = kind
 
+    @property
+    def reason(self) -> str:
+        return f"transport_{self.kind}"
+
 
 class TransportTimeout(TransportError):
     """One of the four timers ran out; `timeout` says which, `after_s` its length in seconds."""
@@ -191,10 +246,15 @@ class TransportTimeout(TransportError):
         self.timeout: TimeoutKind = timeout
         self.after_s = after_s
 
+    @property
+    def reason(self) -> str:
+        return f"timeout_{self.timeout}"
+
 
 class StreamError(ModelError):
     """HTTP said 200 and then the stream broke the rules of its wire."""
 
+    default_reason = "stream_error"
     default_retryable = True
     default_remedy = "sample again; if it keeps happening, the server or a proxy before it is broken"
 
@@ -202,10 +262,13 @@ class StreamError(ModelError):
 class StreamInterrupted(StreamError):
     """The stream ended before its terminal marker; `partial` holds what had come."""
 
+    default_reason = "stream_interrupted"
+
 
 class MalformedStream(StreamError):
     """The body is not a stream of this wire."""
 
+    default_reason = "malformed_stream"
     default_retryable = False
     default_remedy = "check the base URL and the wire: the server answered something else"
 
@@ -213,6 +276,7 @@ class MalformedStream(StreamError):
 class EventTooLarge(StreamError):
     """One event exceeds the reader's cap."""
 
+    default_reason = "event_too_large"
     default_retryable = False
     default_remedy = "raise max_event_bytes if the server is trusted"
 
@@ -222,6 +286,7 @@ class ApiError(ModelError):
     object says, or None). `code` and `error_type` are the peer's own words; `body` is its raw text, bounded.
     """
 
+    default_reason = "api_error"
     default_remedy = "see the provider's message"
 
     def __init__(
@@ -244,9 +309,9 @@ class ApiError(ModelError):
         super().__init__(message, remedy=remedy, retryable=retryable, retry_after_s=retry_after_s, partial=partial)
         self.status = status
         self.code = code
+        self.request_id = request_id
         self.error_type = error_type
         self.param = param
-        self.request_id = request_id
         self.headers: Mapping[str, str] = headers or {}
         self.body = body[:MAX_BODY_CHARS]
         self.in_stream = in_stream
@@ -255,48 +320,56 @@ class ApiError(ModelError):
 class InvalidRequestError(ApiError):
     """The request is wrong; the same request will fail again."""
 
+    default_reason = "invalid_request"
     default_remedy = "change the request: the provider's message says what it refuses"
 
 
 class ContextLengthError(InvalidRequestError):
     """The prompt does not fit the model's context window."""
 
+    default_reason = "context_length"
     default_remedy = "compact or trim the session, or choose a model with a larger window"
 
 
 class BadImageError(InvalidRequestError):
     """An image or file in the prompt was refused."""
 
+    default_reason = "bad_image"
     default_remedy = "remove or convert the image, or choose a model that takes it"
 
 
 class AuthenticationError(ApiError):
     """The key is missing, wrong or expired."""
 
+    default_reason = "authentication"
     default_remedy = "check the API key of this provider"
 
 
 class PermissionDeniedError(ApiError):
     """The key is valid but not allowed to do this."""
 
+    default_reason = "permission_denied"
     default_remedy = "check the account's access to this model and region"
 
 
 class ModelNotFoundError(ApiError):
     """The provider does not know the model (or the path)."""
 
+    default_reason = "model_not_found"
     default_remedy = "check the model name and the base URL"
 
 
 class ContentFilterError(ApiError):
     """Policy refused the prompt or the answer."""
 
+    default_reason = "content_filter"
     default_remedy = "change the prompt; the provider's policy refused it"
 
 
 class RateLimitError(ApiError):
     """Too many requests or tokens for now."""
 
+    default_reason = "rate_limited"
     default_retryable = True
     default_remedy = "wait for retry_after_s and try again, or send less"
 
@@ -304,12 +377,14 @@ class RateLimitError(ApiError):
 class QuotaExceededError(ApiError):
     """Out of credit or quota; waiting a little does not help."""
 
+    default_reason = "quota_exceeded"
     default_remedy = "add credit or raise the quota with the provider"
 
 
 class UsageLimitError(QuotaExceededError):
     """A plan's usage limit; `resets_at` is a unix time in seconds where the peer says so."""
 
+    default_reason = "usage_limit"
     default_remedy = "wait until the plan's limit resets, or use another provider"
     resets_at: float | None = None
 
@@ -317,6 +392,7 @@ class UsageLimitError(QuotaExceededError):
 class OverloadedError(ApiError):
     """The provider has no capacity at the moment."""
 
+    default_reason = "overloaded"
     default_retryable = True
     default_remedy = "wait and try again, or fall back to another model"
 
@@ -324,6 +400,7 @@ class OverloadedError(ApiError):
 class ServerError(ApiError):
     """The provider failed."""
 
+    default_reason = "server_error"
     default_retryable = True
     default_remedy = "try again; if it persists, report the request id to the provider"
 

@@ -289,4 +289,5 @@ class EventStream:
             self._raised = True
             self.error.attempt = self.attempt
             self.error.output_emitted = self._emitted
+            self.error.request_id = self.error.request_id or self.request_id
             raise self.error

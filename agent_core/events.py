@@ -127,13 +127,15 @@ class ModelUsage(Struct, frozen=True):
 
 
 class RateLimitWindow(Struct, frozen=True):
-    """One limit of a provider. `kind` is `requests`, `tokens` or the provider's own name; `used_percent` is 0-100."""
+    """One limit of a provider. `kind` is `requests`, `tokens` or the provider's own name; `used_percent` is 0-100;
+    `window_s` is how long the window is, where it is said (`tokens-minute` says it in its kind)."""
 
     kind: str
     limit: float | None = None
     remaining: float | None = None
     reset_after_s: float | None = None
     used_percent: float | None = None
+    window_s: float | None = None
 
 
 class Created(Struct, frozen=True):

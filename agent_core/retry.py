@@ -11,16 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from .errors import (
-    ApiError,
-    ConfigError,
-    ModelError,
-    OverloadedError,
-    RateLimitError,
-    StreamError,
-    TransportError,
-    TransportTimeout,
-)
+from .errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -38,7 +29,7 @@ _Opened = TypeVar("_Opened")
 @dataclass(frozen=True, slots=True)
 class RetryScheduled:
     """Attempt number `attempt` failed. With `will_retry` the next begins in `delay_s` seconds; otherwise `gave_up` says
-    why not, and the error is raised. `reason` is one word for the failure: rate_limited, overloaded, timeout, …"""
+    why not, and the error is raised. `reason` is the error's own."""
 
     attempt: int
     delay_s: float
@@ -79,8 +70,7 @@ class RetryPolicy:
         """Whether this kind of failure is worth another try at all."""
         if not error.retryable:
             return False
-        status = error.status if isinstance(error, ApiError) else None
-        return status is None or status in _RETRIED_4XX or status >= 500
+        return error.status is None or error.status in _RETRIED_4XX or error.status >= 500
 
     def delay_s(self, attempt: int, error: ModelError) -> float:
         """How long to wait after the failure of the attempt of that number (1 is the first)."""
@@ -99,7 +89,7 @@ class RetryPolicy:
         return RetryScheduled(
             attempt,
             0.0 if gave_up else delay_s,
-            _reason(error),
+            error.reason,
             will_retry=gave_up is None,
             gave_up=gave_up,
             max_attempts=self.max_attempts,
@@ -160,21 +150,3 @@ def _state(attempt: int, *, elapsed_s: float = 0.0, delay_s: float = 0.0) -> Ret
     state.outcome_timestamp = elapsed_s
     state.upcoming_sleep = delay_s
     return state
-
-
-def _reason(error: ModelError) -> str:
-    match error:
-        case TransportTimeout():
-            return f"timeout_{error.timeout}"
-        case TransportError():
-            return f"transport_{error.kind}"
-        case RateLimitError():
-            return "rate_limited"
-        case OverloadedError():
-            return "overloaded"
-        case ApiError():
-            return "server_error"
-        case StreamError():
-            return "stream_broken"
-        case _:
-            return "model_error"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from ..approvals import ApprovalRequest
-from ..errors import AgentCoreError, ApiError, ModelError
+from ..errors import AgentCoreError, ModelError
 from ..events import (
     Completed,
     Created,
@@ -74,12 +74,14 @@ def error_to_json(error: AgentCoreError) -> JsonObject:
     """The last line of a run that failed."""
     out: JsonObject = {"type": "error", "error": type(error).__name__, "message": error.message, "remedy": error.remedy}
     if isinstance(error, ModelError):
+        out["reason"] = error.reason
         out["retryable"] = error.retryable
         out["retry_after_s"] = error.retry_after_s
-    if isinstance(error, ApiError):
+        out["attempt"] = error.attempt
         out["status"] = error.status
         out["code"] = error.code
         out["request_id"] = error.request_id
+        out["side_effects_started"] = error.side_effects_started
     return out
 
 
@@ -119,6 +121,7 @@ def _model_event(
                         "remaining": window.remaining,
                         "reset_after_s": window.reset_after_s,
                         "used_percent": window.used_percent,
+                        "window_s": window.window_s,
                     }
                     for window in event.windows
                 ],

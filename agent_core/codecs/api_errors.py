@@ -1,20 +1,23 @@
 """Peers' refusals, read: whatever shape an error comes in, one `ApiError` with its facts.
 
 An error object comes as an HTTP body or inside a stream, in a dozen shapes. Reading turns any of them into `_Facts`;
-`error_rules` says which class they mean; `rate_limits` says how long to wait.
+`error_rules` says which class they mean; `rate_limits` says how long to wait. What looks like a key is taken out of all
+that is kept.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from base64 import b64decode
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pydantic_core import from_json
 
 from ..errors import MAX_BODY_CHARS, ApiError, RateLimitError, UsageLimitError
-from ..events import Response
+from ..events import RateLimits, RateLimitWindow, Response
 from ..items import JsonObject, JsonValue
+from ..redaction import redacted
 from .base import json_int, json_list, json_object, json_str
 from .error_rules import Rule, classify
 from .rate_limits import duration_s, lower_headers, rate_limits, retry_after_s, retry_hint_s, server_time
@@ -32,6 +35,7 @@ _REQUEST_ID_HEADERS = (
     "x-ds-trace-id",
     "x-trace-id",
 )
+_PLAN_STATUS = re.compile(r"anthropic-ratelimit-unified-(?:\w+-)?(?<!overage-)status")
 
 
 @dataclass(slots=True)
@@ -48,6 +52,7 @@ class _Facts:
     details: str = ""
     wait_s: float | None = None
     resets_at: float | None = None
+    headers: dict[str, str] = field(default_factory=dict[str, str])
 
 
 def api_error(
@@ -73,8 +78,9 @@ def api_error(
     if status is None or status < 300:
         status = facts.status
     rule = classify(facts.words, f"{facts.message[:MAX_MESSAGE_CHARS]} {facts.details}", status)
+    rule = _by_headers(rule, lower)
     made = rule.kind(
-        _one_line(facts.message) or _unexplained(status),
+        redacted(_one_line(facts.message)) or _unexplained(status),
         remedy=rule.remedy,
         status=status,
         code=facts.code,
@@ -85,7 +91,7 @@ def api_error(
         retryable=_retryable(rule, lower),
         retry_after_s=_wait_s(facts, rule.kind, lower, now),
         headers=lower,
-        body=body,
+        body=redacted(body[:MAX_BODY_CHARS]),
         in_stream=in_stream,
         partial=partial,
     )
@@ -103,9 +109,12 @@ def decode_http_error(status: int, headers: Mapping[str, str], body: bytes, *, n
     if error is None and text.startswith(("data:", "event:")):
         # LiteLLM answers a failed stream with status 500 and an SSE body (recorded against 1.106).
         error = next((_json(line[5:].strip()) for line in text.splitlines() if line.startswith("data:")), None)
+    lower = lower_headers(headers)
     if error is None:
-        error = _text_message(status, lower_headers(headers), text)
-    return api_error(error, status=status, headers=headers, body=text[:MAX_BODY_CHARS], now=now)
+        error = _error_header(lower)
+    if error is None:
+        error = _text_message(status, lower, text)
+    return api_error(error, status=status, headers=lower, body=text[:MAX_BODY_CHARS], now=now)
 
 
 def html_title(text: str) -> str | None:
@@ -114,6 +123,14 @@ def html_title(text: str) -> str | None:
         return None
     title = re.search(r"<(title|h1)[^>]*>\s*([^<]{1,300})", text[:65536], re.IGNORECASE)
     return _one_line(title.group(2)) if title else ""
+
+
+def _error_header(headers: Mapping[str, str]) -> JsonValue:
+    """What `x-error-json` says (base64 of an error object): it outlives a body that a proxy replaced (codex.md 1.5)."""
+    try:
+        return _json(b64decode(headers.get("x-error-json", ""), validate=True).decode("utf-8", "replace"))
+    except ValueError:
+        return None
 
 
 def _json(text: str) -> JsonValue:
@@ -159,7 +176,10 @@ def _read_words(found: JsonObject, facts: _Facts) -> None:
     inner = json_object(found.get("innererror")) or {}
     for value in (code, kind, found.get("status"), found.get("reason"), inner.get("code")):
         if isinstance(value, (str, int)) and not isinstance(value, bool) and value != "":
-            facts.words.append(str(value).lower())
+            word = str(value).lower()
+            facts.words.append(word)
+            if "." in word:  # DashScope, Ark: `Throttling.RateQuota`, `RateLimitExceeded.EndpointRPMExceeded`
+                facts.words.append(word.partition(".")[0])
     numbers = (found.get(name) for name in ("status", "status_code", "http_code", "raw_status_code", "code"))
     for number in numbers:
         status = int(number) if isinstance(number, str) and number.isdecimal() else json_int(number)
@@ -174,10 +194,13 @@ def _read_message(found: JsonObject, facts: _Facts) -> None:
             facts.message = facts.message or text
     if (number := json_int(base.get("status_code"))) is not None:
         facts.code = facts.code or str(number)
+        facts.words.append(f"base_resp-{number}")
     metadata = json_object(found.get("metadata")) or {}
     raw = metadata.get("raw")  # OpenRouter: what the provider behind it said
     if raw:
         facts.details += f" {raw}"[:MAX_MESSAGE_CHARS]
+    for name, value in (json_object(metadata.get("headers")) or {}).items():  # OpenRouter's own limits
+        facts.headers[name.lower()] = str(value)
 
 
 def _read_detail(detail: JsonValue, facts: _Facts) -> None:
@@ -200,8 +223,10 @@ def _read_waits(found: JsonObject, facts: _Facts) -> None:
         facts.resets_at = facts.resets_at or float(resets_at)
     waits = [found.get(name) for name in ("resets_in_seconds", "retry_after", "retry_after_seconds", "estimated_time")]
     for entry in json_list(found.get("details")):  # Gemini: google.rpc.RetryInfo
-        delay = json_str((json_object(entry) or {}).get("retryDelay"))
-        waits.append(duration_s(delay))
+        detail = json_object(entry) or {}
+        waits.append(duration_s(json_str(detail.get("retryDelay"))))
+        quotas = (json_str((json_object(one) or {}).get("quotaId")) for one in json_list(detail.get("violations")))
+        facts.details += "".join(f" {quota}" for quota in quotas)[:MAX_MESSAGE_CHARS]
     for wait in waits:
         if facts.wait_s is None and isinstance(wait, (int, float)) and not isinstance(wait, bool) and wait >= 0:
             facts.wait_s = float(wait)
@@ -209,11 +234,20 @@ def _read_waits(found: JsonObject, facts: _Facts) -> None:
 
 def _text_message(status: int, headers: Mapping[str, str], text: str) -> str:
     if 300 <= status < 400:
-        return f"HTTP {status}: the server redirects to {headers.get('location', '')!r}; the base URL is not the API's"
+        where = headers.get("location", "").partition("?")[0]
+        return f"HTTP {status}: the server redirects to {where!r}; the base URL is not the API's"
     title = html_title(text)
     if title is None:
         return text
     return f"HTTP {status}: an HTML page{f' titled {title!r}' if title else ''} instead of an API answer"
+
+
+def _by_headers(rule: Rule, headers: Mapping[str, str]) -> Rule:
+    """What headers alone tell: a 429 that is a plan's limit, hours or days away, not a moment's throttling."""
+    spent = "rejected" in (value for name, value in headers.items() if _PLAN_STATUS.fullmatch(name))
+    if rule.kind is RateLimitError and (spent or "x-codex-rate-limit-reached-type" in headers):
+        return Rule(UsageLimitError)
+    return rule
 
 
 def _retryable(rule: Rule, headers: Mapping[str, str]) -> bool:
@@ -230,10 +264,20 @@ def _wait_s(facts: _Facts, kind: type[ApiError], headers: Mapping[str, str], now
             return wait
     if facts.resets_at is not None and now is not None:
         return max(0.0, facts.resets_at - now)
-    if kind is RateLimitError and (limits := rate_limits(headers, now=now)):
-        empty = [w.reset_after_s for w in limits.windows if w.remaining == 0 and w.reset_after_s is not None]
-        return max(empty) if empty else None
+    if kind in (RateLimitError, UsageLimitError) and (limits := rate_limits({**headers, **facts.headers}, now=now)):
+        return _until_open(limits)
     return None
+
+
+def _until_open(limits: RateLimits) -> float | None:
+    """Limits hold together, so the last window to open counts: of those that are used up, else of those that do not
+    say how much is left."""
+    used_up = _resets(w for w in limits.windows if w.remaining == 0 or w.used_percent == 100)
+    return max(used_up or _resets(w for w in limits.windows if w.remaining is None), default=None)
+
+
+def _resets(windows: Iterable[RateLimitWindow]) -> list[float]:
+    return [window.reset_after_s for window in windows if window.reset_after_s is not None]
 
 
 def request_id(headers: Mapping[str, str]) -> str | None:

@@ -13,6 +13,7 @@ from ..errors import (
     AuthenticationError,
     ContentFilterError,
     ContextLengthError,
+    HeldBack,
     InvalidRequestError,
     ModelError,
     ModelNotFoundError,
@@ -42,6 +43,7 @@ _CLASSES: tuple[tuple[type[ModelError], int, str, str | None], ...] = (
     (OverloadedError, 503, "overloaded_error", "overloaded"),
     (ServerError, 500, "server_error", None),
     (ApiError, 502, "server_error", None),
+    (HeldBack, 503, "overloaded_error", "overloaded"),
     (TransportTimeout, 504, "server_error", "timeout"),
     (TransportError, 502, "server_error", "connection_error"),
     (StreamError, 502, "server_error", "stream_error"),
@@ -49,6 +51,7 @@ _CLASSES: tuple[tuple[type[ModelError], int, str, str | None], ...] = (
 """Subclasses before their classes: status, type and code where the error does not say."""
 
 _GENERAL = (
+    (HeldBack, "too much is asked of the model at the moment"),
     (TransportTimeout, "the model did not answer in time"),
     (TransportError, "the model's server could not be reached"),
     (StreamError, "the model's answer broke off"),

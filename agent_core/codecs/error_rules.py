@@ -82,7 +82,7 @@ _RULES: tuple[Rule, ...] = (
             r"(prompt|input|request) (is )?too (long|large)\b(?! for (model|organization))",
             r"(maximum|model'?s|max|available|the) (context (length|size|window)|prompt length|model length)",
             r"context window exceeds",
-            r"exceed\w* (the )?context (limit|window|length)",
+            r"exceed\w* (the |this )?(model'?s? )?context (limit|window|length)",
             r"exceeded? model token limit",
             r"exceeds? (the )?maximum (number of tokens|allowed input length|input length)",
             r"input (token count|length|tokens?)\b.{0,60}\bexceed",
@@ -94,14 +94,22 @@ _RULES: tuple[Rule, ...] = (
             r"prompt exceeds max length",  # Z.AI 1261
             r"`?inputs`? tokens \+ `?max_new_tokens`? must be",  # TGI, Together
             r"too many (input |prompt |total )?tokens",
-            r"token limit exceeded",
+            r"token limit exceeded|exceeds token limit|context window full|context (length|window) exceeded",
+            r"configured context size|context length of only|context the overflows",  # LM Studio, in its words
+            r"must have less than \d+ tokens",  # TGI
+            r"expected a string with maximum length",  # OpenAI: one text beyond 10 MiB
+            r"prompt tokens? (is |are )?too (long|many)",
         ),
         frozenset({None, 400, 403, 413, 422, 500}),
     ),
     Rule(
         UsageLimitError,
-        _words("usage_limit_reached usage_limit_exceeded workspace_owner_usage_limit_reached"),
-        _any(r"usage limits? (has been )?(reached|exceeded)", r"(reached|hit|exceeded) your( \w+){0,3} usage limit"),
+        _words("usage_limit_reached usage_limit_exceeded workspace_owner_usage_limit_reached 1308 1310"),
+        _any(
+            r"usage limits? (has been )?(reached|exceeded)",
+            r"(reached|hit|exceeded) your( \w+){0,3} usage limit",
+            r"PerDay",  # Gemini's quotaId: the minute's quotas have the same words otherwise
+        ),
         frozenset({None, 400, 403, 429}),
     ),
     Rule(
@@ -109,13 +117,14 @@ _RULES: tuple[Rule, ...] = (
         _words(
             "insufficient_quota quota_exceeded billing_error billing_hard_limit_reached billing_not_active"
             " exceeded_current_quota_error usage_not_included insufficient_balance insufficient_credits arrearage"
-            " payment_required 1113"
+            " payment_required 1113 base_resp-1008 accountoverdueerror quotaexceeded"
         ),
         _any(
             r"credit balance is too low",
             r"insufficient (balance|credits?|funds|quota)",
             r"(requires|need) more credits",
             r"(no|out of|run out of|used all available) credits",
+            r"extra usage is required",  # Anthropic's subscriptions: a 429 that no waiting mends
         ),
         frozenset({None, 400, 402, 403, 429}),
     ),
@@ -124,12 +133,14 @@ _RULES: tuple[Rule, ...] = (
         _words(
             "content_filter content_policy_violation cyber_policy bio_policy data_inspection_failed moderation_blocked"
             " image_content_policy_violation responsibleaipolicyviolation content_moderation content_filtered 1301"
+            " prohibited_content sensitivecontentdetected base_resp-1026 base_resp-1027"
         ),
         _any(
             r"content (management|filtering|usage|moderation) policy",
             r"(violat\w+|flagged).{0,40}(polic|usage|guideline|moderation)",
             r"(input|prompt|output|content) (was|has been|is)( \w+)? flagged",
             r"usage guidelines",
+            r"(prompt|response|content) (was |has been )?blocked",
         ),
         frozenset({None, 400, 403, 422, 451, 500}),
     ),
@@ -139,11 +150,14 @@ _RULES: tuple[Rule, ...] = (
             "invalid_image invalid_image_url invalid_image_format invalid_image_mode invalid_base64_image"
             " image_parse_error image_too_large image_too_small image_file_too_large image_file_not_found"
             " unsupported_image_media_type empty_image_file failed_to_download_image unsupported_file"
+            " media_budget_exceeded"
         ),
         _any(
             r"does not represent a valid image",  # codex.md 3.6
-            r"could not process image",
-            r"image exceeds",
+            r"(process|decode|identify) (the |input )?image",
+            r"image (dimensions )?exceeds?",
+            r"while downloading (https?:|the |file|image)",
+            r"media_type: input should be",
             r"(unsupported|invalid|malformed|corrupt\w*) (image|file data|media|mime type)",
             r"(does not|doesn't|not) (support|accept) (image|vision|multimodal|file|audio|video)",
             r"(image|file|audio|video|vision)( \w+)? (is|are) not supported",
@@ -174,7 +188,8 @@ _RULES: tuple[Rule, ...] = (
         ModelNotFoundError,
         _words(
             "model_not_found not_found_error notfounderror model_not_available model_decommissioned model_not_supported"
-            " deploymentnotfound invalid_model resource_not_found_error not_found 1211"
+            " deploymentnotfound invalid_model resource_not_found_error not_found 1211 invalidendpointormodel"
+            " resourcenotfoundexception"
         ),
         _any(
             r"model\b.{0,120}(does not exist|doesn't exist|not found|is not available|not been found|decommissioned)",
@@ -192,15 +207,17 @@ _RULES: tuple[Rule, ...] = (
         _words(
             "invalid_api_key authentication_error authenticationerror incorrect_api_key invalid_authentication"
             " invalid_authentication_error unauthenticated unauthorized unauthorised invalid_token token_expired"
-            " invalid_iam_token expired_api_key missing_api_key account_deactivated"
+            " invalid_iam_token expired_api_key missing_api_key account_deactivated invalidapikey base_resp-1004"
+            " base_resp-2049"
         ),
         _any(
             r"(incorrect|invalid|missing|no|expired) (x-)?api[- _]?key",  # xAI answers 400, recorded
-            r"api[- _]?key (is )?(not valid|invalid|expired|missing|required)",  # Gemini answers 400
+            r"api[- _]?key (is )?(not valid|not found|invalid|expired|missing|required)",  # Gemini answers 400
+            r"api[- _]?key was reported",  # Gemini answers 403
             r"invalid (authentication|authorization|bearer)",
             r"could not parse your authentication token",
         ),
-        frozenset({None, 400, 401}),
+        frozenset({None, 400, 401, 403}),
     ),
     Rule(
         OverloadedError,
@@ -208,6 +225,7 @@ _RULES: tuple[Rule, ...] = (
             "overloaded_error overloaded server_is_overloaded server_overloaded slow_down engine_overloaded"
             " engine_overloaded_error service_unavailable serviceunavailableerror service_unavailable_error unavailable"
             " unavailable_error capacity_exceeded resource_unavailable insufficient_system_resource 3505"
+            " serveroverloaded modelnotreadyexception serviceunavailableexception"
         ),
         _any(r"overloaded", r"(at|over|no|insufficient) capacity", r"capacity exceeded", r"high (demand|load)"),
         frozenset({None, 429, 498, 500, 502, 503, 529}),
@@ -216,7 +234,9 @@ _RULES: tuple[Rule, ...] = (
         RateLimitError,
         _words(
             "rate_limit_error rate_limit_exceeded rate_limit_reached ratelimitreached ratelimiterror resource_exhausted"
-            " too_many_requests tokens requests concurrency_limit throttlingexception throttling limit_requests"
+            " too_many_requests tokens requests concurrency_limit throttlingexception throttling throttling_error"
+            " limit_requests ratelimitexceeded servicequotaexceededexception 1302 1303 1305 base_resp-1002"
+            " base_resp-1039"
         ),
     ),
     Rule(
@@ -224,7 +244,12 @@ _RULES: tuple[Rule, ...] = (
         wording=_any(r"exceeded your current quota", r"check your plan and billing"),
         statuses=frozenset({None, 402, 403, 429}),
     ),
-    Rule(PermissionDeniedError, _words("permission_error permission_denied permissiondeniederror forbidden")),
+    Rule(
+        PermissionDeniedError,
+        _words("permission_error permission_denied permissiondeniederror forbidden accessdeniedexception accessdenied"),
+        r"organization must be verified",  # OpenAI answers 400
+        frozenset({None, 400, 403, 404}),
+    ),
     Rule(
         # llama.cpp says "not with this server" with a 500 or 501: it will say so again.
         InvalidRequestError,
@@ -241,6 +266,7 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
     404: ModelNotFoundError,
     408: ServerError,
     409: ServerError,
+    413: ContextLengthError,  # whoever says it, a proxy too: less has to be sent
     425: ServerError,
     429: RateLimitError,
     451: ContentFilterError,
@@ -256,8 +282,16 @@ _REQUEST_AT_FAULT = _words(
 )
 
 
+_REDIRECTED = Rule(
+    InvalidRequestError,
+    remedy="set base_url to where the API is: redirects are not followed, they would take the key elsewhere",
+)
+
+
 def classify(words: Collection[str], message: str, status: int | None) -> Rule:
     """The rule that says what an error means. `words` are lower-case; `status` is None where nobody said one."""
+    if status is not None and 300 <= status < 400:
+        return _REDIRECTED
     for rule in _RULES:
         if not rule.words.isdisjoint(words):
             return rule

@@ -23,6 +23,7 @@ from ..errors import (
     ApiError,
     AuthenticationError,
     ContentFilterError,
+    HeldBack,
     InvalidRequestError,
     ModelError,
     ModelNotFoundError,
@@ -114,6 +115,7 @@ _STATUSES: tuple[tuple[type[ModelError], int], ...] = (
     (RateLimitError, 429),
     (QuotaExceededError, 402),
     (OverloadedError, 529),
+    (HeldBack, 529),
     (TransportTimeout, 504),
     (TransportError, 502),  # of our upstream's making, not ours: behaviours.md S0-5
     (StreamError, 502),

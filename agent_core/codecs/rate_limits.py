@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from ..events import RateLimits, RateLimitWindow
 
@@ -33,9 +34,40 @@ _HINT = re.compile(
 _EPOCH_S = 1e9  # a plain number this large is a time, not a wait (2001-09-09); no server asks for 31 years
 _EPOCH_MS = 1e12
 
-_OPENAI_STYLE = re.compile(r"(?:x-)?ratelimit-(limit|remaining|reset)(?:-(.+))?")
-_ANTHROPIC_STYLE = re.compile(r"anthropic-ratelimit-(.+)-(limit|remaining|reset)")
-_CODEX_STYLE = re.compile(r"x-(.+)-(primary|secondary)-(used-percent|window-minutes|reset-at|reset-after-seconds)")
+_WHAT = "(?P<what>limit|remaining|reset)"
+
+
+class _Family(NamedTuple):
+    """Headers of one shape. `unnamed`: the kind of a window whose name is left out. `snake`: kinds in snake case."""
+
+    name: str
+    unnamed: str = ""
+    snake: bool = False
+
+
+_FAMILIES = (
+    # The first that matches counts.
+    _Family(r"anthropic-ratelimit-(?P<kind>.+)-(?P<what>limit|remaining|reset|utilization|status)"),
+    _Family(rf"(?:x-)?ratelimitbysize-{_WHAT}(?:-(?P<kind>.+))?", "tokens"),  # Mistral
+    _Family(rf"x-tokenlimit-{_WHAT}(?:-(?P<kind>.+))?", "tokens"),  # Together
+    _Family(rf"x-ai-ratelimit-{_WHAT}-(?P<kind>.+)", "tokens"),  # APISIX
+    _Family(r"(?:x-)?ratelimit-(?P<what>limit|remaining|reset|renewalperiod)(?:-(?P<kind>.+))?", "requests"),
+    _Family(r"x-(?P<kind>(?:trial-)?endpoint-(?:monthly-)?call)-(?P<what>limit|remaining)"),  # Cohere
+    _Family(r"x-(?P<kind>.+-credits)-(?P<what>balance)", snake=True),
+    _Family(
+        r"x-(?P<kind>.+-(?:primary|secondary))-(?P<what>used-percent|window-minutes|reset-at|reset-after-seconds)",
+        snake=True,
+    ),
+)
+_MEANS = {
+    "balance": "remaining", "reset-at": "reset", "reset-after-seconds": "reset", "utilization": "used-percent",
+}  # fmt: skip
+_STRUCTURED = ("ratelimit", "ratelimit-policy")
+_STRUCTURED_WORDS = {
+    "r": "remaining", "remaining": "remaining", "t": "reset", "reset": "reset", "q": "limit", "limit": "limit",
+    "w": "window-seconds",
+}  # fmt: skip
+_MAY_BE_LIMITS = re.compile(r"ratelimit|tokenlimit|call-|-credits-|-primary-|-secondary-")
 
 
 def lower_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
@@ -92,43 +124,80 @@ def retry_hint_s(message: str) -> float | None:
 def rate_limits(headers: Mapping[str, str], *, now: float | None = None) -> RateLimits | None:
     """The limits an answer's headers report, or None where they report none.
 
-    Families: `x-ratelimit-{limit,remaining,reset}[-kind]` with any kind (`requests`, `tokens`, `tokens-minute` …;
-    without one it is `requests`), the same without `x-`, `anthropic-ratelimit-{kind}-{limit,remaining,reset}`, and
-    `x-{name}-{primary,secondary}-{used-percent,…}` (codex.md 1.5; a window whose values are all zero is none).
-    Windows come in the order of their first header.
+    Families (`_FAMILIES`; providers.md 3d, codex.md 1.5): `x-ratelimit-{limit,remaining,reset}[-kind]` with any kind
+    (`requests`, `tokens`, `tokens-minute` …; without one it is `requests`), also without `x-`; the same words behind
+    `anthropic-ratelimit-{kind}-`, with `utilization` and `status` of a plan; tokens under names of their own (Mistral,
+    Together, APISIX); `x-{name}-{primary,secondary}-{used-percent,…}` and credits of Codex, where a window whose values
+    are all zero is none; and the structured `RateLimit` of the IETF's drafts. Windows come in the order of their first
+    header. What does not parse is left out.
     """
     lower = lower_headers(headers)
     now = _now(lower, now)
     found: dict[str, dict[str, float]] = {}
     for name, value in lower.items():
-        if "ratelimit" in name:
-            if match := _ANTHROPIC_STYLE.fullmatch(name):
-                kind, what = match.groups()
-            elif match := _OPENAI_STYLE.fullmatch(name):
-                what, kind = match.group(1), match.group(2) or "requests"
-            else:
-                continue
-            number = _reset_after(value, now) if what == "reset" else _number(value)
-        elif match := _CODEX_STYLE.fullmatch(name):
-            limit, which, what = match.groups()
-            kind = f"{limit.replace('-', '_')}_{which}"
-            number = _reset_after(value, now) if what == "reset-at" else _number(value)
-            what = "reset" if what.startswith("reset") else what
-        else:
-            continue
-        if number is not None:
+        for kind, what, number in _said(name, value, now):
             found.setdefault(kind, {}).setdefault(what, number)
     windows = tuple(_window(kind, values) for kind, values in found.items() if _says_something(values))
     return RateLimits(windows) if windows else None
 
 
+def _said(name: str, value: str, now: float | None) -> Iterator[tuple[str, str, float]]:
+    """What one header says: (kind of window, what of it, number)."""
+    if name in _STRUCTURED:
+        yield from _structured(value)
+        return
+    if not _MAY_BE_LIMITS.search(name):
+        return
+    for family in _FAMILIES:
+        if (match := re.fullmatch(family.name, name)) is None:
+            continue
+        kind, what = match["kind"] or family.unnamed, match["what"]
+        if family.unnamed == "tokens" and "token" not in kind:
+            kind = f"tokens-{kind}"
+        kind = kind.replace("-", "_") if family.snake else kind
+        number = _value(what, value, now)
+        if number is not None and not (what == "status" and kind.endswith("overage")):  # paid use beyond the plan
+            yield kind, _MEANS.get(what, what), number
+        return
+
+
+def _value(what: str, value: str, now: float | None) -> float | None:
+    match what:
+        case "reset" | "reset-at":
+            return _reset_after(value, now)
+        case "utilization":  # a share of 1
+            number = _number(value)
+            return None if number is None else 100 * number
+        case "status":
+            return 1.0 if value.strip().lower() == "rejected" else None
+        case "limit":  # "100, 100;w=60" of early drafts: the first is the one in force
+            return _number(value.partition(",")[0].partition(";")[0])
+        case _:
+            return _number(value)
+
+
+def _structured(value: str) -> Iterator[tuple[str, str, float]]:
+    """`"default";r=50;t=30`, `"default";q=100;w=60` and `limit=100, remaining=50, reset=5` of the IETF's drafts."""
+    for entry in value.split(",")[:20]:
+        kind = "requests"
+        for word in entry.split(";"):
+            name, _, text = word.strip().partition("=")
+            number = _number(text)
+            if name.startswith('"'):
+                kind = name.strip('"') or kind
+            elif name in _STRUCTURED_WORDS and number is not None:
+                yield kind, _STRUCTURED_WORDS[name], number
+
+
 def _window(kind: str, values: Mapping[str, float]) -> RateLimitWindow:
+    minutes = values.get("window-minutes")
     return RateLimitWindow(
         kind,
         limit=values.get("limit"),
         remaining=values.get("remaining"),
         reset_after_s=values.get("reset"),
-        used_percent=values.get("used-percent"),
+        used_percent=values.get("used-percent", 100.0 if "status" in values else None),
+        window_s=60 * minutes if minutes else values.get("window-seconds", values.get("renewalperiod")),
     )
 
 

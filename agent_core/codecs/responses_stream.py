@@ -650,8 +650,10 @@ def _rate_limits(event: JsonObject) -> RateLimits | None:
         window = json_object(found.get(kind)) or {}
         used = _number(window.get("used_percent"))
         reset = _number(window.get("reset_after_seconds"))
-        if used or reset or _number(window.get("window_minutes")) or _number(window.get("reset_at")):
-            windows.append(RateLimitWindow(kind, reset_after_s=reset, used_percent=used))
+        minutes = _number(window.get("window_minutes"))
+        if used or reset or minutes or _number(window.get("reset_at")):
+            window_s = 60 * minutes if minutes else None
+            windows.append(RateLimitWindow(kind, reset_after_s=reset, used_percent=used, window_s=window_s))
     return RateLimits(tuple(windows)) if windows else None
 
 

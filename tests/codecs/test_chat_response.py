@@ -14,6 +14,7 @@ from agent_core.errors import (
     ContextLengthError,
     MalformedStream,
     ModelError,
+    NotAdmitted,
     OverloadedError,
     QuotaExceededError,
     RateLimitError,
@@ -187,6 +188,17 @@ ERRORS: list[tuple[ModelError, int, JsonObject, dict[str, str]]] = [
         OverloadedError("busy"),
         503,
         {"message": "busy", "type": "overloaded_error", "param": None, "code": "overloaded"},
+        {},
+    ),
+    (
+        NotAdmitted("41 waited before it"),
+        503,
+        {
+            "message": "too much is asked of the model at the moment",
+            "type": "overloaded_error",
+            "param": None,
+            "code": "overloaded",
+        },
         {},
     ),
     (

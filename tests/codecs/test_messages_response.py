@@ -11,6 +11,7 @@ from agent_core.codecs.messages import CODEC
 from agent_core.errors import (
     ApiError,
     AuthenticationError,
+    CircuitOpen,
     ContentFilterError,
     ContextLengthError,
     InvalidRequestError,
@@ -257,6 +258,7 @@ ERRORS: list[tuple[ModelError, int, str]] = [
     (OverloadedError("m"), 529, "overloaded_error"),
     (OverloadedError("m", status=503), 503, "overloaded_error"),
     (OverloadedError("m", status=200, error_type="overloaded_error"), 529, "overloaded_error"),
+    (CircuitOpen("m"), 529, "overloaded_error"),
     (ServerError("m"), 500, "api_error"),
     (ServerError("m", status=502), 502, "api_error"),
     (TransportError("m"), 502, "api_error"),

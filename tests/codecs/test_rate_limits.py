@@ -115,9 +115,50 @@ def test_hints_in_words(message: str, seconds: float | None) -> None:
         (
             "x-codex-primary-used-percent: 12.5; x-codex-primary-window-minutes: 300;"
             "x-codex-primary-reset-at: 1795176060; " + DATED,
-            (RateLimitWindow("codex_primary", None, None, 60, 12.5),),
+            (RateLimitWindow("codex_primary", None, None, 60, 12.5, 18000),),
         ),
         ("x-codex-secondary-used-percent: 0; x-codex-secondary-window-minutes: 0", ()),
+        (
+            "x-codex-other-limit-primary-used-percent: 5; x-codex-credits-has-credits: true;x-codex-credits-balance: 9",
+            (RateLimitWindow("codex_other_limit_primary", used_percent=5), RateLimitWindow("codex_credits", None, 9)),
+        ),
+        (
+            "anthropic-ratelimit-unified-5h-utilization: 0.42; anthropic-ratelimit-unified-5h-status: allowed;"
+            "anthropic-ratelimit-unified-5h-reset: 1795176060; anthropic-ratelimit-unified-overage-status: rejected;"
+            + DATED,
+            (RateLimitWindow("unified-5h", reset_after_s=60, used_percent=42),),
+        ),
+        (
+            "anthropic-ratelimit-unified-7d-status: rejected; anthropic-ratelimit-unified-7d-reset: 1795176060; "
+            + DATED,
+            (RateLimitWindow("unified-7d", reset_after_s=60, used_percent=100),),
+        ),
+        (
+            "ratelimitbysize-limit: 500000; ratelimitbysize-remaining: 499900; ratelimitbysize-reset: 28;"
+            "x-ratelimitbysize-remaining-month: 7",
+            (RateLimitWindow("tokens", 500000, 499900, 28), RateLimitWindow("tokens-month", None, 7)),
+        ),
+        (
+            "x-ratelimit-limit: 60; x-tokenlimit-limit: 9000; x-tokenlimit-remaining: 8000; x-ratelimit-reset: 1",
+            (RateLimitWindow("requests", 60, None, 1), RateLimitWindow("tokens", 9000, 8000)),
+        ),
+        (
+            "x-ai-ratelimit-limit-deepseek: 500; x-ai-ratelimit-remaining-deepseek: 400",
+            (RateLimitWindow("tokens-deepseek", 500, 400),),
+        ),
+        (
+            "x-ratelimit-limit-tokens-prompt: 9; x-ratelimit-remaining-tokens-cache-adjusted-prompt: 8",
+            (RateLimitWindow("tokens-prompt", 9), RateLimitWindow("tokens-cache-adjusted-prompt", None, 8)),
+        ),
+        (
+            "x-ratelimit-limit-tokens: 9; x-ratelimit-renewalperiod-tokens: 60",
+            (RateLimitWindow("tokens", 9, window_s=60),),
+        ),
+        ("x-ratelimit-limit-requests-1h: 9", (RateLimitWindow("requests-1h", 9),)),
+        (
+            "x-trial-endpoint-call-limit: 40; x-trial-endpoint-call-remaining: 39",
+            (RateLimitWindow("trial-endpoint-call", 40, 39),),
+        ),
         ("x-ratelimit-abusepenalty-active: False; retry-after: 2", ()),
         ("x-ratelimit-limit-requests: many", ()),
     ],
@@ -127,6 +168,23 @@ def test_families_of_headers(headers: str, windows: tuple[RateLimitWindow, ...])
     lines = (line.partition(": ") for line in headers.split(";"))
     given = {name.strip(): value.strip() for name, _, value in lines}
     assert rate_limits(given) == (RateLimits(windows) if windows else None)
+
+
+@pytest.mark.parametrize(
+    ("headers", "windows"),
+    [
+        ({"ratelimit": "limit=100, remaining=50, reset=5"}, (RateLimitWindow("requests", 100, 50, 5),)),
+        (
+            {"RateLimit": '"api";r=50;t=30, "day";r=0;t=9', "RateLimit-Policy": '"api";q=100;w=60'},
+            (RateLimitWindow("api", 100, 50, 30, window_s=60), RateLimitWindow("day", None, 0, 9)),
+        ),
+        ({"ratelimit-limit": "100, 100;w=60", "ratelimit-remaining": "3"}, (RateLimitWindow("requests", 100, 3),)),
+        ({"ratelimit": "soon"}, ()),
+    ],
+)
+def test_structured_limits(headers: dict[str, str], windows: tuple[RateLimitWindow, ...]) -> None:
+    """The three forms the IETF's drafts have had."""
+    assert rate_limits(headers) == (RateLimits(windows) if windows else None)
 
 
 @needs_recordings

@@ -14,6 +14,7 @@ from agent_core.codecs.responses import CODEC
 from agent_core.errors import (
     ApiError,
     AuthenticationError,
+    CircuitOpen,
     ContextLengthError,
     InvalidRequestError,
     ModelError,
@@ -385,6 +386,7 @@ ERRORS: dict[str, Answered] = {
     ),
     "429": Answered(RateLimitError("x", status=429), 429, "rate_limit_error", "rate_limit_exceeded"),
     "529": Answered(OverloadedError("x", status=529), 529, "server_error", "server_is_overloaded"),
+    "held back": Answered(CircuitOpen("x"), 503, "server_error", "server_is_overloaded"),
     "network": Answered(TransportError("x"), 502, "server_error", "server_error"),
     "timeout": Answered(TransportTimeout("x", timeout="idle", after_s=1), 504, "server_error", "server_error"),
     "a cut stream": Answered(StreamInterrupted("x"), 502, "server_error", "server_error"),

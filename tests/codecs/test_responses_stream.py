@@ -355,7 +355,7 @@ TEXT: dict[str, Case] = {
             created(),
             ended(),
         ),
-        [CREATED, RateLimits((RateLimitWindow("primary", used_percent=42.5),)), stopped()],
+        [CREATED, RateLimits((RateLimitWindow("primary", used_percent=42.5, window_s=18000),)), stopped()],
     ),
     "a stream that is resumed in its middle": Case(
         sse(text(0, "b"), done(0, message("ab")), ended()),

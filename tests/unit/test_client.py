@@ -281,7 +281,7 @@ async def test_x_s0_30_refused_once_then_up() -> None:
         (exchange(RESET), "transport_reset"),
         (exchange(CLOSE), "transport_reset"),
         (exchange(sse_head(), RESET), "transport_reset"),
-        (exchange(sse_head(), END), "stream_broken"),
+        (exchange(sse_head(), END), "stream_interrupted"),
         (exchange(reply(200, b'{"error": {"message": "busy", "code": "server_is_overloaded"}}')), "overloaded"),
         (exchange(sse(b'data: {"error": {"message": "busy", "code": 503}}\n\n')), "overloaded"),
     ],

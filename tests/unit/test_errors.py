@@ -13,13 +13,20 @@ from agent_core.errors import (
     AgentCoreError,
     ApiError,
     LimitReached,
+    ModelError,
     RateLimitError,
     StreamInterrupted,
+    TransportError,
     TransportTimeout,
+    Tried,
 )
 from agent_core.events import Response
 
-KINDS = [kind for name in errors.__all__ if isinstance(kind := getattr(errors, name), type)]
+KINDS = [
+    kind
+    for name in errors.__all__
+    if isinstance(kind := getattr(errors, name), type) and issubclass(kind, AgentCoreError)
+]
 
 
 def made(kind: type[AgentCoreError]) -> AgentCoreError:
@@ -37,6 +44,7 @@ def full() -> AgentCoreError:
         partial=Response(),
     )  # fmt: skip
     error.attempt, error.output_emitted = 3, True
+    error.tried = (Tried("lab/m", StreamInterrupted("it ended")),)
     return error
 
 
@@ -58,7 +66,10 @@ def through_pickle(error: AgentCoreError) -> AgentCoreError:
 def test_errors_cross_processes(error: AgentCoreError, copied: Callable[[AgentCoreError], AgentCoreError]) -> None:
     """Worker pools pickle what a task raised: type, words and every fact arrive."""
     back = copied(error)
-    assert (type(back), back.args, vars(back)) == (type(error), error.args, vars(error))
+    assert (type(back), back.args) == (type(error), error.args)
+    assert {**vars(back), "tried": 0} == {**vars(error), "tried": 0}
+    if isinstance(back, ModelError) and isinstance(error, ModelError):
+        assert [(one.model, str(one.error)) for one in back.tried] == [(o.model, str(o.error)) for o in error.tried]
 
 
 def test_a_broken_stream_keeps_what_had_come() -> None:
@@ -67,3 +78,24 @@ def test_a_broken_stream_keeps_what_had_come() -> None:
     back = through_pickle(error)
     assert isinstance(back, StreamInterrupted)
     assert back.partial == Response(model="m")
+
+
+REASONS = {
+    "ModelError": "model_error", "HeldBack": "held_back", "CircuitOpen": "circuit_open", "NotAdmitted": "not_admitted",
+    "TransportError": "transport_other", "TransportTimeout": "timeout_idle", "StreamError": "stream_error",
+    "StreamInterrupted": "stream_interrupted", "MalformedStream": "malformed_stream",
+    "EventTooLarge": "event_too_large", "ApiError": "api_error", "InvalidRequestError": "invalid_request",
+    "ContextLengthError": "context_length", "BadImageError": "bad_image", "AuthenticationError": "authentication",
+    "PermissionDeniedError": "permission_denied", "ModelNotFoundError": "model_not_found",
+    "ContentFilterError": "content_filter", "RateLimitError": "rate_limited", "QuotaExceededError": "quota_exceeded",
+    "UsageLimitError": "usage_limit", "OverloadedError": "overloaded", "ServerError": "server_error",
+}  # fmt: skip
+
+
+def test_every_model_error_has_its_word_and_its_facts() -> None:
+    """`reason` is one word per class, promised; the facts are there on every class, not only where a peer spoke."""
+    found = [error for kind in KINDS if isinstance(error := made(kind), ModelError)]
+    assert {type(error).__name__: error.reason for error in found} == REASONS
+    assert TransportError("x", kind="dns").reason == "transport_dns"
+    facts = [(e.status, e.code, e.request_id, e.body, e.attempt, e.output_emitted, e.tried) for e in found]
+    assert set(facts) == {(None, None, None, "", 1, False, ())}

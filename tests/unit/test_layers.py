@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[2] / "agent_core"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors",),
+    ("errors", "redaction"),
     ("items",),
     ("events",),
     ("prompt",),
@@ -32,11 +32,13 @@ RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 ANNOTATIONS_ONLY = {("errors", "events")}
 
 FORBIDDEN: dict[str, tuple[str, ...]] = {
-    "errors items events prompt codecs": (
+    "errors redaction items events prompt codecs": (
         "httpx2", "anyio", "asyncio", "trio", "os", "io", "time", "random", "logging", "socket", "threading",
         "tenacity", "rich", "opentelemetry", "datetime.now",
     ),
-    "errors items events prompt codecs providers provider_rows auth retry transport telemetry": ("rich", "mcp"),
+    "errors redaction items events prompt codecs providers provider_rows auth retry transport telemetry": (
+        "rich", "mcp",
+    ),
     "event_stream client aggregate": ("rich", "mcp"),
     "turn_events limits dispatch loop turn": ("httpx2", "rich", "opentelemetry", "os"),
     "tools session approvals": ("httpx2", "rich"),

@@ -114,7 +114,7 @@ def test_when_it_gives_up(
         (ServerError("x"), "server_error"),
         (TransportError("x", kind="dns"), "transport_dns"),
         (TransportTimeout("x", timeout="idle", after_s=1), "timeout_idle"),
-        (StreamInterrupted("x"), "stream_broken"),
+        (StreamInterrupted("x"), "stream_interrupted"),
     ],
 )
 def test_reasons(error: ModelError, reason: str) -> None:

@@ -84,7 +84,14 @@ CASES: list[tuple[TurnEvent, JsonObject | None]] = [
         {
             "type": "rate_limits",
             "windows": [
-                {"kind": "tokens", "limit": 10.0, "remaining": 9.0, "reset_after_s": 1.5, "used_percent": None}
+                {
+                    "kind": "tokens",
+                    "limit": 10.0,
+                    "remaining": 9.0,
+                    "reset_after_s": 1.5,
+                    "used_percent": None,
+                    "window_s": None,
+                }
             ],
         },
     ),
@@ -186,11 +193,14 @@ ERRORS: list[tuple[AgentCoreError, JsonObject]] = [
             "error": "RateLimitError",
             "message": "slow down",
             "remedy": "wait",
+            "reason": "rate_limited",
             "retryable": True,
             "retry_after_s": 3.0,
+            "attempt": 1,
             "status": 429,
             "code": "rate",
             "request_id": "q",
+            "side_effects_started": False,
         },
     ),
 ]

@@ -118,6 +118,9 @@ class Compat(Struct, frozen=True, kw_only=True):
     tool_choice", recorded)."""
     parallel_tool_calls: bool = True
     """The server knows `parallel_tool_calls`."""
+    text_calls: Literal["forced", "always", "never"] = "forced"
+    """When a call that the model wrote as text is read as one (`codecs.text_calls`): where the prompt forces a call and
+    none came, in every answer to a prompt with tools (templates that leave `<tool_call>` in the text), never."""
     calls_last: bool = False
     """Responses: no message stands between a call and its output (DeepSeek: recorded); text goes before the calls."""
     call_id_max: int = 64

@@ -25,6 +25,7 @@ from .chat_request import encode_chat_request
 from .chat_stream import ChatStreamDecoder, ChatStreamEncoder, error_in, read_object
 from .incremental import KeptEncoder
 from .output_forms import answer_tool_name
+from .text_calls import as_calls, reading_calls
 
 __all__ = ["CODEC", "ChatCodec"]
 
@@ -62,13 +63,14 @@ class ChatCodec:
         if not json_list(completion.get("choices")):
             raise MalformedStream("the answer is no Chat completion: it has no choices")
         answer.complete([])
-        return as_answer(answer.response(), answer_tool_name(prompt, compat))
+        response = as_calls(answer.response(), prompt, compat)
+        return as_answer(response, answer_tool_name(prompt, compat))
 
     def encode_response(self, response: Response, prompt: Prompt) -> bytes:
         return encode_chat_response(response, prompt)
 
     def stream_decoder(self, prompt: Prompt, compat: Compat) -> StreamDecoder:
-        return answering(ChatStreamDecoder(prompt, compat), prompt, compat)
+        return answering(reading_calls(ChatStreamDecoder(prompt, compat), prompt, compat), prompt, compat)
 
     def stream_encoder(self, prompt: Prompt, *, include_usage: bool = True) -> ChatStreamEncoder:
         return ChatStreamEncoder(prompt, include_usage=include_usage)

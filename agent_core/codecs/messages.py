@@ -42,6 +42,7 @@ from .messages_request import encode_request
 from .messages_stream import MessagesStreamDecoder, MessagesStreamEncoder
 from .messages_usage import usage_to_wire
 from .output_forms import answer_tool_name
+from .text_calls import as_calls, reading_calls
 
 __all__ = ["CODEC"]
 
@@ -97,7 +98,8 @@ class _MessagesCodec:
             raise api_error(answer, body=body.decode("utf-8", "replace"))
         if answer is None or not isinstance(answer.get("content"), (list, str)):
             raise MalformedStream(f"the answer of {len(body)} bytes is no Messages answer: it has no content")
-        return as_answer(MessagesStreamDecoder(prompt, compat).whole(answer), answer_tool_name(prompt, compat))
+        response = as_calls(MessagesStreamDecoder(prompt, compat).whole(answer), prompt, compat)
+        return as_answer(response, answer_tool_name(prompt, compat))
 
     def encode_response(self, response: Response, prompt: Prompt) -> bytes:
         content: list[JsonValue] = [block for item in response.items for block in assistant_blocks(item)]
@@ -120,7 +122,7 @@ class _MessagesCodec:
         return json_bytes(message)
 
     def stream_decoder(self, prompt: Prompt, compat: Compat) -> StreamDecoder:
-        return answering(MessagesStreamDecoder(prompt, compat), prompt, compat)
+        return answering(reading_calls(MessagesStreamDecoder(prompt, compat), prompt, compat), prompt, compat)
 
     def stream_encoder(self, prompt: Prompt, *, include_usage: bool = True) -> StreamEncoder:
         """Usage is always told: on this wire it is a part of the end."""

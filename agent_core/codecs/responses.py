@@ -38,6 +38,7 @@ from .responses_request import decode_request
 from .responses_stream import ResponsesStreamDecoder, decode_whole
 from .responses_stream_encode import ResponsesStreamEncoder
 from .schemas import fitted_schema
+from .text_calls import as_calls, reading_calls
 
 __all__ = ["CODEC", "encode_request"]
 
@@ -74,7 +75,7 @@ class _ResponsesCodec:
         return json_bytes(encode_envelope(response, prompt, status=response.status))
 
     def stream_decoder(self, prompt: Prompt, compat: Compat) -> StreamDecoder:
-        return answering(ResponsesStreamDecoder(prompt, compat), prompt, compat)
+        return answering(reading_calls(ResponsesStreamDecoder(prompt, compat), prompt, compat), prompt, compat)
 
     def stream_encoder(self, prompt: Prompt, *, include_usage: bool = True) -> StreamEncoder:
         return ResponsesStreamEncoder(prompt)  # the terminal event of this wire always carries usage
@@ -286,14 +287,15 @@ def _decode_response(body: bytes, prompt: Prompt, compat: Compat) -> Response:
             f"the response is still {found['status']}", remedy="background responses are not waited for: leave it out"
         )
     if found.get("object") == "response" or isinstance(found.get("output"), list):
-        return as_answer(decode_whole(found, prompt, compat), answer_tool_name(prompt, compat))
+        response = as_calls(decode_whole(found, prompt, compat), prompt, compat)
+        return as_answer(response, answer_tool_name(prompt, compat))
     if found.get("error") or found.get("detail"):
         raise api_error(found, body=body.decode("utf-8", "replace"))
     raise MalformedStream("the body is no answer of the Responses wire: it has no 'output'")
 
 
 def _decode_stream(body: bytes, prompt: Prompt, compat: Compat) -> Response:
-    decoder = answering(ResponsesStreamDecoder(prompt, compat), prompt, compat)
+    decoder = answering(reading_calls(ResponsesStreamDecoder(prompt, compat), prompt, compat), prompt, compat)
     decoder.feed(body)
     decoder.close()
     if decoder.error is not None:

@@ -192,7 +192,7 @@ class Agent:
         items = _as_items(text, self.session)
         turn_id = f"turn_{os.urandom(8).hex()}"
         stop: StopReason | Literal["error"] = "error"
-        self.session.turn_started(turn_id)
+        self.session.turn_started(turn_id, model=self.model)
         self._running = True
         self._watch = watch
         try:
@@ -222,8 +222,10 @@ class Agent:
         finally:
             self._running = False
             self._watch = None
-            self.session.append(*steered())  # said too late for this turn: the next one begins with it
-            self.session.turn_finished(turn_id, stop, state.usage)
+            try:
+                self.session.append(*steered())  # said too late for this turn: the next one begins with it
+            finally:
+                self.session.turn_finished(turn_id, stop, state.usage)
 
     def _prompt_for(self, items: tuple[ResponseItem, ...]) -> Prompt:
         return replace(self._base, items=self._view.of(items))

@@ -60,9 +60,9 @@ class SessionLog(Protocol):
 
     def append(self, *items: ResponseItem) -> tuple[ResponseItem, ...]: ...
 
-    def tool_started(self, call_id: str) -> None: ...
+    def tool_started(self, call: CallItem) -> None: ...
 
-    def was_started(self, call_id: str) -> bool: ...
+    def was_started(self, call: CallItem) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +161,9 @@ class Dispatcher:
                 if ends_with is not None:
                     break
         finally:
+            self.drop_early()
             why = "the turn was stopped by the user" if aborted else "the turn was stopped"
             batch.close(f"not run: {why}")
-            self.drop_early()
         if ends_with is not None:
             raise ends_with
         return Acted(len(calls), denied, aborted)
@@ -265,7 +265,7 @@ class Dispatcher:
                 return early.answer
         tool = self._tools[call.name]
         if not tool.read_only:
-            self._session.tool_started(call.call_id)
+            self._session.tool_started(item)
         await self._emit(ToolStarted(call))
         return await self._call(tool, call, cancelled)
 
@@ -309,20 +309,22 @@ class _Batch:
 
     def put(self, n: int, answer: Answer) -> None:
         """The answer of call n. The first one counts."""
-        if self._answers[n] is not None:
-            return
-        self._answers[n] = answer
+        if self._answers[n] is None:
+            self._answers[n] = answer
+            self._write()
+
+    def close(self, text: str) -> None:
+        """Answer what is still open, and write what could not be written before."""
+        self._answers = [answer or not_run(text) for answer in self._answers]
+        self._write()
+
+    def _write(self) -> None:
         while self._next < len(self._calls):
             ready = self._answers[self._next]
             if ready is None:
                 return
             self._session.append(output_item(self._calls[self._next], ready.output))
             self._next += 1
-
-    def close(self, text: str) -> None:
-        """Answer what is still open."""
-        for n in range(len(self._calls)):
-            self.put(n, not_run(text))
 
 
 def tool_call(item: CallItem) -> ToolCall:

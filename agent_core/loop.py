@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import anyio
+from msgspec.structs import replace
 
 from .aggregation import fold
 from .codecs.base import Loss, Repair
@@ -112,7 +113,7 @@ class Loop:
             if reached is not None:
                 return reached
             response = await self._sample()
-            session.append(*response.items)
+            response = replace(response, items=session.append(*response.items))
             session.sample_finished(response.usage)
             state.text = response.text
             await self.emit(SampleFinished(state.samples, response))
@@ -137,7 +138,7 @@ class Loop:
     async def _answer_open_calls(self) -> None:
         """A session that ends in unanswered calls is a paused run: finish it first, but run nothing a second time."""
         calls = self.session.open_calls()
-        started = [call for call in calls if self.session.was_started(call.call_id or "")]
+        started = [call for call in calls if self.session.was_started(call)]
         await self.dispatcher.give_up(started, OUTCOME_UNKNOWN)
         waiting = [call for call in calls if call not in started]
         if waiting:

@@ -12,7 +12,7 @@ messages) stay, all of them; user messages stay newest first, up to a budget, an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -177,10 +177,14 @@ def newest_within(items: Sequence[ResponseItem], max_tokens: int, budget: Output
     return next(n for n in (*safe_cuts(items), len(items)) if n >= start)
 
 
-def dump_compacted(compacted: Compacted, transcript: Sequence[ResponseItem]) -> JsonObject:
-    """The journal's record: items of the transcript by their ids, others whole."""
-    there = {item.id for item in transcript[: compacted.replaced]}
-    items: list[JsonValue] = [item.id if item.id in there else dump_item(item) for item in compacted.items]
+def dump_compacted(compacted: Compacted, transcript: Sequence[ResponseItem], places: Mapping[str, int]) -> JsonObject:
+    """The journal's record: items of the transcript by their ids, others whole. `places`: where each id stands."""
+
+    def written(item: ResponseItem) -> JsonValue:
+        place = places.get(item.id or "", compacted.replaced)
+        return item.id if place < compacted.replaced else dump_item(item)
+
+    items: list[JsonValue] = [written(item) for item in compacted.items]
     last = transcript[compacted.replaced - 1].id if compacted.replaced else None
     return {
         "type": "compaction",
@@ -191,16 +195,17 @@ def dump_compacted(compacted: Compacted, transcript: Sequence[ResponseItem]) -> 
     }
 
 
-def load_compacted(record: JsonObject, transcript: Sequence[ResponseItem], measured: int, where: str) -> Compacted:
+def load_compacted(
+    record: JsonObject, transcript: Sequence[ResponseItem], places: Mapping[str, int], measured: int, where: str
+) -> Compacted:
     """The record read again, over the transcript as it was before it. Raises SessionError if it is not of that one."""
     replaced, items = record.get("replaced"), record.get("items")
     if not isinstance(replaced, int) or not 0 <= replaced <= len(transcript) or not isinstance(items, list):
         raise SessionError(f"{where} compacts what is not there: {replaced!r} of {len(transcript)} items")
     if replaced and transcript[replaced - 1].id != record.get("last"):
         raise SessionError(f"{where} compacts other items than those before it")
-    there = {item.id: item for item in transcript[:replaced]}
     try:
-        restored = tuple(there[item] if isinstance(item, str) else parse_item(item) for item in items)
+        restored = tuple(transcript[places[item]] if isinstance(item, str) else parse_item(item) for item in items)
     except KeyError as error:
         raise SessionError(f"{where} keeps an item that is not there: {error}") from None
     except InvalidPromptError as error:

@@ -1,182 +1,306 @@
 """The journal: one append-only JSONL file per session, one record per line.
 
-    {"v":1,"type":"session","id":"…","created":"2026-…"}      always the first
-    {"type":"item","item":{…}}                                 an item of the conversation
-    {"type":"turn_started","turn_id":"…"}
-    {"type":"tool_started","call_id":"…"}                      on disk before a tool with side effects starts
-    {"type":"sample_finished","usage":{…}}                     after the items of a response: what the provider counted
-    {"type":"turn_finished","turn_id":"…","stop_reason":"…","usage":{…}}
-    {"type":"rollback","turns":1}                              the last user turn no longer belongs to the conversation
-    {"type":"compaction","replaced":40,"last":"…","items":[…]} the first 40 items, of which the last is named, are now
-                                                               stood for by these: ids of items above, or whole ones
+    type              members                                           meaning
+    session           v, id, created, forked_from?, labels?             always the first
+    item              item, redacted?                                   an item of the conversation
+    turn_started      turn_id, model, at
+    tool_started      call_id, item_id                                  written before a tool with side effects starts
+    sample_finished   usage                                             after the items of a response: what was counted
+    turn_finished     turn_id, stop_reason, usage, at, totals           totals: turns, items and usage of the session
+    rollback          turns                                             the last user turns no longer belong to it
+    compaction        kind, replaced, last, items                       the first items (`last` is their last) are stood
+                                                                        for by these: ids, or whole items
+    lost              bytes, lines?                                     something stood here that could not be read
 
-A line is complete or it is not there: a record is one `write` of a whole line, and a last line without its newline, or
-one that does not parse, is what a crash leaves behind. It is moved to `<file>.torn` and reported, never guessed at.
-A line that does not parse in the middle of a file is damage of another kind: SessionError, nothing is touched.
-Records are handed on one by one as they are read: opening holds the longest line, not the file.
+Every line also has `n` and `crc`, some have `more` (lines.py). A type that a reader does not know annotates and is
+skipped. What is written is handed to the operating system before `write` returns: it survives the end of the process.
+`fsync` says when it also survives a power failure: at the end of each turn, with each write, or when the system likes.
+
+A failing write leaves the file as it was before; where it cannot even be cut back, nothing is written after the half
+line. After a failing fsync nobody knows what the disk holds (the kernel forgets what it could not write): the journal
+takes nothing more, and the file has to be opened anew.
 """
 
 from __future__ import annotations
 
-import json
+import errno
 import os
+import shutil
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from io import BufferedReader, FileIO
-from itertools import chain
+from io import FileIO
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import Literal, TypeAlias, get_args
 
-from ..errors import SessionError
-from ..items import JsonObject, JsonValue
+from ..errors import ConfigError, SessionError
+from ..items import JsonObject
+from .lines import Record, write_line
+from .reading import READ_BYTES, VERSION, Extent, TakeRecord, read_records
 
-__all__ = ["VERSION", "Journal", "TakeRecord"]
+__all__ = ["Fsync", "Journal", "TORN_SUFFIX", "read_only", "unusable"]
 
-VERSION = 1
-READ_BYTES = 1024 * 1024
-MAX_HEADER_BYTES = 64 * 1024
+Fsync: TypeAlias = Literal["turn", "item", "never"]
+TORN_SUFFIX = ".torn"
 
-TakeRecord: TypeAlias = Callable[[JsonObject, int], None]
-"""Told each record of a journal, the header first, with its line number from 1. What it raises ends the reading."""
+_REMEDIES: Mapping[int, str] = {
+    errno.ENOSPC: "free space on its disk and go on; what was recorded is kept",
+    errno.EDQUOT: "free space within your quota and go on; what was recorded is kept",
+    errno.EFBIG: "the file may not grow further: go on in another with fork()",
+    errno.EROFS: "make its disk writable, or go on in another place with fork()",
+    errno.EACCES: "make it readable and writable for this user, or use another file",
+    errno.EPERM: "make it readable and writable for this user, or use another file",
+    errno.EIO: "check the disk; copy the file before anything else",
+    errno.EISDIR: "name a file",
+    errno.ENAMETOOLONG: "use a shorter name",
+}
 
 
 class Journal:
-    """An open journal file, locked against a second writer. `torn`: its end had been cut off and was set aside.
+    """An open journal file, locked against a second writer; `torn` is how many bytes of its end were set aside.
 
     Raises SessionError for a missing, foreign, damaged, newer or locked file. Close it to release the lock.
     """
 
-    __slots__ = ("_file", "_size", "path", "torn")
+    __slots__ = ("_broken", "_draft", "_file", "_fsync", "_half", "_lines", "_new", "_owner", "_size", "path", "torn")
 
-    def __init__(self, path: Path, file: FileIO, *, torn: bool = False) -> None:
+    def __init__(self, path: Path, file: FileIO, extent: Extent, fsync: Fsync, *, draft: Path | None = None) -> None:
         self.path = path
+        self.torn = extent.torn
         self._file = file
-        self._size = file.seek(0, os.SEEK_END)
-        self.torn = torn
+        self._lines = extent.lines
+        self._size = extent.size
+        self._fsync = fsync
+        self._draft = draft
+        self._new = draft is not None
+        self._half = False
+        self._broken = False
+        self._owner = os.getpid()
 
     @classmethod
-    def create(cls, path: Path, header: Mapping[str, JsonValue]) -> Journal:
-        """A new file; its folder is made. An existing file is refused: sessions are resumed, not overwritten."""
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        except FileExistsError:
-            raise SessionError(f"{str(path)!r} exists already", remedy="resume it, or choose another file") from None
-        except (OSError, ValueError) as error:
-            raise _unusable(path, error) from error
-        journal = cls(path, _locked(FileIO(fd, "ab"), path))
-        journal.write({"v": VERSION, "type": "session", **header})
+    def create(cls, path: Path, header: Record, *, fsync: Fsync = "turn") -> Journal:
+        """A new file; its folder is made. An existing file is refused: sessions are resumed, not overwritten.
+
+        It appears under its name with its header in it, or not at all.
+        """
+        journal = cls.draft(path, header, fsync=fsync)
+        journal.publish()
         return journal
 
     @classmethod
-    def open(cls, path: Path, take: TakeRecord) -> Journal:
-        """An existing file; `take` is told every record in it, then the torn tail (if any) is set aside."""
+    def draft(cls, path: Path, header: Record, *, fsync: Fsync = "turn") -> Journal:
+        """A new file that gets its name with `publish`; `discard` it otherwise."""
+        _check_fsync(fsync)
         try:
-            file = _locked(_regular(FileIO(os.open(path, os.O_RDWR | os.O_APPEND), "r+"), path), path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if os.path.lexists(path):
+                raise FileExistsError
+            draft = path.with_name(f".{path.name[:200]}.{os.urandom(4).hex()}.new")
+            fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        except FileExistsError:
+            raise _exists(path) from None
+        except (OSError, ValueError) as error:
+            raise unusable(path, error) from error
+        journal = cls(path, _locked(FileIO(fd, "ab"), path), Extent(0, 0, 0), fsync, draft=draft)
+        try:
+            journal.write({"v": VERSION, "type": "session", **header})
+        except BaseException:
+            journal.discard()
+            raise
+        return journal
+
+    def publish(self) -> None:
+        """Give a draft its name. Raises SessionError, and removes it, where the name has been taken meanwhile."""
+        draft, self._draft = self._draft, None
+        if draft is None:
+            return
+        try:
+            _name_draft(draft, self.path)
+        except OSError as error:
+            self._draft = draft
+            self.discard()
+            raise (_exists(self.path) if isinstance(error, FileExistsError) else unusable(self.path, error)) from None
+        if self._fsync == "item":
+            self.sync()
+
+    def discard(self) -> None:
+        """Close, and remove a draft that was not published."""
+        self._file.close()
+        if self._draft is not None:
+            with suppress(OSError):
+                self._draft.unlink()
+
+    @classmethod
+    def open(cls, path: Path, take: TakeRecord, *, fsync: Fsync = "turn") -> Journal:
+        """An existing file; `take` is told every record. A torn tail is set aside: a `lost` record stands for it."""
+        _check_fsync(fsync)
+        try:
+            file = _opened(path)
         except FileNotFoundError:
             raise SessionError(f"there is no session file {str(path)!r}", remedy="check the path") from None
         except (OSError, ValueError) as error:
-            raise _unusable(path, error) from error
+            raise unusable(path, error) from error
         try:
-            torn = _set_aside(path, file, _read(path, file, take))
+            extent = read_records(path, file, take)
+            if extent.torn:
+                extent = _set_aside(path, file, extent, take)
         except OSError as error:
             file.close()
-            raise _unusable(path, error) from error
+            raise unusable(path, error) from error
         except BaseException:
             file.close()
             raise
-        return cls(path, file, torn=torn)
+        return cls(path, file, extent, fsync)
 
-    def write(self, record: Mapping[str, JsonValue]) -> None:
-        """One record, handed to the operating system before this returns (it survives the process, not the power)."""
-        line = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
-        view = memoryview(line)
+    def write(self, *records: Record) -> None:
+        """Records in one write, all of them or none, handed to the operating system before this returns."""
+        self._check_usable()
+        last = len(records) - 1
+        data = b"".join(write_line(record, self._lines + n + 1, more=n < last) for n, record in enumerate(records))
+        view = memoryview(data)
         try:
+            if self._half:
+                self._cut_back()
             while view:
                 view = view[self._file.write(view) :]
-        except (OSError, ValueError) as error:
-            # Half a line followed by a later record would be damage; cut back to what was whole.
+        except BaseException as error:
+            # Half a line followed by a later record would be damage; cut back to what was whole, now or next time.
+            self._half = True
             with suppress(OSError, ValueError):
-                self._file.truncate(self._size)
-            raise _unusable(self.path, error) from error
-        self._size += len(line)
+                self._cut_back()
+            if isinstance(error, OSError | ValueError):
+                raise unusable(self.path, error) from error
+            raise
+        self._size += len(data)
+        self._lines += len(records)
+        if self._fsync == "item" and self._draft is None:
+            self.sync()
+
+    def end_turn(self) -> None:
+        """Down to the disk, if that is asked for at the end of a turn. Raises SessionError if the file was removed."""
+        self.check_place()
+        if self._fsync == "turn":
+            self.sync()
+
+    def check_place(self) -> None:
+        """Raises SessionError where the file has been removed or replaced: what is written would be gone with it."""
+        if not self._file.closed and os.fstat(self._file.fileno()).st_nlink == 0:
+            raise SessionError(
+                f"{str(self.path)!r} was removed while this session was open",
+                remedy="fork(path) keeps the conversation in another file",
+            )
 
     def sync(self) -> None:
-        """Down to the disk: survives a power failure too. Called at the end of a turn."""
+        """Down to the disk: survives a power failure too."""
+        self._check_usable()
         try:
             os.fsync(self._file.fileno())
+            if self._new:
+                _sync_folder(self.path.parent)
+                self._new = False
         except (OSError, ValueError) as error:
-            raise _unusable(self.path, error) from error
+            self._broken = True
+            raise unusable(self.path, error) from error
 
     def close(self) -> None:
-        self._file.close()
-
-
-def _read(path: Path, file: FileIO, take: TakeRecord) -> int:
-    """Hands on every record; how many bytes of the file they take."""
-    number = good = 0
-    reader = BufferedReader(file, READ_BYTES)
-    head = reader.readline(MAX_HEADER_BYTES)
-    if len(head) == MAX_HEADER_BYTES:  # a file of another kind may be one line without end
-        _check_header(path, {})
-    for line in chain([head] if head else [], reader):
-        record = _record(line) if line.endswith(b"\n") else None
-        if record is None:
-            if any(rest.strip() for rest in reader):
-                raise SessionError(
-                    f"line {number + 1} of {str(path)!r} is not a session record",
-                    remedy="the file is damaged or is no session; nothing was changed",
-                )
-            break
-        number += 1
-        if number == 1:
-            _check_header(path, record)
-        take(record, number)
-        good += len(line)
-    if not number:
-        _check_header(path, {})
-    reader.detach()
-    return good
-
-
-def _record(line: bytes) -> JsonObject | None:
-    from pydantic_core import from_json
-
-    try:
-        value: object = from_json(line)
-    except ValueError:
         try:
-            value = json.loads(line)  # slower, and knows what the other refuses: lone surrogates written as escapes
-        except ValueError:
-            return None
-    return cast(JsonObject, value) if isinstance(value, dict) and "type" in value else None
+            self._file.close()
+        except OSError as error:
+            raise unusable(self.path, error) from error
+
+    def _cut_back(self) -> None:
+        self._file.truncate(self._size)
+        self._half = False
+
+    def _check_usable(self) -> None:
+        if self._broken:
+            raise SessionError(
+                f"the disk failed to keep {str(self.path)!r}: what it holds is not known",
+                remedy="check the disk, then resume the file, or fork(path) what is in memory",
+            )
+        if self._owner != os.getpid():
+            raise SessionError(
+                f"{str(self.path)!r} belongs to the process that opened it, not to a fork of it",
+                remedy="open sessions in the process that uses them",
+            )
 
 
-def _check_header(path: Path, head: JsonObject) -> None:
-    version = head.get("v")
-    if head.get("type") != "session" or not isinstance(version, int):
-        raise SessionError(f"{str(path)!r} is not a session file", remedy="resume a file made by Session.create")
-    if version > VERSION:
-        raise SessionError(
-            f"{str(path)!r} was written by a newer version (format {version}, this one reads {VERSION})",
-            remedy="upgrade agent-core",
-        )
+def read_only(path: Path, take: TakeRecord) -> Extent:
+    """Tell `take` every whole record, also of a file that another process writes to. Locks and changes nothing."""
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)  # opening a pipe must not wait for its writer
+    try:
+        with _regular(FileIO(os.open(path, flags), "rb"), path) as file:
+            return read_records(path, file, take)
+    except FileNotFoundError:
+        raise SessionError(f"there is no session file {str(path)!r}", remedy="check the path") from None
+    except (OSError, ValueError) as error:
+        raise unusable(path, error) from error
 
 
-def _set_aside(path: Path, file: FileIO, good: int) -> bool:
-    """Move what follows the last whole record to `<file>.torn`; True if there was anything."""
-    file.seek(good)
-    tail: bytes = file.read()
-    if not tail:
-        return False
+def unusable(path: Path, error: Exception) -> SessionError:
+    """What a failing system call on a session file is to its user."""
+    number = error.errno if isinstance(error, OSError) else None
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return SessionError(
+        f"cannot use session file {str(path)!r}: {reason}",
+        remedy=_REMEDIES.get(number or 0, "check the path, the disk and its permissions"),
+    )
+
+
+def _exists(path: Path) -> SessionError:
+    return SessionError(f"{str(path)!r} exists already", remedy="resume it, or choose another file")
+
+
+def _check_fsync(fsync: str) -> None:
+    if fsync not in get_args(Fsync):
+        raise ConfigError(f"fsync must be one of {', '.join(get_args(Fsync))}, got {fsync!r}")
+
+
+def _name_draft(draft: Path, path: Path) -> None:
+    """Raises FileExistsError where the name is taken, also if it was taken a moment ago."""
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        draft.replace(path)
+    else:
+        draft.unlink()
+
+
+def _opened(path: Path) -> FileIO:
+    """The file under this name, locked. It may have been replaced (by a repair) or removed until the lock was there."""
+    while True:
+        file = _locked(_regular(FileIO(os.open(path, os.O_RDWR | os.O_APPEND), "r+"), path), path)
+        try:
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+
+
+def _set_aside(path: Path, file: FileIO, extent: Extent, take: TakeRecord) -> Extent:
+    """Move what follows the last whole record to `<file>.torn`, and put a `lost` record in its place."""
     # As private as the session itself: it holds the same conversation.
-    fd = os.open(path.with_name(path.name + ".torn"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    fd = os.open(path.with_name(path.name + TORN_SUFFIX), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(fd, "ab") as aside:
-        aside.write(tail + b"\n")
-    file.truncate(good)
-    file.seek(0, os.SEEK_END)
-    return True
+        file.seek(extent.size)
+        shutil.copyfileobj(file, aside, READ_BYTES)
+        aside.write(b"\n")
+        aside.flush()
+        os.fsync(aside.fileno())
+    lost: JsonObject = {"type": "lost", "bytes": extent.torn}
+    line = write_line(lost, extent.lines + 1)
+    with path.open("r+b", buffering=0) as over:  # `file` can only append
+        over.seek(extent.size)
+        if over.write(line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        over.truncate(extent.size + len(line))
+    take(lost, extent.lines + 1)
+    return Extent(extent.lines + 1, extent.size + len(line), extent.torn)
 
 
 def _regular(file: FileIO, path: Path) -> FileIO:
@@ -195,14 +319,22 @@ def _locked(file: FileIO, path: Path) -> FileIO:
         return file
     try:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as error:
         file.close()
+        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+            raise  # a file system that knows no locks
         raise SessionError(
             f"{str(path)!r} is open in another process or session", remedy="close it there, or use another file"
         ) from None
     return file
 
 
-def _unusable(path: Path, error: Exception) -> SessionError:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return SessionError(f"cannot use session file {str(path)!r}: {reason}")
+def _sync_folder(folder: Path) -> None:
+    """A new file's name lives in its folder. Where folders cannot be opened (Windows) they need no syncing."""
+    if os.name != "posix":
+        return
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

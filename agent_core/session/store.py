@@ -1,41 +1,36 @@
 """A session: the conversation so far, in memory or in a journal. The only state there is.
 
-Everything appended is in the journal before the call returns, so a process may end at any moment. A session that ends
+Everything appended is in the journal before the call returns, so a process may end at any moment. What one call appends
+is there as a whole or not at all, in memory and in the file, after a crash and on a full disk too. A session that ends
 in unanswered calls is a paused run: the loop answers them before it does anything else.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from msgspec.structs import replace
-
-from ..errors import CallerError, InvalidPromptError, SessionError
+from ..errors import CallerError, SessionError
 from ..events import Usage
 from ..items import (
     CallItem,
-    CustomToolCall,
     CustomToolCallOutput,
-    FunctionCall,
     FunctionCallOutput,
     JsonObject,
-    JsonValue,
-    LocalShellCall,
-    Message,
     ResponseItem,
-    ToolSearchCall,
-    ToolSearchOutput,
     checked_items,
     dump_item,
-    parse_item,
 )
-from .compact import Compacted, dump_compacted, load_compacted, safe_cuts
-from .estimate import TokenEstimate, estimate_item
+from .compact import Compacted, dump_compacted, safe_cuts
 from .history import OutputBudget
-from .rollout import Journal
+from .lines import Record
+from .reading import TakeRecord
+from .records import dump_usage, utc_now
+from .redaction import DEFAULT_REDACTION, Redaction, Redactor
+from .rollout import TORN_SUFFIX, Fsync, Journal, read_only
+from .state import SessionState
 
 __all__ = ["Session"]
 
@@ -55,42 +50,61 @@ class Session:
     """Items in order, each with an id of ours. `Session()` lives in memory; `create` and `resume` keep a file.
 
     One writer at a time; not for several threads. Close it (or use it as a context manager) to release its file.
+    `labels` are the caller's own words about it, `warnings` what was wrong with its file.
     """
 
     def __init__(self, *, session_id: str | None = None, items: Iterable[ResponseItem] = ()) -> None:
-        self.id = session_id or f"ses_{_random()}"
-        self._journal: Journal | None = None
-        self._items: list[ResponseItem] = []
-        self._ids: set[str] = set()
-        self._view: tuple[ResponseItem, ...] | None = ()
-        self._open: dict[str, CallItem] | None = {}
-        self._started: set[str] = set()
-        self._in_turn = False
-        self._measured: list[TokenEstimate] = []
-        self._compactions: list[Compacted] = []
-        self._estimates: dict[OutputBudget | None, TokenEstimate] = {}
-        self.usage = Usage()
         self.warnings: tuple[str, ...] = ()
+        self._state = SessionState(session_id or f"ses_{_random()}")
+        self._journal: Journal | None = None
+        self._redactor: Redactor | None = None
+        self._options: tuple[Fsync, Redaction | None] = ("turn", DEFAULT_REDACTION)
+        self._in_turn = False
         self.append(*items)
 
     @classmethod
-    def create(cls, path: str | os.PathLike[str]) -> Session:
-        """A new session in a new file. Raises SessionError if the file exists or cannot be written."""
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        fsync: Fsync = "turn",
+        redact: Redaction | None = DEFAULT_REDACTION,
+        labels: Mapping[str, str] | None = None,
+    ) -> Session:
+        """A new session in a new file. Raises SessionError if the file exists or cannot be written.
+
+        `fsync`: when it is brought down to the disk, so that it survives a power failure: at the end of a "turn", with
+        each "item" and before each tool with side effects, or "never". The end of the process it survives in any case.
+        `redact`: which secrets in tool outputs are left out of the file; None writes everything. `labels` are kept in
+        the file's first line, and shown in lists.
+        """
         session = cls()
-        session._journal = Journal.create(Path(path), {"id": session.id, "created": _now()})
+        session._state.labels = dict(labels or {})
+        session._keep(Journal.create(Path(path), session._header(), fsync=fsync), fsync, redact)
         return session
 
     @classmethod
-    def resume(cls, path: str | os.PathLike[str]) -> Session:
-        """A session from its file. Raises SessionError if there is none, or it is damaged, locked or too new."""
-        session = cls()
+    def resume(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        fsync: Fsync = "turn",
+        redact: Redaction | None = DEFAULT_REDACTION,
+    ) -> Session:
+        """A session from its file, to go on in it. Raises SessionError if there is none, or it is damaged before its
+        end, open elsewhere or too new. A torn end is set aside beside the file, and said in `warnings`."""
+        session, place = cls(), Path(path)
+        journal = Journal.open(place, session._reader(place), fsync=fsync)
+        session._keep(journal, fsync, redact)
+        session._was_read(place, journal.torn)
+        return session
 
-        def take(record: JsonObject, number: int) -> None:
-            session._restore(record, f"line {number} of {str(path)!r}")
-
-        session._journal = journal = Journal.open(Path(path), take)
-        if journal.torn:
-            session.warnings = (f"the last record of {str(path)!r} was cut off by a crash and set aside",)
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Session:
+        """What a file holds, in memory: it is neither locked nor changed, and may be in use. Raises SessionError."""
+        session, place = cls(), Path(path)
+        extent = read_only(place, session._reader(place))
+        session._was_read(place, extent.torn)
         return session
 
     def fork(self, path: str | os.PathLike[str] | None = None) -> Session:
@@ -101,49 +115,76 @@ class Session:
         or cannot be written; then none is left behind.
         """
         fork = Session()
-        if path is not None:
-            header: JsonObject = {"id": fork.id, "created": _now(), "forked_from": self.id}
-            fork._journal = Journal.create(Path(path), header)
-        try:
+        fork._state.labels = self.labels
+        if path is None:
             fork._copy(self)
+            return fork
+        fsync, redact = self._options
+        journal = Journal.draft(Path(path), fork._header(forked_from=self.id), fsync=fsync)
+        try:
+            fork._keep(journal, fsync, redact)
+            fork._copy(self)
+            journal.publish()
         except BaseException:
-            if fork._journal is not None:
-                fork._journal.close()
-                fork._journal.path.unlink(missing_ok=True)
+            journal.discard()
             raise
         return fork
+
+    @property
+    def id(self) -> str:
+        return self._state.id
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        return self._state.labels
 
     @property
     def items(self) -> tuple[ResponseItem, ...]:
         """The conversation as it goes on, in order: what the next prompt is made of. Where it was compacted, it begins
         with what stands for its beginning; `transcript` has that too."""
-        if self._view is None:
-            last = self._compactions[-1] if self._compactions else None
-            self._view = checked_items(self._items if last is None else (*last.items, *self._items[last.replaced :]))
-        return self._view
+        return self._state.view
 
     @property
     def transcript(self) -> tuple[ResponseItem, ...]:
         """Everything that was said and done, in order, whatever was compacted since; what was rolled back is gone."""
-        return checked_items(self._items) if self._compactions else self.items
+        state = self._state
+        return checked_items(state.items) if state.compactions else state.view
+
+    @property
+    def turns(self) -> int:
+        """How many user turns it has: messages of the user."""
+        return self._state.turns
+
+    @property
+    def usage(self) -> Usage:
+        """What its turns took, also those that were rolled back."""
+        return self._state.usage
 
     @property
     def path(self) -> Path | None:
         return self._journal.path if self._journal else None
 
+    @property
+    def awaits_answer(self) -> bool:
+        """The last word is not the model's: a user's message or a tool's output stands last, or a call is open.
+        `agent.run([])` goes on from there, after a crash too."""
+        return self._state.awaits_answer
+
     def append(self, *items: ResponseItem) -> tuple[ResponseItem, ...]:
-        """Add items; each gets an id if it has none, one whose id is already there is skipped. Written on return."""
-        added: list[ResponseItem] = []
+        """Add items, all of them or (with the error) none; each gets an id if it has none, one whose id is already
+        there is skipped. Returns those that were added, written to the file."""
+        added: dict[str, ResponseItem] = {}
         for item in items:
             if item.id is None:
                 item = _named(item)
-            elif item.id in self._ids:
-                continue
-            if self._journal:
-                self._journal.write({"type": "item", "item": dump_item(item)})
-            self._take(item)
-            added.append(item)
-        return tuple(added)
+            assert item.id is not None
+            if item.id not in self._state.places and item.id not in added:
+                added[item.id] = item
+        if self._journal and added:
+            self._journal.write(*map(self._record, added.values()))
+        for item in added.values():
+            self._state.take(item)
+        return tuple(added.values())
 
     def rollback(self, turns: int = 1) -> tuple[ResponseItem, ...]:
         """Take back the last user turns: the items they added, in order, no longer part of the conversation.
@@ -156,11 +197,11 @@ class Session:
             raise SessionError(f"cannot roll back {turns} turns", remedy="give the number of turns, at least 1")
         if self._in_turn:
             raise SessionError("cannot roll back while a turn runs", remedy="cancel it, or wait for its end")
-        start = self._turn_start(turns)
-        if start == len(self._items):
+        turns = min(turns, self.turns)
+        if not turns:
             return ()
         self._note({"type": "rollback", "turns": turns})
-        return self._roll_back(start)
+        return self._state.roll_back(turns)
 
     def compact(self, upto: int, items: Sequence[ResponseItem], *, kind: str = "local") -> None:
         """From now on `items` stand for the first `upto` of `self.items`; each gets an id if it has none.
@@ -169,18 +210,16 @@ class Session:
         replaced, and rolling back to before it brings it back. `kind` says how it was made. Whoever calls this has
         chosen a safe cut (session.compact). Raises SessionError where `upto` parts a call from its output.
         """
-        before = self.items
-        last = self._compactions[-1] if self._compactions else None
-        shown = len(last.items) if last is not None else 0
-        if not shown <= upto <= len(before) or upto not in safe_cuts(before):
+        before, last = self.items, self._state.compacted
+        if not len(last.items) <= upto <= len(before) or upto not in safe_cuts(before):
             raise SessionError(f"a history of {len(before)} items cannot be cut before item {upto}")
-        replaced = upto - shown + (last.replaced if last is not None else 0)
+        replaced = upto - len(last.items) + last.replaced
         named = tuple(item if item.id is not None else _named(item) for item in items)
-        self._add_compaction(Compacted(replaced, named, kind, len(self._measured)))
+        self._add_compaction(Compacted(replaced, named, kind, len(self._state.measured)))
 
     def output(self, call_id: str) -> FunctionCallOutput | CustomToolCallOutput | None:
         """A whole tool output, by its own id or that of its call; the newest, where a call id was used twice."""
-        for item in reversed(self._items):
+        for item in reversed(self._state.items):
             if isinstance(item, FunctionCallOutput | CustomToolCallOutput) and call_id in (item.id, item.call_id):
                 return item
         return None
@@ -197,51 +236,59 @@ class Session:
         Before the first response, and before the first one after a compaction, instructions and tool specs are not in
         it: that is where `base_tokens` are added.
         """
-        known = self._estimates.get(budget) or self._counted(budget)
-        estimate = self._estimates[budget] = known.over(self._items, budget)
+        estimate = self._state.estimate(budget)
         return estimate.tokens + (0 if estimate.measured else base_tokens)
 
     def open_calls(self) -> tuple[CallItem, ...]:
         """Calls without an output, in order."""
-        if self._open is None:
-            self._open = {}
-            for item in self._items:
-                _follow(self._open, item)
-        return tuple(self._open.values())
+        return self._state.open_calls.calls
 
-    def was_started(self, call_id: str) -> bool:
+    def was_started(self, call: CallItem) -> bool:
         """A tool was started for this call; with no output recorded, its outcome is unknown."""
-        return call_id in self._started
+        return self._state.identity(call) in self._state.started
 
-    def tool_started(self, call_id: str) -> None:
-        """Note, before it happens, that a tool with side effects starts."""
-        self._started.add(call_id)
-        self._note({"type": "tool_started", "call_id": call_id})
+    def tool_started(self, call: CallItem) -> None:
+        """Note, before it happens, that a tool with side effects starts. If this raises, it must not start."""
+        item_id = self._state.identity(call)
+        self._note({"type": "tool_started", "call_id": call.call_id, "item_id": item_id})
+        self._state.started.add(item_id)
 
-    def turn_started(self, turn_id: str) -> None:
-        """Note that a turn begins. Raises CallerError while another one runs: two would mix their calls and outputs."""
+    def turn_started(self, turn_id: str, *, model: str = "") -> None:
+        """Note that a turn begins. Raises CallerError while another one runs (two would mix their calls and outputs)
+        and SessionError if the file has been removed."""
         if self._in_turn:
             raise CallerError(
                 "this session is in the middle of a turn", remedy="wait for it, or give each agent its own: fork() it"
             )
-        self._note({"type": "turn_started", "turn_id": turn_id})
+        if self._journal:
+            self._journal.check_place()
+        self._note({"type": "turn_started", "turn_id": turn_id, "model": model, "at": utc_now()})
         self._in_turn = True
 
     def sample_finished(self, usage: Usage | None) -> None:
         """Note what the provider counted for a response, right after its items were appended; None: it did not say."""
         if usage is not None:
-            self._note({"type": "sample_finished", "usage": _dump_usage(usage)})
-            self._measure(usage)
+            self._note({"type": "sample_finished", "usage": dump_usage(usage)})
+            self._state.measure(usage)
 
     def turn_finished(self, turn_id: str, stop_reason: str, usage: Usage) -> None:
-        """Note the end of a turn and bring the file down to the disk."""
+        """Note the end of a turn and, unless `fsync` says otherwise, bring the file down to the disk."""
         self._in_turn = False
-        self.usage += usage
+        state = self._state
+        state.usage += usage
+        totals: JsonObject = {"turns": state.turns, "items": len(state.items), "usage": dump_usage(state.usage)}
         self._note(
-            {"type": "turn_finished", "turn_id": turn_id, "stop_reason": stop_reason, "usage": _dump_usage(usage)}
+            {
+                "type": "turn_finished",
+                "turn_id": turn_id,
+                "stop_reason": stop_reason,
+                "usage": dump_usage(usage),
+                "at": utc_now(),
+                "totals": totals,
+            }
         )
         if self._journal:
-            self._journal.sync()
+            self._journal.end_turn()
 
     def close(self) -> None:
         """Release the file; the items stay readable. Closing twice is fine."""
@@ -255,163 +302,70 @@ class Session:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Session(id={self.id!r}, items={len(self._items)}, path={str(self.path) if self.path else None!r})"
+        return (
+            f"Session(id={self.id!r}, items={len(self._state.items)}, path={str(self.path) if self.path else None!r})"
+        )
 
-    def _note(self, record: JsonObject) -> None:
+    def _keep(self, journal: Journal, fsync: Fsync, redact: Redaction | None) -> None:
+        self._journal = journal
+        self._options = (fsync, redact)
+        self._redactor = Redactor(redact) if redact is not None else None
+
+    def _header(self, **members: str) -> Record:
+        header: JsonObject = {"id": self.id, "created": utc_now(), **members}
+        return {**header, "labels": dict(self.labels)} if self.labels else header
+
+    def _record(self, item: ResponseItem) -> Record:
+        """An item as the file has it."""
+        if self._redactor is None:
+            return {"type": "item", "item": dump_item(item)}
+        written, left_out = self._redactor.of(item)
+        record: JsonObject = {"type": "item", "item": dump_item(written)}
+        return {**record, "redacted": left_out} if left_out else record
+
+    def _note(self, record: Record) -> None:
         if self._journal:
             self._journal.write(record)
 
-    def _take(self, item: ResponseItem) -> None:
-        self._items.append(item)
-        self._view = None
-        if item.id is not None:
-            self._ids.add(item.id)
-        if self._open is not None:
-            _follow(self._open, item)
-        if isinstance(item, FunctionCall | CustomToolCall | LocalShellCall):
-            self._started.discard(item.call_id)
-
-    def _measure(self, usage: Usage) -> None:
-        self._measured.append(TokenEstimate().calibrated(usage, len(self._items)))
-        self._estimates.clear()
-
-    def _counted(self, budget: OutputBudget | None) -> TokenEstimate:
-        """What is known without looking at the newest items: the last count of this history, else its replacement."""
-        last = self._compactions[-1] if self._compactions else Compacted(0, ())
-        if len(self._measured) > last.measured:
-            return self._measured[-1]
-        return TokenEstimate(sum(estimate_item(item, budget) for item in last.items), last.replaced)
-
     def _add_compaction(self, compacted: Compacted) -> None:
-        self._note(dump_compacted(compacted, self._items))
-        self._take_compaction(compacted)
-
-    def _take_compaction(self, compacted: Compacted) -> None:
-        self._compactions.append(compacted)
-        self._view = None
-        self._estimates.clear()
-
-    def _turn_start(self, turns: int) -> int:
-        """Where the last `turns` user turns begin; the end of the items if there is none."""
-        start = len(self._items)
-        for n in range(start - 1, -1, -1):
-            item = self._items[n]
-            if isinstance(item, Message) and item.role == "user":
-                start = n
-                turns -= 1
-                if not turns:
-                    break
-        return start
-
-    def _roll_back(self, start: int) -> tuple[ResponseItem, ...]:
-        gone = tuple(self._items[start:])
-        del self._items[start:]
-        self._view = self._open = None
-        self._ids.difference_update(item.id for item in gone if item.id is not None)
-        while self._measured and self._measured[-1].items > start:
-            self._measured.pop()
-        while self._compactions and self._compactions[-1].replaced > start:
-            self._compactions.pop()  # what it summarised is no longer what was said
-        if self._compactions:
-            last = self._compactions[-1]
-            self._compactions[-1] = replace(last, measured=min(last.measured, len(self._measured)))
-        self._estimates.clear()
-        return gone
+        self._note(dump_compacted(compacted, self._state.items, self._state.places))
+        self._state.take_compaction(compacted)
 
     def _copy(self, other: Session) -> None:
         """Everything the other remembers of its conversation, in the order a journal has it."""
-        measured, compactions = list(other._measured), list(other._compactions)
-        for n, item in enumerate(other._items, 1):
+        measured, compactions = other._state.measured, deque(other._state.compactions)
+        for n, item in enumerate(other._state.items, 1):
             self.append(item)
             while True:
-                if compactions and compactions[0].replaced <= n and compactions[0].measured == len(self._measured):
-                    self._add_compaction(compactions.pop(0))
-                elif len(self._measured) < len(measured) and measured[len(self._measured)].items <= n:
-                    self.sample_finished(Usage(input=measured[len(self._measured)].tokens))
+                known = len(self._state.measured)
+                if compactions and compactions[0].replaced <= n and compactions[0].measured == known:
+                    self._add_compaction(compactions.popleft())
+                elif known < len(measured) and measured[known].items <= n:
+                    self.sample_finished(Usage(input=measured[known].tokens))
                 else:
                     break
         for call in self.open_calls():
-            if call.call_id is not None and other.was_started(call.call_id):
-                self.tool_started(call.call_id)
+            if other.was_started(call):
+                self.tool_started(call)
 
-    def _restore(self, record: JsonObject, where: str) -> None:
-        match record.get("type"):
-            case "session":
-                self.id = str(record.get("id") or self.id)
-            case "item":
-                try:
-                    self._take(parse_item(record.get("item")))
-                except InvalidPromptError as error:
-                    raise SessionError(f"{where} holds no readable item: {error.message}") from None
-            case "tool_started":
-                self._started.add(str(record.get("call_id")))
-            case "sample_finished":
-                self._measure(_load_usage(record.get("usage")))
-            case "turn_finished":
-                self.usage += _load_usage(record.get("usage"))
-            case "compaction":
-                self._take_compaction(load_compacted(record, self._items, len(self._measured), where))
-            case "rollback":
-                turns = record.get("turns")
-                if not isinstance(turns, int) or turns < 1:
-                    raise SessionError(f"{where} rolls back no number of turns: {turns!r}")
-                self._roll_back(self._turn_start(turns))
-            case _:
-                pass  # a record of a later minor version: it annotates, it holds no conversation
+    def _reader(self, path: Path) -> TakeRecord:
+        return lambda record, number: self._state.apply(record, f"line {number} of {str(path)!r}")
 
-
-def _follow(calls: dict[str, CallItem], item: ResponseItem) -> None:
-    """Keep the calls that have no output yet."""
-    match item:
-        case FunctionCall() | CustomToolCall() | LocalShellCall():
-            calls[item.call_id] = item
-        case ToolSearchCall(execution="client", call_id=str(call_id)):
-            calls[call_id] = item
-        case FunctionCallOutput() | CustomToolCallOutput():
-            calls.pop(item.call_id, None)
-        case ToolSearchOutput(call_id=str(call_id)):
-            calls.pop(call_id, None)
-        case _:
-            pass
+    def _was_read(self, path: Path, torn: int) -> None:
+        """After the last record: what there is to say about the file."""
+        self._state.end_reading()
+        warnings: list[str] = []
+        if torn:
+            where = f"set aside in {path.name + TORN_SUFFIX!r}" if self._journal else "not read"
+            warnings.append(f"the last {torn} bytes of {str(path)!r} were cut off by a crash or damaged: {where}")
+        if self._state.left_out:
+            warnings.append(f"{self._state.left_out} secrets in tool outputs were left out of {str(path)!r}")
+        self.warnings = tuple(warnings)
 
 
 def _named(item: ResponseItem) -> ResponseItem:
     return item.model_copy(update={"id": f"{_PREFIX.get(item.type, 'it')}_{_random()}"})
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
 def _random() -> str:
     return os.urandom(12).hex()
-
-
-def _dump_usage(usage: Usage) -> JsonObject:
-    return {
-        "input": usage.input,
-        "cache_read": usage.cache_read,
-        "cache_write": usage.cache_write,
-        "cache_write_1h": usage.cache_write_1h,
-        "output": usage.output,
-        "reasoning": usage.reasoning,
-        **({} if usage.context is None else {"context": usage.context}),
-    }
-
-
-def _load_usage(value: JsonValue) -> Usage:
-    record = value if isinstance(value, dict) else {}
-
-    def count(name: str) -> int:
-        number = record.get(name)
-        return number if isinstance(number, int) else 0
-
-    return Usage(
-        input=count("input"),
-        cache_read=count("cache_read"),
-        cache_write=count("cache_write"),
-        cache_write_1h=count("cache_write_1h"),
-        output=count("output"),
-        reasoning=count("reasoning"),
-        context=count("context") if "context" in record else None,
-    )

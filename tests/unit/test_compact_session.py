@@ -14,6 +14,7 @@ from agent_core.items import (
     Compaction,
     FunctionCall,
     FunctionCallOutput,
+    JsonValue,
     Message,
     ResponseItem,
     assistant_message,
@@ -22,6 +23,7 @@ from agent_core.items import (
 )
 from agent_core.session import Session
 from agent_core.session.estimate import estimate_item
+from agent_core.session.lines import write_line
 
 SUMMARY = Compaction(summary="so far " + "." * 400)
 
@@ -212,7 +214,7 @@ def test_every_cut_of_the_file_has_the_old_history_or_the_new_one(tmp_path: Path
             assert part.items == (session.items if end == len(content) else old)
 
 
-DAMAGED: dict[str, tuple[str, object, str]] = {
+DAMAGED: dict[str, tuple[str, JsonValue, str]] = {
     "more than there is": ("replaced", 9, "what is not there: 9 of 2"),
     "no number": ("replaced", None, "what is not there"),
     "another history": ("last", "msg_0", "other items"),
@@ -231,7 +233,8 @@ def test_a_marker_that_fits_no_history_is_refused(tmp_path: Path, name: str) -> 
         session.append(user_message("u"), assistant_message("a"))
         compact(session, 2, 0)
     lines = path.read_text().splitlines()
-    lines[-1] = json.dumps({**json.loads(lines[-1]), member: value})
-    path.write_text("\n".join(lines) + "\n")
+    record = {**json.loads(lines.pop()), member: value}
+    del record["crc"]
+    path.write_bytes("".join(f"{line}\n" for line in lines).encode() + write_line(record, len(lines) + 1))
     with pytest.raises(SessionError, match=f"line 4.*{message}"):
         Session.resume(path)

@@ -433,7 +433,7 @@ async def test_a_policy_that_answers_nonsense_says_no(answer: object) -> None:
 async def test_open_calls_are_answered_before_anything_else() -> None:
     """After a crash: one that was started is not run again, one that was not is run."""
     session = Session(items=[user_message("old"), call("a"), call("b")])
-    session.tool_started("a")
+    session.tool_started(call("a"))
     probe = Probe()
     stage = Stage(ScriptedModel(says("ok")), [probe], session)
     await stage.run("new")

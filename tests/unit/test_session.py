@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -37,12 +35,12 @@ def test_resume_restores_everything(tmp_path: Path) -> None:
     """Items, ids, usage and open calls."""
     with Session.create(tmp_path / "deep" / "s.jsonl") as session:
         session.append(user_message("hé"), CALL)
-        session.tool_started("c1")
+        session.tool_started(CALL)
         session.turn_finished("t", "completed", Usage(input=3, output=2))
     with Session.resume(tmp_path / "deep" / "s.jsonl") as again:
         assert (again.id, again.items, again.usage) == (session.id, session.items, Usage(input=3, output=2))
         assert again.open_calls() == session.items[1:]
-        assert again.was_started("c1")
+        assert again.was_started(again.open_calls()[0])
         again.append(FunctionCallOutput(call_id="c1", output="x"))
         assert again.open_calls() == ()
 
@@ -54,86 +52,6 @@ def test_open_calls_are_those_without_an_output() -> None:
     assert session.open_calls() == (custom,)
     session.append(CustomToolCallOutput(call_id="k", output=""))
     assert session.open_calls() == ()
-
-
-@pytest.mark.parametrize("torn", [b'{"type":"item","it', b"\x00\x00\x00", b'{"type":"item"\n', b'{"no":"type"}\n'])
-def test_a_torn_tail_is_set_aside_and_said(tmp_path: Path, torn: bytes) -> None:
-    """A crash in the middle of a record costs that record, and it is kept beside the file."""
-    path = tmp_path / "s.jsonl"
-    with Session.create(path) as session:
-        session.append(user_message("hi"))
-    path.write_bytes(path.read_bytes() + torn)
-    with Session.resume(path) as again:
-        assert again.items == session.items
-        assert "set aside" in again.warnings[0]
-        again.append(user_message("more"))
-    aside = tmp_path / "s.jsonl.torn"
-    assert aside.read_bytes().startswith(torn.rstrip(b"\n"))
-    assert [file.stat().st_mode & 0o777 for file in (path, aside)] == [0o600, 0o600]
-    with Session.resume(path) as third:
-        assert (len(third.items), third.warnings) == (2, ())
-
-
-def test_every_cut_of_the_file_opens_or_says_why(tmp_path: Path) -> None:
-    """Cut anywhere after its first line, a journal gives a prefix of its items."""
-    path, cut = tmp_path / "s.jsonl", tmp_path / "cut.jsonl"
-    with Session.create(path) as session:
-        session.append(user_message("one"), CALL, user_message("two"))
-    content = path.read_bytes()
-    for end in range(content.index(b"\n") + 1, len(content)):
-        cut.write_bytes(content[:end])
-        with Session.resume(cut) as part:
-            assert part.items == session.items[: len(part.items)]
-            assert len(part.items) == content[:end].count(b"\n") - 1
-
-
-BAD: dict[str, tuple[bytes, str]] = {
-    "empty": (b"", "not a session file"),
-    "another file": (b'{"type":"item"}\n', "not a session file"),
-    "binary": (b"\x89PNG\n\x1a\n" * 20, "line 1"),
-    "one line without end": (b"{" * 100_000, "not a session file"),
-    "a newer format": (b'{"v":99,"type":"session","id":"x"}\n', "newer version"),
-    "damage in the middle": (b'{"v":1,"type":"session","id":"x"}\ngarbage\n{"type":"turn_started"}\n', "line 2"),
-    "a rollback of nothing": (b'{"v":1,"type":"session","id":"x"}\n{"type":"rollback","turns":0}\n', "line 2"),
-    "an item that is none": (b'{"v":1,"type":"session","id":"x"}\n{"type":"item","item":3}\n', "line 2"),
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_unusable_files_are_refused_and_left_alone(tmp_path: Path, name: str) -> None:
-    """One line that says where; the file is not touched."""
-    content, message = BAD[name]
-    path = tmp_path / "s.jsonl"
-    path.write_bytes(content)
-    with pytest.raises(SessionError, match=message):
-        Session.resume(path)
-    assert path.read_bytes() == content
-
-
-def test_paths_that_cannot_be(tmp_path: Path) -> None:
-    """Missing, existing, a folder, and a file open elsewhere."""
-    path = tmp_path / "s.jsonl"
-    with pytest.raises(SessionError, match="there is no session file"):
-        Session.resume(path)
-    with Session.create(path), pytest.raises(SessionError, match="open in another"):
-        Session.resume(path)
-    with pytest.raises(SessionError, match="exists already"):
-        Session.create(path)
-    with pytest.raises(SessionError, match="cannot use"):
-        Session.resume(tmp_path)
-    for door in (Session.create, Session.resume):
-        with pytest.raises(SessionError, match="cannot use"):
-            door(tmp_path / "a\0b")
-
-
-@pytest.mark.parametrize("name", ["/dev/zero", "pipe"])
-def test_what_has_no_end_is_not_read(tmp_path: Path, name: str) -> None:
-    """A device or a pipe is refused before anything is read from it."""
-    path = Path(name) if name.startswith("/") else tmp_path / name
-    if not path.exists():
-        os.mkfifo(path)
-    with pytest.raises(SessionError, match="is not a regular file"):
-        Session.resume(path)
 
 
 def test_a_closed_session_refuses_to_forget(tmp_path: Path) -> None:
@@ -184,7 +102,7 @@ def test_rollback_takes_user_turns_back(tmp_path: Path, turns: int, left: int) -
         content = path.read_bytes()
         assert session.rollback(turns) == before[left:]
         assert session.items == before[:left]
-        assert path.read_bytes() == content + b'{"type":"rollback","turns":%d}\n' % turns
+        assert path.read_bytes().startswith(content + b'{"type":"rollback","turns":%d,' % min(turns, 2))
         again = session.append(before[-1])
         assert again == before[-1:]  # what is gone may come back
     with Session.resume(path) as resumed:
@@ -223,11 +141,12 @@ def test_a_fork_goes_its_own_way(tmp_path: Path, kept: bool) -> None:
         session.append(*TURNS[:2], assistant_message("1"))
         session.sample_finished(Usage(input=50))
         session.append(CALL)
-        session.tool_started("c1")
+        session.tool_started(CALL)
         session.turn_finished("t", "completed", Usage(input=50))
         fork = session.fork(tmp_path / "fork.jsonl" if kept else None)
         assert (fork.items, fork.estimated_tokens()) == (session.items, session.estimated_tokens())
-        assert (fork.open_calls(), fork.was_started("c1"), fork.usage) == (session.open_calls(), True, Usage())
+        (call,) = fork.open_calls()
+        assert (session.open_calls(), fork.was_started(call), fork.usage) == ((call,), True, Usage())
         session.rollback()
         fork.append(user_message("elsewhere"))
         assert (len(session.items), len(fork.items), fork.id != session.id) == (1, 5, True)
@@ -249,21 +168,3 @@ def test_a_fork_that_fails_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(SessionError, match="exists already"):
         session.fork(path)
     assert path.read_text() == "mine"
-
-
-def test_opening_holds_a_record_at_a_time(tmp_path: Path) -> None:
-    """A journal is read as a stream: what a resumed session takes is its items, not the file beside them."""
-    path = tmp_path / "s.jsonl"
-    with Session.create(path) as session:
-        for n in range(60):
-            session.append(user_message("x" * 100_000))
-            session.rollback() if n else None
-    assert path.stat().st_size > 5_000_000
-    tracemalloc.start()
-    try:
-        with Session.resume(path) as again:
-            _, peak = tracemalloc.get_traced_memory()
-            assert len(again.items) == 1
-    finally:
-        tracemalloc.stop()
-    assert peak < 3_000_000

@@ -15,9 +15,20 @@ if TYPE_CHECKING:
     from ..codecs.grammar import EventGrammar as EventGrammar
     from ..codecs.grammar import GrammarError as GrammarError
     from ..codecs.grammar import check_events as check_events
+    from .chaos import ChaosTransport as ChaosTransport
     from .collecting import collect as collect
     from .connection import RecordedRequest as RecordedRequest
     from .demo_project import write_demo_project as write_demo_project
+    from .fault_server import FaultServer as FaultServer
+    from .faults import EVERYDAY_FAULTS as EVERYDAY_FAULTS
+    from .faults import PHASES as PHASES
+    from .faults import Fault as Fault
+    from .faults import FaultKind as FaultKind
+    from .faults import Faults as Faults
+    from .faults import Phase as Phase
+    from .faults import Struck as Struck
+    from .faults import phases_of as phases_of
+    from .faults import random_faults as random_faults
     from .model import ScriptedModel as ScriptedModel
     from .scripts import Call as Call
     from .scripts import Script as Script
@@ -32,26 +43,48 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Call",
+    "ChaosTransport",
+    "EVERYDAY_FAULTS",
     "EventGrammar",
+    "Fault",
+    "FaultKind",
+    "FaultServer",
+    "Faults",
     "GrammarError",
+    "PHASES",
+    "Phase",
     "RecordedRequest",
     "RehearsalServer",
     "SCRIPTS",
     "Script",
     "ScriptedModel",
     "Step",
+    "Struck",
     "Violation",
     "assert_valid_request",
     "check_events",
     "check_request",
     "collect",
     "last_user_text",
+    "phases_of",
+    "random_faults",
     "turn_items",
     "write_demo_project",
 ]
 
 _HOMES = {
     "Call": ".scripts",
+    "ChaosTransport": ".chaos",
+    "EVERYDAY_FAULTS": ".faults",
+    "Fault": ".faults",
+    "FaultKind": ".faults",
+    "FaultServer": ".fault_server",
+    "Faults": ".faults",
+    "PHASES": ".faults",
+    "Phase": ".faults",
+    "Struck": ".faults",
+    "phases_of": ".faults",
+    "random_faults": ".faults",
     "EventGrammar": "..codecs.grammar",
     "GrammarError": "..codecs.grammar",
     "RecordedRequest": ".connection",

@@ -11,40 +11,33 @@ Answers to the same bytes are the same bytes. What is remembered is the record o
 from __future__ import annotations
 
 import json
-import select
 import socket
+import struct
+import sys
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import Message
 from hashlib import sha256
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from typing import NamedTuple, Protocol, cast
+from math import inf
+from typing import NamedTuple, Protocol, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from ..codecs import CODECS
 from ..codecs.base import DecodedRequest, StreamEncoder, WireCodec, json_object
-from ..errors import (
-    ApiError,
-    AuthenticationError,
-    InvalidRequestError,
-    ModelNotFoundError,
-    OverloadedError,
-    PermissionDeniedError,
-    RateLimitError,
-    ServerError,
-)
-from ..events import Created, OutputItemAdded, OutputItemDone
+from ..errors import ApiError, InvalidRequestError, ModelNotFoundError
+from ..events import Created, OutputItemAdded, OutputItemDone, ResponseEvent
 from ..items import JsonObject, WireName
 from ..prompt import Prompt
-from .scripts import Script, Step, answer_events, answer_response, step_for
+from .scripts import Script, Step, answer_events, answer_response, error_of_status, step_for
 from .validators import check_request
 
-__all__ = ["Connection", "RecordedRequest", "Rehearsal"]
+__all__ = ["Answer", "Connection", "RecordedRequest", "Rehearsal", "Strike", "will_reset"]
 
 _KEPT_REQUESTS = 1000
 _KEPT_ATTEMPTS = 1024
@@ -53,23 +46,19 @@ _LINGER_S = 2.0  # a refused body is read on for this long, so that its sender g
 _STALL_S = 600.0  # above every timer a client could be tested for
 _SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"})
 _UNPACED = (Created, OutputItemAdded, OutputItemDone)  # a model takes time over words, not over brackets
+_SETTLE_S = 0.02
+_LINGER = struct.Struct("hh" if sys.platform == "win32" else "ii")
+_STREAM_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
 _GARBAGE = b'data: {"no event": "of any wire\x00\xff\n\n'
 
 _PATHS: Mapping[str, WireName] = {"/chat/completions": "chat", "/responses": "responses", "/messages": "messages"}
-_ERRORS: Mapping[int, type[ApiError]] = {
-    401: AuthenticationError,
-    403: PermissionDeniedError,
-    404: ModelNotFoundError,
-    429: RateLimitError,
-    503: OverloadedError,
-    529: OverloadedError,
-}
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedRequest:
     """A request as the server saw it. Header names are lower case, keys and cookies are redacted. `body` and `prompt`
-    are None where the request had none or it could not be decoded; `status` is what it was answered with."""
+    are None where the request had none or it could not be decoded; `status` is what it was answered with, 0 for not at
+    all."""
 
     method: str
     path: str
@@ -91,6 +80,8 @@ class Rehearsal:
     max_body_bytes: int
     strict: bool
     """A request that a server of its wire would refuse is refused."""
+    strike: Strike | None = None
+    """Given each scripted answer; True: it was dealt with, in some other way than by sending it."""
     requests: deque[RecordedRequest] = field(default_factory=lambda: deque[RecordedRequest](maxlen=_KEPT_REQUESTS))
     attempts: OrderedDict[bytes, int] = field(default_factory=OrderedDict[bytes, int])
     closing: threading.Event = field(default_factory=threading.Event)
@@ -121,6 +112,17 @@ class Rehearsal:
             if len(self.attempts) > _KEPT_ATTEMPTS:
                 self.attempts.popitem(last=False)
         return step.failures[failed]
+
+
+class Answer(NamedTuple):
+    """A whole answer, before it is sent: what was scripted, in the words of its wire."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+Strike: TypeAlias = "Callable[[Connection, Answer, WireCodec], bool]"
 
 
 class _Server(Protocol):
@@ -171,10 +173,10 @@ class Connection(BaseHTTPRequestHandler):
             name, script = self._rehearsal.script(asked.prompt.model)
             step = self._rehearsal.attempt(step_for(name, script, asked.prompt), body)
         except ApiError as error:
-            self._refuse(error)
+            self.refuse(error)
             return
         if step.delay_s:
-            self._pause(step.delay_s)
+            self.pause(step.delay_s)
         self._perform(step, asked, codec)
 
     def do_GET(self) -> None:
@@ -199,7 +201,7 @@ class Connection(BaseHTTPRequestHandler):
         self._asked = _Asked()
         if code != HTTPStatus.NOT_IMPLEMENTED:  # for which the head was read; else it is that of the request before
             self.path, self.headers = "", Message()
-        self._refuse(InvalidRequestError(message or "the request is no HTTP this server reads", status=int(code)))
+        self.refuse(InvalidRequestError(message or "the request is no HTTP this server reads", status=int(code)))
 
     def log_message(self, format: str, *args: object) -> None:
         """Quiet: what was asked is in the record."""
@@ -233,7 +235,7 @@ class Connection(BaseHTTPRequestHandler):
         """Refuse a body that was not read. It is read on for a while: closing on unread bytes would reset the
         connection, and the client would see that instead of the answer."""
         self.close_connection = True
-        self._refuse(InvalidRequestError(message, status=status))
+        self.refuse(InvalidRequestError(message, status=status))
         deadline = time.monotonic() + _LINGER_S
         with suppress(OSError):
             self.connection.shutdown(socket.SHUT_WR)
@@ -242,7 +244,7 @@ class Connection(BaseHTTPRequestHandler):
                 pass
 
     def _nothing_here(self) -> None:
-        self._refuse(
+        self.refuse(
             ModelNotFoundError(
                 f"there is nothing at {self.command} {self._path()[:200]}: POST {', '.join(_PATHS)} or GET /models",
                 status=404,
@@ -251,33 +253,48 @@ class Connection(BaseHTTPRequestHandler):
         )
 
     def _perform(self, step: Step, asked: DecodedRequest, codec: WireCodec) -> None:
+        strike = self._rehearsal.strike
+        if strike is not None and strike(self, self._answer(step, asked, codec), codec):
+            return
+        if asked.stream and step.status == 200 and not step.body:
+            self._stream(step, asked, codec)
+        elif step.cut_after_events is not None and step.status == 200 and not step.body:
+            self._break_whole(step, self._answer(step, asked, codec))
+        else:
+            self._send(*self._answer(step, asked, codec))
+
+    def _answer(self, step: Step, asked: DecodedRequest, codec: WireCodec) -> Answer:
+        """What a step says if nothing goes wrong."""
         if step.body:
             kind = "text/event-stream" if asked.stream and step.status == 200 else "application/json"
-            self._send(step.status, {"content-type": kind, **step.headers}, step.body)
-        elif step.status != 200:
-            self._refuse(_scripted_error(step), step.headers)
-        elif asked.stream:
-            self._stream(step, asked, codec)
-        else:
-            response = answer_response(step, asked.prompt, codec.wire, request=self._asked.body)
-            self._whole(step, codec.encode_response(response, asked.prompt))
+            return Answer(step.status, {"content-type": kind, **step.headers}, step.body)
+        if step.status != 200:
+            return self._shaped(_scripted_error(step), step.headers)
+        if asked.stream:
+            encoder = _encoder(asked, codec)
+            said = b"".join(map(encoder.feed, self._events(step, asked, codec))) + encoder.close()
+            return Answer(200, {**_STREAM_HEADERS, **step.headers}, said)
+        response = answer_response(step, asked.prompt, codec.wire, request=self._asked.body)
+        headers = {"content-type": "application/json", **step.headers}
+        return Answer(200, headers, codec.encode_response(response, asked.prompt))
+
+    def _events(self, step: Step, asked: DecodedRequest, codec: WireCodec) -> Iterator[ResponseEvent]:
+        return answer_events(answer_response(step, asked.prompt, codec.wire, request=self._asked.body))
 
     def _stream(self, step: Step, asked: DecodedRequest, codec: WireCodec) -> None:
-        # Only Chat lets the client decide about usage; a DecodedRequest of another wire says nothing of it.
-        encoder = codec.stream_encoder(asked.prompt, include_usage=asked.include_usage or codec.wire != "chat")
-        self._open_body(200, {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}, step)
-        response = answer_response(step, asked.prompt, codec.wire, request=self._asked.body)
-        for n, event in enumerate(answer_events(response)):
+        encoder = _encoder(asked, codec)
+        self.open_body(200, {**_STREAM_HEADERS, **step.headers})
+        for n, event in enumerate(self._events(step, asked, codec)):
             if n == step.cut_after_events:
                 break
             piece = encoder.feed(event)
             if piece:
-                self._write(piece)
+                self.write(piece)
                 if not isinstance(event, _UNPACED):
-                    self._pause(self._rehearsal.pace_s)
+                    self.pause(self.pace_s)
         if step.cut_after_events is None:
-            self._write(encoder.close())
-            self._end_body()
+            self.write(encoder.close())
+            self.end_body()
         else:
             self._break_off(step, encoder)
 
@@ -286,43 +303,42 @@ class Connection(BaseHTTPRequestHandler):
             case "disconnect":
                 self.close_connection = True  # without the chunk that ends the body
             case "stall":
-                self._stall()
+                self.close_connection = True
+                self.wait(inf)
             case "truncate":
-                self._end_body()
+                self.end_body()
             case "garbage":
-                self._write(_GARBAGE)
-                self._end_body()
+                self.write(_GARBAGE)
+                self.end_body()
             case "error":
-                self._write(encoder.fail(_scripted_error(step)))
-                self._end_body()
+                self.write(encoder.fail(_scripted_error(step)))
+                self.end_body()
 
-    def _whole(self, step: Step, body: bytes) -> None:
-        """A whole answer, or what a broken one looks like without a stream."""
-        headers = {"content-type": "application/json", **step.headers}
-        if step.cut_after_events is None:
-            self._send(200, headers, body)
-            return
-        half = body[: len(body) // 2]
+    def _break_whole(self, step: Step, answer: Answer) -> None:
+        """What a broken answer looks like without a stream."""
+        half = answer.body[: len(answer.body) // 2]
         match step.cut:
             case "disconnect" | "stall":
-                self._head(200, {**headers, "content-length": str(len(body))})
+                self._head(200, {**answer.headers, "content-length": str(len(answer.body))})
                 self.wfile.write(half)
                 self.close_connection = True
                 if step.cut == "stall":
-                    self._stall()
+                    self.wait(inf)
             case "truncate":
-                self._send(200, headers, half)
+                self._send(200, answer.headers, half)
             case "garbage":
-                self._send(200, headers, _GARBAGE)
+                self._send(200, answer.headers, _GARBAGE)
             case "error":
-                self._refuse(_scripted_error(step), step.headers)
+                self.refuse(_scripted_error(step), step.headers)
 
-    def _refuse(self, error: ApiError, headers: Mapping[str, str] | None = None) -> None:
-        """An error in the shape of the wire that was asked; where none was, in OpenAI's."""
+    def refuse(self, error: ApiError, headers: Mapping[str, str] | None = None) -> None:
+        """Answer with an error, in the shape of the wire that was asked; where none was, in OpenAI's."""
+        self._send(*self._shaped(error, headers or {}))
+
+    def _shaped(self, error: ApiError, headers: Mapping[str, str]) -> Answer:
         status, shaped, body = CODECS[self._asked.wire or "chat"].encode_error(error)
-        names = {name.lower(): value for name, value in shaped.items()}
-        names.update({name.lower(): value for name, value in (headers or {}).items()})
-        self._send(status, names, body)
+        names = {name.lower(): value for name, value in {**shaped, **headers}.items()}
+        return Answer(status, names, body)
 
     def _send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         self._head(status, {**headers, "content-length": str(len(body))})
@@ -332,7 +348,7 @@ class Connection(BaseHTTPRequestHandler):
     def _head(self, status: int, headers: Mapping[str, str]) -> None:
         """Records the request, then answers: whoever has an answer finds its request in the record."""
         request_id = f"req_{sha256(self._asked.body).hexdigest()[:24]}"
-        self._record(status)
+        self.record(status)
         self.send_response(status)
         for name, value in {"x-request-id": request_id, "request-id": request_id, **headers}.items():
             self.send_header(name, value)
@@ -340,7 +356,8 @@ class Connection(BaseHTTPRequestHandler):
             self.send_header("connection", "close")
         self.end_headers()
 
-    def _record(self, status: int) -> None:
+    def record(self, status: int) -> None:
+        """Note the request, and what it is answered with."""
         wire, body, prompt = self._asked
         try:
             parsed = json_object(json.loads(body)) if body else None
@@ -352,33 +369,65 @@ class Connection(BaseHTTPRequestHandler):
         with self._rehearsal.lock:
             self._rehearsal.requests.append(record)
 
-    def _open_body(self, status: int, headers: Mapping[str, str], step: Step) -> None:
+    # What follows is also what an answer is dealt with in some other way by.
+
+    @property
+    def pace_s(self) -> float:
+        return self._rehearsal.pace_s
+
+    def open_body(self, status: int, headers: Mapping[str, str]) -> None:
+        """Send the head of an answer whose length is not known."""
         self._chunked = self.request_version != "HTTP/1.0"  # which knows no chunks: the body ends with the connection
         framing = {"transfer-encoding": "chunked"} if self._chunked else {}
         self.close_connection = self.close_connection or not self._chunked
-        self._head(status, {**headers, **framing, **step.headers})
+        self._head(status, {**headers, **framing})
 
-    def _write(self, piece: bytes) -> None:
+    def write(self, piece: bytes) -> None:
+        """Send a piece of that body."""
         if piece:
             self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if self._chunked else piece)
 
-    def _end_body(self) -> None:
+    def end_body(self) -> None:
         if self._chunked:
             self.wfile.write(b"0\r\n\r\n")
 
-    def _pause(self, seconds: float) -> None:
+    def reset(self) -> None:
+        """The connection ends in a reset, as soon as the answer is left. What was sent has a moment to arrive."""
+        self.close_connection = True
+        self.pause(_SETTLE_S)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER.pack(1, 0))
+
+    def pause(self, seconds: float) -> None:
+        """Let time pass. Raises ConnectionAbortedError when the server is closed meanwhile."""
         if seconds and self._rehearsal.closing.wait(seconds):
             raise ConnectionAbortedError("the rehearsal server is closing")
 
-    def _stall(self) -> None:
-        """Say nothing more until the client leaves."""
-        self.close_connection = True
-        deadline = time.monotonic() + _STALL_S
-        while time.monotonic() < deadline:
-            self._pause(0.02)
-            readable, _, _ = select.select([self.connection], [], [], 0)
-            if readable and not self.connection.recv(1, socket.MSG_PEEK):
-                return
+    def wait(self, seconds: float) -> None:
+        """Let time pass, any length of it. Raises ConnectionError when the client leaves meanwhile, too."""
+        if not seconds:
+            return
+        deadline = time.monotonic() + min(seconds, _STALL_S)
+        self.connection.settimeout(max(deadline - time.monotonic(), 1e-3))
+        try:
+            if not self.connection.recv(1, socket.MSG_PEEK):  # closing the server ends connections: this is told, too
+                raise ConnectionAbortedError("the client has left")
+        except TimeoutError:
+            return
+        finally:
+            self.connection.settimeout(self.timeout)
+        self.pause(deadline - time.monotonic())  # it has more to say, and is not heard
+
+
+def will_reset(connection: socket.socket) -> bool:
+    """Whether closing it resets it, see `Connection.reset`."""
+    with suppress(OSError):
+        return bool(_LINGER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER.size))[0])
+    return False
+
+
+def _encoder(asked: DecodedRequest, codec: WireCodec) -> StreamEncoder:
+    # Only Chat lets the client decide about usage; a DecodedRequest of another wire says nothing of it.
+    return codec.stream_encoder(asked.prompt, include_usage=asked.include_usage or codec.wire != "chat")
 
 
 def _judge(wire: WireName, body: bytes) -> None:
@@ -392,9 +441,7 @@ def _judge(wire: WireName, body: bytes) -> None:
 
 def _scripted_error(step: Step) -> ApiError:
     """The error a failing step stands for; in a stream, where there is no status left to send, an overload."""
-    status = 529 if step.status == 200 else step.status
-    kind = _ERRORS.get(status, ServerError if status >= 500 else InvalidRequestError)
-    return kind(step.error or f"a rehearsed failure with status {status}", status=status, code=step.code)
+    return error_of_status(529 if step.status == 200 else step.status, step.error, step.code)
 
 
 def _models(names: Sequence[str]) -> bytes:

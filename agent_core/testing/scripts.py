@@ -17,7 +17,17 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Literal, TypeAlias, get_args
 
-from ..errors import ApiError, ConfigError, InvalidRequestError
+from ..errors import (
+    ApiError,
+    AuthenticationError,
+    ConfigError,
+    InvalidRequestError,
+    ModelNotFoundError,
+    OverloadedError,
+    PermissionDeniedError,
+    RateLimitError,
+    ServerError,
+)
 from ..events import (
     Completed,
     Created,
@@ -60,6 +70,7 @@ __all__ = [
     "answer_events",
     "answer_response",
     "answers_in",
+    "error_of_status",
     "last_user_text",
     "step_for",
     "turn_items",
@@ -80,6 +91,14 @@ _BLANK: Mapping[str, Mapping[str, object]] = {
     "message": {"content": ()},
     "function_call": {"arguments": ""},
     "custom_tool_call": {"input": ""},
+}
+_ERRORS: Mapping[int, type[ApiError]] = {
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: ModelNotFoundError,
+    429: RateLimitError,
+    503: OverloadedError,
+    529: OverloadedError,
 }
 _REASONING_FIELD: Mapping[WireName, str] = {"chat": "reasoning_content", "responses": "summary", "messages": "thinking"}
 
@@ -240,6 +259,12 @@ def answer_events(response: Response) -> Iterator[ResponseEvent]:
         incomplete_reason=response.incomplete_reason,
         stop_sequence=response.stop_sequence,
     )
+
+
+def error_of_status(status: int, message: str, code: str | None = None) -> ApiError:
+    """The error an HTTP status stands for."""
+    kind = _ERRORS.get(status, ServerError if status >= 500 else InvalidRequestError)
+    return kind(message or f"a rehearsed failure with status {status}", status=status, code=code)
 
 
 def _made_by_model(item: ResponseItem) -> bool:

@@ -24,10 +24,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from socketserver import ThreadingTCPServer
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from ..errors import ConfigError
-from .connection import Connection, RecordedRequest, Rehearsal
+from .connection import Connection, RecordedRequest, Rehearsal, will_reset
 from .scripts import Script, Step
 from .shipped import SCRIPTS
 
@@ -50,23 +50,56 @@ class _LoopbackServer(ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port: int, rehearsal: Rehearsal) -> None:
+    def __init__(self, port: int, rehearsal: Rehearsal, *, deaf_s: float = 0.0) -> None:
         self.rehearsal = rehearsal
         self._live: dict[threading.Thread, socket.socket] = {}
         self._owner_pid = os.getpid()
+        self._deaf_s = 0.0
+        self._deaf = threading.Event()
         super().__init__(("127.0.0.1", port), Connection)
         self.port = cast("tuple[str, int]", self.server_address)[1]
+        if deaf_s:
+            self._deaf_s = deaf_s
+            self._stop_listening()
         self._acceptor = threading.Thread(target=self._accept, name="rehearsal", daemon=True)
         self._acceptor.start()
 
+    def deafen(self, seconds: float) -> None:
+        """From when this returns nobody listens, for so long: connections are refused. From any thread but that which
+        accepts."""
+        self._deaf.clear()
+        self._deaf_s = seconds
+        self._wake()
+        self._deaf.wait(_JOIN_S)
+
     def _accept(self) -> None:
-        while not self.rehearsal.closing.is_set():
+        closing = self.rehearsal.closing
+        while not closing.is_set():
+            if self._deaf_s:
+                if not self._deaf.is_set():
+                    self._stop_listening()
+                if closing.wait(self._deaf_s):
+                    return
+                self._deaf_s = 0.0
+                self.server_activate()
             self.handle_request()
+
+    def _stop_listening(self) -> None:
+        """Keep the port, on a new socket that does not listen yet: connecting to it is refused."""
+        self.socket.close()
+        self.socket = socket.socket(self.address_family, self.socket_type)
+        self.server_address = ("127.0.0.1", self.port)
+        self.server_bind()
+        self._deaf.set()
+
+    def _wake(self) -> None:
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
 
     def verify_request(self, request: object, client_address: object) -> bool:
         return not self.rehearsal.closing.is_set()
 
-    # Any in the next two: what socketserver's own signatures say.
+    # Any in what follows: what socketserver's own signatures say.
     def process_request(self, request: Any, client_address: Any) -> None:
         thread = threading.Thread(
             target=self.process_request_thread, args=(request, client_address), name="rehearsal-client", daemon=True
@@ -82,6 +115,13 @@ class _LoopbackServer(ThreadingTCPServer):
             with self.rehearsal.lock:
                 self._live.pop(threading.current_thread(), None)
 
+    def shutdown_request(self, request: Any) -> None:
+        """As socketserver does, but a connection that is to end in a reset gets no orderly end before it."""
+        if will_reset(request):
+            self.close_request(request)
+        else:
+            super().shutdown_request(request)
+
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that left is no error. Anything else is a fault of ours and ends its thread, loudly."""
         error = sys.exception()
@@ -94,8 +134,7 @@ class _LoopbackServer(ThreadingTCPServer):
             self.socket.close()
             return
         self.rehearsal.closing.set()
-        with suppress(OSError):  # wakes the acceptor from its wait
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        self._wake()
         if self._acceptor is not threading.current_thread():
             self._acceptor.join(_JOIN_S)
         self.server_close()
@@ -136,6 +175,7 @@ class RehearsalServer:
             raise ConfigError(f"pace_s must not be negative, got {pace_s!r}")
         self._port = port
         self._rehearsal = Rehearsal(scripts, not isinstance(script, Mapping), pace_s, max_body_bytes, strict)
+        self._deaf_s = 0.0  # nobody listens for so long after the first start
         self._running: _LoopbackServer | None = None
         self._stop: Callable[[], object] | None = None
         self._starting = threading.Lock()
@@ -180,7 +220,7 @@ class RehearsalServer:
         if stop is not None:
             stop()
 
-    def __enter__(self) -> RehearsalServer:
+    def __enter__(self) -> Self:
         self._start()
         return self
 
@@ -189,7 +229,7 @@ class RehearsalServer:
     ) -> None:
         self.close()
 
-    async def __aenter__(self) -> RehearsalServer:
+    async def __aenter__(self) -> Self:
         self._start()
         return self
 
@@ -207,7 +247,8 @@ class RehearsalServer:
                 return self._running
             self._rehearsal.closing.clear()
             try:
-                self._running = server = _LoopbackServer(self._port, self._rehearsal)
+                self._running = server = _LoopbackServer(self._port, self._rehearsal, deaf_s=self._deaf_s)
+                self._deaf_s = 0.0
             except (OSError, OverflowError) as error:
                 problem = f"the rehearsal server cannot listen on port {self._port} of 127.0.0.1: {error}"
                 raise ConfigError(problem, remedy="leave port out, or choose a free one") from error

@@ -194,7 +194,7 @@ class ModelClient:
         """One attempt, up to its first content event. The stack that is returned closes the connection."""
         async with AsyncExitStack() as stack:
             timers = Timers(self.timeouts, started=anyio.current_time(), total_by=total_by)
-            http, body = await self._send(stack, encoded, timers, accept="text/event-stream")
+            http, body = await self._send(stack, prompt, encoded, timers, accept="text/event-stream")
             head = await body.head()
             whole: Response | None = None
             if head.lstrip(_BLANK)[:1] in _NO_STREAM:
@@ -209,7 +209,7 @@ class ModelClient:
     async def _fetch_whole(self, prompt: Prompt, encoded: Encoded, timers: Timers) -> Response:
         """One attempt at an answer that is not streamed."""
         async with AsyncExitStack() as stack:
-            _, body = await self._send(stack, encoded, timers, accept="application/json")
+            _, body = await self._send(stack, prompt, encoded, timers, accept="application/json")
             data = await body.rest(b"", MAX_ANSWER_BYTES)
         if not data.lstrip(_BLANK).startswith((b"data:", b"event:", b":")):
             return self._decode_whole(data, prompt)
@@ -223,10 +223,10 @@ class ModelClient:
         return decoder.snapshot()
 
     async def _send(
-        self, stack: AsyncExitStack, encoded: Encoded, timers: Timers, *, accept: str
+        self, stack: AsyncExitStack, prompt: Prompt, encoded: Encoded, timers: Timers, *, accept: str
     ) -> tuple[HttpStream, TimedBody]:
         """Send, and take the head of a good answer. Raises ApiError for any status but 2xx."""
-        request = HttpRequest(self.resolved.url, await self._request_headers(accept), encoded.body)
+        request = HttpRequest(self.resolved.url, await self._request_headers(prompt, accept), encoded.body)
         opening = self._transport.open(request, connect_s=self.timeouts.connect_s)
         http = await timers.bounded(stack.enter_async_context(opening))
         body = TimedBody(http.chunks, timers)
@@ -253,14 +253,14 @@ class ModelClient:
             raise MalformedStream(f"{_origin(self.resolved.url)} answered with an HTML page{named}")
         return self._codec.decode_response(self._credentials.hide(data), prompt, self.resolved.compat)
 
-    async def _request_headers(self, accept: str) -> dict[str, str]:
+    async def _request_headers(self, prompt: Prompt, accept: str) -> dict[str, str]:
         headers = {
             "content-type": "application/json",
             "accept": accept,
             # Compressed streams arrive in lumps, and what expands a thousandfold is not let in.
             "accept-encoding": "identity",
             "user-agent": f"agent-core/{__version__}",
-            **{name.lower(): value for name, value in self.resolved.headers.items()},
+            **{name.lower(): value for name, value in self.resolved.headers_for(prompt).items()},
         }
         if not _AUTH_HEADERS & self._headers.keys():
             headers.update(await self._credentials.headers())

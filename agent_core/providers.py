@@ -4,8 +4,8 @@ A row says where a server is, which wires it speaks, where its key is found, and
 wire (overrides of `Compat`, by wire and by model). No class per provider, no code that knows one by name: a new server
 is a new row, or one line of its user: `Provider("lab", "http://127.0.0.1:8000/v1")`. The rows are in `provider_rows`.
 
-The `Compat` of a call is layered, later wins: the standard ← the wire ← the provider ← the provider on that wire ← the
-provider's rules for the model ← the caller.
+The `Compat` of a call is layered, later wins: the standard ← the wire ← the model's family ← the provider ← the
+provider on that wire ← the provider's rules for the model ← the caller.
 
 Base URLs. A request goes to the base URL and the wire's path: `https://api.openai.com/v1` + `/responses`. A base URL
 that is a bare host takes the path of the row it replaces, else `/v1`: `http://127.0.0.1:4010` means
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -31,10 +31,12 @@ from msgspec.structs import replace
 from .codecs import WIRES
 from .codecs.base import Compat
 from .errors import ConfigError
-from .items import WireName
+from .items import ContentPart, ResponseItem, WireName
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
+
+    from .prompt import Prompt
 
 __all__ = [
     "PROVIDERS",
@@ -43,6 +45,7 @@ __all__ = [
     "Endpoint",
     "ModelRule",
     "Provider",
+    "RequestTrait",
     "Resolved",
     "resolve",
     "with_overrides",
@@ -51,17 +54,23 @@ __all__ = [
 AuthStyle = Literal["bearer", "x-api-key", "api-key", "none"]
 """The header a key travels in: `Authorization: Bearer`, `x-api-key`, `api-key`, or no header at all."""
 
+RequestTrait: TypeAlias = Literal["images", "goes_on"]
+"""What a request may have about it: it shows an image; its last item is not the user's."""
+
 CompatOverrides: TypeAlias = Mapping[str, object]
 """Fields of `Compat` by name, only those that differ. An unknown name or an impossible value is a ConfigError."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRule:
-    """Overrides for models whose name matches `pattern` (shell wildcards, no case), on `wire` only if one is given."""
+    """Overrides for models whose name matches `pattern` (shell wildcards, no case), on `wire` only if one is given.
+    `base_url`: where these models are, if not where the others of the provider are."""
 
     pattern: str
     compat: CompatOverrides
     wire: WireName | None = None
+    _: KW_ONLY
+    base_url: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +93,9 @@ class Provider:
 
     `wires` are those it offers (empty: any), `wire` the one that is spoken unless the caller names another. `{NAME}` in
     a base URL or a query value is an environment variable: unset, it is a ConfigError in the URL, and leaves the query
-    member out. `key_env`: the variables that may hold the key, the first that is set wins; one must be set unless
+    member out; `{NAME=word}` has a default, and `{NAME-}` is a region before a host: with a dash, or nothing for none
+    and for `global`. `headers_if`: headers of requests that show images, and of those that go on without a word of the
+    user's. `key_env`: the variables that may hold the key, the first that is set wins; one must be set unless
     `key_optional`. `instead`: (variable, row), the row to use where that variable is set. Rows never hold keys.
     """
 
@@ -97,6 +108,9 @@ class Provider:
     key_optional: bool = False
     auth: AuthStyle | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers_if: Mapping[RequestTrait, Mapping[str, str]] = field(
+        default_factory=dict["RequestTrait", "Mapping[str, str]"]
+    )
     query: Mapping[str, str] = field(default_factory=dict[str, str])
     compat: CompatOverrides = field(default_factory=dict[str, object])
     models: tuple[ModelRule, ...] = ()
@@ -115,6 +129,30 @@ class Resolved:
     auth: AuthStyle
     headers: Mapping[str, str]
 
+    def headers_for(self, prompt: Prompt) -> Mapping[str, str]:
+        """The headers of one request, by what is in it."""
+        if not self.provider.headers_if:
+            return self.headers
+        more = (self.provider.headers_if.get(trait, {}) for trait in _traits(prompt))
+        return {name: value for headers in (self.headers, *more) for name, value in headers.items()}
+
+
+def _traits(prompt: Prompt) -> Iterator[RequestTrait]:
+    last = prompt.items[-1] if prompt.items else None
+    if last is not None and not (last.type == "message" and last.role == "user"):
+        yield "goes_on"
+    if any(map(_shows_image, prompt.items)):
+        yield "images"
+
+
+def _shows_image(item: ResponseItem) -> bool:
+    parts: str | Sequence[ContentPart] = ""
+    if item.type == "message":
+        parts = item.content
+    elif item.type == "function_call_output" or item.type == "custom_tool_call_output":
+        parts = item.output
+    return not isinstance(parts, str) and any(part.type == "input_image" for part in parts)
+
 
 _WIRE_STANDARDS: Mapping[WireName, Endpoint] = {
     # A tool message of Chat holds text only (providers.md 3d: images go into a user message after it).
@@ -130,7 +168,8 @@ _WIRE_STANDARDS: Mapping[WireName, Endpoint] = {
     ),
 }
 
-_ENV = re.compile(r"\{([A-Z][A-Z0-9_]*)\}")
+_ENV = re.compile(r"\{([A-Z][A-Z0-9_]*)(-|=[^{}]*)?\}")
+_VENDOR = re.compile(r"(?:[a-z]{2,}\.)*(?:openai|anthropic|meta|qwen|deepseek)\.")  # Bedrock: us.anthropic.claude-…
 _VERSION = re.compile(r"/v\d+\w*$")
 
 
@@ -280,12 +319,12 @@ def _wire(row: Provider, wire: str | None, *, anywhere: bool) -> WireName:
 
 
 def _compat(row: Provider, endpoint: Endpoint, wire: WireName, model: str, overrides: CompatOverrides | None) -> Compat:
-    name = model.lower()
-    rules = (
-        rule.compat for rule in row.models if rule.wire in (None, wire) and fnmatchcase(name, rule.pattern.lower())
-    )
+    rules = (rule.compat for rule in _rules(row, wire, model))
+    bare = model.lower().rpartition("/")[2]
+    bare = _VENDOR.sub("", bare, count=1) if _VENDOR.match(bare) else bare
     merged: dict[str, object] = {"provider": row.name}
-    for layer in (_WIRE_STANDARDS[wire].compat, row.compat, endpoint.compat, *rules):
+    families = (rule.compat for rule in _families() if rule.wire in (None, wire) and fnmatchcase(bare, rule.pattern))
+    for layer in (_WIRE_STANDARDS[wire].compat, *families, row.compat, endpoint.compat, *rules):
         merged.update(layer)
     if not overrides and _is_shipped(row):
         # Checking costs a schema (20 ms), once; the tests have checked what is shipped.
@@ -293,10 +332,23 @@ def _compat(row: Provider, endpoint: Endpoint, wire: WireName, model: str, overr
     return with_overrides(Compat(), merged | dict(overrides or {}))
 
 
+def _rules(row: Provider, wire: WireName, model: str) -> list[ModelRule]:
+    name = model.lower()
+    return [rule for rule in row.models if rule.wire in (None, wire) and fnmatchcase(name, rule.pattern.lower())]
+
+
+@cache
+def _families() -> tuple[ModelRule, ...]:
+    from .model_families import FAMILIES
+
+    return FAMILIES
+
+
 def _url(
     row: Provider, endpoint: Endpoint, wire: WireName, model: str, base_url: str | None, env: Mapping[str, str]
 ) -> str:
-    template = endpoint.base_url or row.base_url
+    own = next((rule.base_url for rule in reversed(_rules(row, wire, model)) if rule.base_url), "")
+    template = own or endpoint.base_url or row.base_url
     base = base_url if base_url is not None else _filled(template, row, env)
     if not base.strip():
         raise ConfigError(f"provider {row.name!r} has no base URL", remedy="pass base_url='http://…/v1'")
@@ -307,21 +359,25 @@ def _url(
     path = path.rstrip("/")
     if wire == "messages" and not endpoint.path and not _VERSION.search(path):
         path += "/v1"
-    path += endpoint.path.replace("{model}", quote(model, safe="")) or _WIRE_STANDARDS[wire].path
+    path += endpoint.path.replace("{model}", quote(model, safe="@")) or _WIRE_STANDARDS[wire].path
     members = dict(parse_qsl(query, keep_blank_values=True))
     for name, value in row.query.items():
-        if all(env.get(variable, "").strip() for variable in _ENV.findall(value)):
+        if all(env.get(found.group(1), "").strip() for found in _ENV.finditer(value)):
             members.setdefault(name, _ENV.sub(lambda found: env[found.group(1)].strip(), value))
     return urlunsplit((scheme, host, re.sub("//+", "/", path), urlencode(members), ""))
 
 
 def _filled(template: str, row: Provider, env: Mapping[str, str]) -> str:
-    for variable in _ENV.findall(template):
-        value = env.get(variable, "").strip()
-        if not value:
+    def value(found: re.Match[str]) -> str:
+        variable, form = found.groups()
+        given = env.get(variable, "").strip().rstrip("/")
+        if form == "-":
+            return "" if given in ("", "global") else f"{given}-"
+        if not given and not form:
             raise ConfigError(f"provider {row.name!r} needs its address", remedy=f"set {variable} or pass base_url=")
-        template = template.replace(f"{{{variable}}}", value.rstrip("/"))
-    return template
+        return given or form[1:]
+
+    return _ENV.sub(value, template)
 
 
 def _split(base_url: str) -> tuple[str, str, str, str]:

@@ -116,6 +116,8 @@ class Compat(Struct, frozen=True, kw_only=True):
     choice_beside_reasoning: bool = True
     """False: no tool can be forced while the model reasons (DeepSeek v4: "Thinking mode does not support this
     tool_choice", recorded)."""
+    reasoning_beside_choice: bool = True
+    """Chat: False: reasoning that is asked for goes where a tool is forced; the server would drop it unsaid."""
     parallel_tool_calls: bool = True
     """The server knows `parallel_tool_calls`."""
     text_calls: Literal["forced", "always", "never"] = "forced"
@@ -201,6 +203,8 @@ class Compat(Struct, frozen=True, kw_only=True):
     finish_may_be_missing: bool = False
     """Chat: EOF without a finish_reason is a normal end (Snowflake never sends one)."""
 
+    model_in_body: bool = True
+    """Messages: False: the model is in the URL and refused in the body (Vertex)."""
     unknown_members: tuple[str, ...] = ()
     """Chat: those of `service_tier`, `metadata`, `user`, `verbosity`, `store` that the server refuses."""
     extra_body: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])

@@ -37,12 +37,12 @@ def encode_chat_request(prompt: Prompt, compat: Compat, history: ChatHistory, *,
         if compat.include_usage:
             body["stream_options"] = {"include_usage": True}
     _put_sampling(body, prompt, compat, losses)
-    _put_reasoning_request(body, prompt.reasoning, compat, losses)
     _put_rest(body, prompt, compat, losses)
     plan = plan_output(prompt, compat)
     losses += plan.losses
     _put_schema(body, prompt, plan)
     _put_tools(body, prompt, plan, compat, losses, history)
+    _put_reasoning_request(body, prompt.reasoning, compat, losses)
     body.update(compat.extra_body)
     body.update(prompt.extra)
     messages = body.pop("messages", None)  # only where the caller wrote them into `extra`
@@ -142,6 +142,10 @@ def _put_reasoning_request(
     put = _REASONING_FORMS.get(compat.reasoning_request)
     if put is None:
         losses.append(Loss("reasoning", "the server cannot be asked for it"))
+    elif (
+        _wanted(asked) and not compat.reasoning_beside_choice and body.get("tool_choice") not in (None, "auto", "none")
+    ):
+        losses.append(Loss("reasoning", "not together with a forced tool"))
     else:
         put(body, asked, compat, losses)
 

@@ -79,7 +79,8 @@ def _head(prompt: Prompt, compat: Compat, leading: Sequence[str], losses: Losses
     choice = _tool_choice(prompt, plan, compat, losses) if tools else None
     forced = choice is not None and choice.get("type") in ("any", "tool")
     thinking, output_config = _thinking(prompt, compat, max_tokens, forced, losses)
-    body: JsonObject = {"model": prompt.model, "max_tokens": max_tokens}
+    body: JsonObject = {"model": prompt.model} if compat.model_in_body else {}
+    body["max_tokens"] = max_tokens
     if system := _system((plan.instructions, *leading), compat):
         body["system"] = system
     if tools or compat.empty_tools == "send":

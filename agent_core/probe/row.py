@@ -45,6 +45,8 @@ def provider_source(resolved: Resolved, overrides: Mapping[str, object], *, base
         members["auth"] = resolved.auth
     if headers := {**row.headers, **own}:
         members["headers"] = headers
+    if row.headers_if:
+        members["headers_if"] = dict(row.headers_if)
     if base_url is None and row.query:
         members["query"] = dict(row.query)
     if overrides:

@@ -597,6 +597,18 @@ SETTINGS: dict[str, tuple[Prompt, Compat, JsonObject, tuple[Loss, ...]]] = {
         {"tools": [WIRE_F], "tool_choice": "required", "thinking": {"type": "disabled"}},
         (),
     ),
+    "3a reasoning that would be dropped unsaid beside a forced tool (Claude at OpenRouter)": (
+        p(tools=[F], tool_choice="required", reasoning=ReasoningSettings("high")),
+        Compat(reasoning_beside_choice=False, reasoning_request="object"),
+        {"tools": [WIRE_F], "tool_choice": "required"},
+        (Loss("reasoning", "not together with a forced tool"),),
+    ),
+    "and nothing is dropped beside a free one": (
+        p(tools=[F], reasoning=ReasoningSettings("high")),
+        Compat(reasoning_beside_choice=False, reasoning_request="object"),
+        {"tools": [WIRE_F], "reasoning": {"effort": "high"}},
+        (),
+    ),
     "a named tool": (
         p(tools=[F], tool_choice=NamedTool("f")),
         Compat(),

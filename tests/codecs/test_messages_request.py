@@ -634,6 +634,14 @@ def test_a_stored_response_cannot_be_continued() -> None:
         CODEC.encode_request(Prompt("hi", model="claude", previous_response_id="resp_1"), BUDGET)
 
 
+def test_a_model_that_is_in_the_url() -> None:
+    """Vertex has it in the path, and a version in the body (recorded)."""
+    compat = Compat(model_in_body=False, extra_body={"anthropic_version": "vertex-2023-10-16"})
+    body, _ = body_of(Prompt("hi", model="claude"), compat)
+    expected = {**asked(), "anthropic_version": "vertex-2023-10-16"}
+    assert body == {name: value for name, value in expected.items() if name != "model"}
+
+
 def test_without_a_stream() -> None:
     """An answer in one piece is asked for in so many words."""
     assert body_of(Prompt("hi", model="claude"), stream=False) == (asked(stream=False), ())

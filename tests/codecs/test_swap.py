@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from functools import cache
+from itertools import product
 
 import pytest
+from msgspec.structs import replace
 
 from agent_core.codecs import CODECS
+from agent_core.codecs.base import Compat
 from agent_core.items import (
     CustomToolCall,
     CustomToolCallOutput,
@@ -20,10 +25,12 @@ from agent_core.items import (
     OutputText,
     Reasoning,
     ResponseItem,
+    WireName,
 )
 from agent_core.prompt import CustomToolSpec, Prompt, ReasoningSettings, ToolSpec
+from agent_core.providers import PROVIDERS
 from agent_core.testing import check_request
-from tests.property.profiles import Profile, one_per_endpoint
+from tests.property.profiles import Profile, one_per_endpoint, profiles
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
 TOOLS = (ToolSpec("look", strict=True), CustomToolSpec("apply_patch", format={"type": "text"}))
@@ -88,32 +95,56 @@ def thought(profile: Profile, number: int) -> Reasoning:
     return Reasoning(content=("Hm.",), details=details, origin=origin(profile, "", field))
 
 
-def problems(taker: Profile, maker: Profile) -> list[str]:
+PARTS = 5
+PLACES = tuple((swap, end) for swap in range(1, PARTS + 1) for end in sorted({swap, PARTS}))
+"""After how many parts the run changes hands, and after how many the request goes out."""
+
+LONG = bool(os.environ.get("AGENT_CORE_LONG"))
+"""Every model of `profiles` at every place, instead of one model of an endpoint, and each pair at one of the places."""
+
+MAKERS = profiles() if LONG else one_per_endpoint()
+
+
+def problems(taker: Profile, maker: Profile, places: Iterable[tuple[int, int]], compat: Compat) -> list[str]:
     """Everything the taker's server would refuse, wherever it takes over, at once or when it went on to the end."""
     theirs, ours = run_of(maker), run_of(taker)
-    codec = CODECS[taker.wire]
     found: list[str] = []
-    for swap in range(1, len(theirs) + 1):
-        for end in sorted({swap, len(ours)}):
-            items = [item for part in (*theirs[:swap], *ours[swap:end]) for item in part]
-            prompt = Prompt(items, tools=TOOLS, model=taker.model, reasoning=ReasoningSettings(effort="high"))
-            request = codec.encode_request(prompt, taker.compat)
-            found += (
-                f"after {swap}, at {end}: {each}"
-                for each in check_request(taker.wire, request.body, compat=taker.compat)
-            )
-            found += [f"after {swap}, at {end}: the cat is gone"] * (end > 1 and b"a cat" not in request.body)
+    for swap, end in places:
+        items = [item for part in (*theirs[:swap], *ours[swap:end]) for item in part]
+        prompt = Prompt(items, tools=TOOLS, model=taker.model, reasoning=ReasoningSettings(effort="high"))
+        request = CODECS[taker.wire].encode_request(prompt, compat)
+        judged = check_request(taker.wire, request.body, compat=compat)
+        found += (f"after {swap}, at {end}: {each}" for each in judged)
+        found += [f"after {swap}, at {end}: the cat is gone"] * (end > 1 and b"a cat" not in request.body)
     return found
 
 
-@pytest.mark.parametrize("taker", one_per_endpoint(), ids=str)
+@pytest.mark.parametrize("taker", MAKERS, ids=str)
 def test_any_profile_goes_on_with_what_any_other_began(taker: Profile) -> None:
-    """On every ordered pair of shipped profiles, each request of a run that changes hands anywhere is one its server
-    takes: reasoning, parallel calls under ids used twice, images, failed outputs, a custom tool."""
-    assert {str(maker): found for maker in one_per_endpoint() if (found := problems(taker, maker))} == {}
+    """On every ordered pair of shipped profiles, and of the wires of one, each request of a run that changes hands
+    anywhere is one its server takes: reasoning, parallel calls under ids used twice, images, failed outputs, a custom
+    tool."""
+    first = MAKERS.index(taker)
+    found: dict[str, list[str]] = {}
+    for n, maker in enumerate(MAKERS, first):
+        places = PLACES if LONG else [PLACES[n % len(PLACES)]]
+        if wrong := problems(taker, maker, places, taker.compat):
+            found[str(maker)] = wrong
+    assert found == {}
+
+
+@pytest.mark.parametrize("wire", ["chat", "messages"])
+def test_breakpoints_go_with_any_run(wire: WireName) -> None:
+    """Asked for on any profile, cache breakpoints are where servers take them, whoever began the run."""
+    takers = [profile for profile in one_per_endpoint() if profile.wire == wire]
+    makers = {maker.wire: maker for maker in one_per_endpoint()}.values()
+    for taker, maker in product(takers, makers):
+        assert problems(taker, maker, PLACES[::2], replace(taker.compat, cache_control=True)) == [], str(taker)
 
 
 def test_the_pairs_are_those_of_all_providers() -> None:
-    """No provider and none of its wires is left out."""
-    assert len(one_per_endpoint()) >= 40
-    assert {profile.wire for profile in one_per_endpoint()} == {"chat", "responses", "messages"}
+    """No provider and none of its wires is left out, and no place where a run can change hands."""
+    endpoints = {(row.name, wire) for row in PROVIDERS.values() for wire in (row.wires or (row.wire,))}
+    assert {(profile.provider, profile.wire) for profile in MAKERS} == endpoints
+    assert len(run_of(MAKERS[0])) == PARTS
+    assert len(MAKERS) > len(PLACES)  # so that every taker meets all of them

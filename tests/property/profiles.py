@@ -13,6 +13,9 @@ ENV = {
     "AZURE_OPENAI_ENDPOINT": "https://lab.openai.azure.com",
     "AWS_REGION": "eu-west-1",
     "SNOWFLAKE_ACCOUNT": "lab",
+    "GOOGLE_CLOUD_PROJECT": "lab",
+    "CLOUDFLARE_ACCOUNT_ID": "lab",
+    "DATABRICKS_HOST": "https://lab.cloud.databricks.com",
 }
 """What the templates of base URLs ask for."""
 
@@ -27,6 +30,10 @@ MODELS: dict[str, tuple[str, ...]] = {
     "dashscope": ("qwen3-max", "qwen3-coder-plus"),
     "xai": ("grok-4", "grok-3-mini"),
     "cerebras": ("gpt-oss-120b", "zai-glm-4.7"),
+    "vertex": ("google/gemini-3-pro", "claude-sonnet-4-6"),
+    "bedrock": ("openai.gpt-oss-120b", "openai.gpt-5.6"),
+    "copilot": ("gpt-5.4", "gemini-3.7-flash", "claude-sonnet-5"),
+    "groq": ("openai/gpt-oss-120b", "qwen/qwen3-32b"),
 }
 """Models by provider; the others have no rules by model, and `m` is as good as any."""
 

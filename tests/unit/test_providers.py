@@ -7,7 +7,8 @@ import pytest
 from agent_core.codecs import WIRES, codec_for
 from agent_core.codecs.base import Compat
 from agent_core.errors import ConfigError
-from agent_core.items import WireName
+from agent_core.items import FunctionCall, FunctionCallOutput, InputImage, WireName, user_message
+from agent_core.prompt import Prompt
 from agent_core.providers import (
     PROVIDERS,
     CompatOverrides,
@@ -22,12 +23,17 @@ ENV = {
     "AZURE_OPENAI_ENDPOINT": "https://acme.openai.azure.com/",
     "AWS_REGION": "us-east-1",
     "SNOWFLAKE_ACCOUNT": "acme",
+    "GOOGLE_CLOUD_PROJECT": "acme",
+    "CLOUDFLARE_ACCOUNT_ID": "acme",
+    "DATABRICKS_HOST": "https://acme.azuredatabricks.net",
 }
 DATED = {**ENV, "OPENAI_API_VERSION": "2024-10-21"}
 
+# Every provider that providers.md names and a wire reaches.
 REQUIRED = {
     "openai", "azure", "anthropic", "openrouter", "groq", "mistral", "deepseek", "moonshot", "zai", "dashscope", "xai",
-    "together", "fireworks", "cerebras", "gemini", "ollama", "vllm", "llamacpp", "lmstudio",
+    "together", "fireworks", "cerebras", "gemini", "ollama", "vllm", "llamacpp", "lmstudio", "kimi-coding", "minimax",
+    "vertex", "sglang", "github", "copilot", "bedrock", "snowflake", "nvidia", "chutes", "baseten", "litellm",
 }  # fmt: skip
 
 
@@ -49,6 +55,29 @@ REQUIRED = {
         ("azure/dep", None, "https://acme.openai.azure.com/openai/v1/chat/completions", "api-key"),
         ("azure/dep", "responses", "https://acme.openai.azure.com/openai/v1/responses", "api-key"),
         ("bedrock/m", "responses", "https://bedrock-mantle.us-east-1.api.aws/v1/responses", "bearer"),
+        (
+            "bedrock/openai.gpt-5.6",
+            "responses",
+            "https://bedrock-mantle.us-east-1.api.aws/openai/v1/responses",
+            "bearer",
+        ),
+        (
+            "vertex/google/gemini-3-pro",
+            None,
+            "https://aiplatform.googleapis.com/v1/projects/acme/locations/global/endpoints/openapi/chat/completions",
+            "bearer",
+        ),
+        (
+            "vertex/claude-3-7-sonnet@20250219",
+            "messages",
+            "https://aiplatform.googleapis.com/v1/projects/acme/locations/global/publishers/anthropic"
+            "/models/claude-3-7-sonnet@20250219:streamRawPredict",
+            "bearer",
+        ),
+        ("copilot/gpt-5.4", None, "https://api.githubcopilot.com/chat/completions", "bearer"),
+        ("copilot/gpt-5.3-codex", "responses", "https://api.githubcopilot.com/responses", "bearer"),
+        ("nvidia/meta/llama-3.3-70b", None, "https://integrate.api.nvidia.com/v1/chat/completions", "bearer"),
+        ("databricks/m", None, "https://acme.azuredatabricks.net/serving-endpoints/chat/completions", "bearer"),
     ],
 )
 def test_where_a_row_leads(model: str, wire: str | None, url: str, auth: str) -> None:
@@ -67,6 +96,17 @@ def test_where_a_row_leads(model: str, wire: str | None, url: str, auth: str) ->
 def test_azure_with_a_version(wire: str, url: str) -> None:
     """OPENAI_API_VERSION chooses Azure's dated API: the deployment in the path, the version in the query."""
     assert resolve("azure/my dep", wire=wire, env=DATED).url == url
+
+
+@pytest.mark.parametrize(
+    ("location", "host"),
+    [("europe-west1", "europe-west1-aiplatform.googleapis.com"), ("global", "aiplatform.googleapis.com")],
+)
+def test_a_region_before_a_host(location: str, host: str) -> None:
+    """Vertex has the region in host and path; `global` is in the path only (providers.md 3a)."""
+    found = resolve("vertex/google/gemini-3-pro", env={**ENV, "GOOGLE_CLOUD_LOCATION": location})
+    path = f"/v1/projects/acme/locations/{location}/endpoints/openapi/chat/completions"
+    assert found.url == f"https://{host}{path}"
 
 
 @pytest.mark.parametrize(
@@ -136,6 +176,44 @@ def test_a_provider_in_one_line() -> None:
     assert resolve("lab/qwen3", provider=lab, wire="messages").url == "http://127.0.0.1:8000/v1/messages"
 
 
+def test_the_family_of_a_model_lies_under_the_provider() -> None:
+    """What is known of a model holds wherever it is served, under any prefix, unless the row or the caller differs."""
+    names = ("lab/a/qwen3", "lab/Qwen3-32B", "together/qwen/qwen3", "groq/qwen/qwen3-32b")
+    assert {resolve(name, base_url="http://h/v1").compat.schema_dialect for name in names} == {"inline_refs"}
+    assert compat_of("lab-less/gpt-5", base_url="http://h").sampling is False
+    assert compat_of("copilot/gemini-3.7-flash").schema_dialect == "as_is"
+    assert resolve("groq/qwen/qwen3-32b", compat={"schema_dialect": "moonshot"}).compat.schema_dialect == "moonshot"
+    claude = compat_of("bedrock/us.anthropic.claude-opus-4-7-v1:0", "messages", base_url="http://h")
+    assert (claude.reasoning_request, claude.default_max_tokens) == ("adaptive", 32000)
+
+
+PICTURE = user_message("look", "data:image/png;base64,AAAA")
+COPILOT: dict[str, tuple[Prompt, str, str | None]] = {
+    "a user asks": (Prompt("hi"), "user", None),
+    "a user shows an image": (Prompt([PICTURE]), "user", "true"),
+    "an answer to a call": (
+        Prompt([PICTURE, FunctionCall(call_id="c", name="f"), FunctionCallOutput(call_id="c", output="x")]),
+        "agent",
+        "true",
+    ),
+    "a tool shows an image": (
+        Prompt([FunctionCallOutput(call_id="c", output=(InputImage(image_url="data:image/png;base64,AAAA"),))]),
+        "agent",
+        "true",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COPILOT)
+def test_headers_by_what_is_asked(name: str) -> None:
+    """Copilot is told who began, and that there are images (providers.md 3a); others get the same every time."""
+    prompt, initiator, vision = COPILOT[name]
+    headers = resolve("copilot/gpt-5.4").headers_for(prompt)
+    assert (headers["x-initiator"], headers.get("copilot-vision-request")) == (initiator, vision)
+    plain = resolve("anthropic/claude-sonnet-4-6")
+    assert plain.headers_for(prompt) == {"anthropic-version": "2023-06-01"}
+
+
 def test_the_layers_of_compat() -> None:
     """Standard, wire, provider, its wire, its model rules in order, caller: the later layer wins."""
     lab = Provider(
@@ -187,7 +265,7 @@ def test_every_shipped_row(name: str) -> None:
 
 
 def test_the_rows_that_are_promised() -> None:
-    """The list of the README."""
+    """Every provider of providers.md 3a to 3c has a row."""
     assert set(PROVIDERS) >= REQUIRED
 
 
@@ -197,8 +275,8 @@ def test_paths_are_the_codecs(wire: WireName) -> None:
     assert resolve("lab/m", base_url="http://h/v1", wire=wire).url == "http://h/v1" + codec_for(wire).path
 
 
-def compat_of(model: str, wire: str | None = None) -> Compat:
-    return resolve(model, wire=wire, env=ENV).compat
+def compat_of(model: str, wire: str | None = None, base_url: str | None = None) -> Compat:
+    return resolve(model, wire=wire, env=ENV, base_url=base_url).compat
 
 
 @pytest.mark.parametrize(
@@ -255,7 +333,22 @@ def compat_of(model: str, wire: str | None = None) -> Compat:
         ("zai/glm-5.3", None, {"reasoning_request": "effort", "efforts": ("low", "high", "max")}),
         ("gemini/gemini-3-pro", None, {"schema_dialect": "gemini", "strict_tools": False}),
         ("openrouter/google/gemini-3", "chat", {"schema_dialect": "gemini", "reasoning_request": "object"}),
-        ("vllm/any", "chat", {"merge_system": True, "empty_tools": "omit"}),
+        ("openrouter/anthropic/claude-sonnet-4.6", "chat", {"reasoning_beside_choice": False, "top_k": True}),
+        ("openrouter/anthropic/claude-sonnet-4.6", "messages", {"reasoning_request": "adaptive"}),
+        ("openrouter/anthropic/claude-opus-4.5", "messages", {"reasoning_request": "budget"}),
+        ("openrouter/openai/gpt-5.6", "chat", {"sampling_beside_reasoning": False, "call_id_max": 40}),
+        ("github/openai/gpt-5", None, {"sampling": False, "max_tokens_field": "max_completion_tokens"}),
+        ("together/meta-llama/Llama-3.3-70B", None, {"schema_dialect": "inline_refs"}),
+        ("ollama/gpt-oss:20b", None, {"efforts": ("low", "medium", "high")}),
+        ("vertex/google/gemini-2.5-pro", None, {"strict_tools": False, "schema_beside_tools": False}),
+        ("vertex/claude-sonnet-4@20250514", "messages", {"model_in_body": False, "reasoning_request": "budget"}),
+        ("copilot/gpt-5.4", None, {"max_tokens_field": "max_completion_tokens"}),
+        ("bedrock/openai.gpt-oss-120b", "responses", {"required_choice": "auto", "efforts": ("low", "medium", "high")}),
+        ("bedrock/openai.gpt-5.6", "responses", {"sampling_beside_reasoning": False, "required_choice": "required"}),
+        ("litellm/claude", "chat", {"tool_breakpoint": "message"}),
+        ("vercel/openai/gpt-5", None, {"reasoning_request": "object"}),
+        ("databricks/any", None, {"include_usage": False}),
+        ("vllm/any", "chat", {"merge_system": True, "empty_tools": "omit", "top_k": True}),
     ],
 )
 def test_facts_of_rows(model: str, wire: str | None, expected: CompatOverrides) -> None:

@@ -308,6 +308,7 @@ HERE: tuple[tuple[WireName, str, JsonValue, Compat], ...] = (
     ("chat", "response_format", {"type": "json_object"}, Compat(schema_beside_tools=False)),
     ("chat", "tool_choice", "required", Compat(required_choice="any")),
     ("chat", "tool_choice", "required", Compat(choice_beside_reasoning=False, reasons_by_default=True)),
+    ("chat", "reasoning_effort", "low", Compat(reasoning_beside_choice=False)),
     ("chat", "stream", True, Compat(named_choice=False)),
     ("chat", "stream", True, Compat(include_usage=False)),
     ("chat", "stream", True, Compat(images=False)),
@@ -338,6 +339,7 @@ HERE: tuple[tuple[WireName, str, JsonValue, Compat], ...] = (
     ("messages", "stream", True, Compat(reasoning_request="budget", reasoning_replay="never")),
     ("messages", "thinking", {"type": "adaptive"}, Compat(reasoning_request="budget")),
     ("messages", "output_config", {"effort": "low"}, Compat(reasoning_request="budget")),
+    ("messages", "stream", True, Compat(reasoning_request="budget", model_in_body=False)),
     ("messages", "messages.1", {"role": "system", "content": "s"}, Compat(reasoning_request="budget")),
     ("messages", "tools.0.strict", True, Compat(reasoning_request="budget", strict_tools=False)),
 )

@@ -366,6 +366,9 @@ def _check_profile_tools(report: Report, body: JsonObject, compat: Compat) -> No
     forced = isinstance(choice, dict) or choice in ("required", "any")
     if forced and not compat.choice_beside_reasoning and _reasons(body, compat):
         report.add("not_here", "tool_choice", "this model does not take it while it reasons")
+    asked = any(body.get(name) is not None for name in _REASONING_MEMBERS.get(compat.reasoning_request, ()))
+    if forced and asked and not compat.reasoning_beside_choice and _reasons(body, compat):
+        report.add("not_here", "tool_choice", "this server drops the reasoning beside it")
 
 
 # the conversation

@@ -146,6 +146,8 @@ def check_messages(body: JsonObject, compat: Compat | None, report: Report) -> N
     _BODY.check(report, "", body)
     if body.get("model") is None and body.get("anthropic_version") is None:
         report.add("missing_member", "model", "is required")
+    if compat is not None and not compat.model_in_body:
+        refuse(report, "", body, ("model",), "this server has it in the URL")
     if body.get("model") == "":
         report.add("empty", "model", "is blank")
     _check_system(report, body)

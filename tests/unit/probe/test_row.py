@@ -9,13 +9,9 @@ import pytest
 from agent_core.codecs import WIRES
 from agent_core.probe.row import compat_overrides, provider_source
 from agent_core.providers import PROVIDERS, Endpoint, Provider, resolve, with_overrides
+from tests.property.profiles import ENV as ADDRESSES
 
-ENV = {
-    "AZURE_OPENAI_ENDPOINT": "https://x.example",
-    "AWS_REGION": "eu-west-1",
-    "SNOWFLAKE_ACCOUNT": "acct",
-    "OPENAI_API_VERSION": "2026-01-01",
-}
+ENV = {**ADDRESSES, "OPENAI_API_VERSION": "2026-01-01"}
 
 
 def pasted(source: str) -> Provider:
@@ -33,6 +29,7 @@ def test_every_shipped_row_survives_pasting(name: str) -> None:
         assert (again.url, again.auth, again.headers, again.compat) == (
             known.url, known.auth, known.headers, known.compat
         )  # fmt: skip
+        assert again.provider.headers_if == row.headers_if
 
 
 @pytest.mark.parametrize(

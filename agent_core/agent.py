@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from .approvals import ApprovalPolicy, allow_all, deny_all
+from .compaction import CompactionMode, CompactionPolicy, WindowMemory, checked_compaction
 from .config import default_model
 from .errors import CallerError, ConfigError, LimitReached
 from .items import ResponseItem, user_message
@@ -26,13 +27,14 @@ from .limits import Limits, RunState
 from .prompt import OutputSchema, Prompt, ReasoningSettings, SamplingSettings, ToolChoice
 from .session import OutputBudget, PromptView, Session
 from .tools.base import Tool
-from .turn_events import StopReason, TurnEvent, TurnResult
+from .turn_events import CompactionFinished, StopReason, TurnEvent, TurnResult
 
 if TYPE_CHECKING:
     import httpx2
 
     from .auth import ApiKey
     from .client import ModelClient
+    from .compaction.compactor import Compactor
     from .dispatch import Emit
     from .providers import Provider
     from .retry import RetryPolicy, RetryScheduled
@@ -67,6 +69,8 @@ class Agent:
     policy, see approvals. `cwd`: where tools work; files outside it are out of reach. `limits`: caps on each turn.
     `output_budget`: how much of each tool output a request shows, by default 10,000 tokens. The session keeps all of it
     and an agent with tools gets `read_output` for the rest. None shows everything and adds no tool.
+    `compaction`: "auto" (default) puts a summary in the place of a history that grows too large for its model, "off"
+    never does; or a CompactionPolicy.
 
     Used as an async context manager it keeps connections open between turns and closes them at the end; otherwise each
     turn opens and closes its own. The session is the caller's to close. A second turn at a time raises CallerError.
@@ -82,6 +86,7 @@ class Agent:
         approvals: Approvals = "deny",
         limits: Limits | None = None,
         output_budget: OutputBudget | None = OutputBudget(),  # noqa: B008  # frozen
+        compaction: CompactionMode | CompactionPolicy = "auto",
         cwd: str | os.PathLike[str] | None = None,
         provider: Provider | None = None,
         wire: str | None = None,
@@ -104,10 +109,13 @@ class Agent:
         self.limits = _checked_limits(limits)
         self.cwd = _directory(cwd)
         self._approvals = _as_policy(approvals)
+        self._compaction = checked_compaction(compaction)
+        self._window = WindowMemory()
         self._given = self._client = client
         self._kept: AsyncExitStack | None = None
         self._running = False
         self._watch: Callable[[RetryScheduled], None] | None = None
+        self._output_budget = output_budget
         self._view = PromptView(output_budget, readable=any(_reads_outputs(entry) for entry in self.tools))
         self._options = _ClientOptions(provider, wire, base_url, api_key, http, retry, timeouts)
         self._base = Prompt(
@@ -133,7 +141,7 @@ class Agent:
         """One turn; how it ended. Raises ModelError if the model could not be reached or refused."""
         state = RunState()
         stop = await self._run_turn(text, state, emit=_ignore, steered=tuple, watch=None)
-        return state.result(stop, self.session.items)
+        return state.result(stop, self.session.transcript)
 
     def stream(self, text: AgentInput) -> Turn:
         """One turn, watched: `async with agent.stream("…") as turn: async for event in turn: …`."""
@@ -144,7 +152,7 @@ class Agent:
         async def run(turn: Turn) -> StopReason:
             return await self._run_turn(text, state, emit=turn.emit, steered=turn.take_steered, watch=turn.note)
 
-        return Turn(TurnBody(run, lambda stop: state.result(stop, self.session.items)))
+        return Turn(TurnBody(run, lambda stop: state.result(stop, self.session.transcript)))
 
     def run_sync(self, text: AgentInput) -> TurnResult:
         """`run` for code without an event loop. Raises CallerError inside one."""
@@ -152,6 +160,24 @@ class Agent:
 
         _refuse_running_loop("agent.run_sync", "await agent.run(…)")
         return anyio.run(self.run, text)
+
+    async def compact(self, instructions: str = "") -> CompactionFinished:
+        """Put a summary in the place of what was said so far; `instructions` say what it should be about in particular.
+
+        `session.transcript` keeps everything, and rolling back brings it back. Calls that are open stay, for the next
+        turn to answer. Raises CompactionError if there is nothing to compact or no summary came of it, and ModelError
+        if the model could not be asked: the session is as it was then.
+        """
+        self._check_idle()
+        state, finished = RunState(), None
+        turn_id = self._begin("compact")
+        try:
+            async with AsyncExitStack() as stack:
+                client = self._client or await self._open_client(stack)
+                finished = await self._compactor(client, state, _ignore).compact(instructions)
+            return finished
+        finally:
+            self._end(turn_id, "completed" if finished is not None else "error", state)
 
     async def aclose(self) -> None:
         """Close what the agent keeps open between turns. It stays usable: each turn then opens and closes its own."""
@@ -187,14 +213,10 @@ class Agent:
         from .loop import Loop
         from .turn_events import TurnStarted
 
-        if self._running:
-            raise CallerError("this agent is in the middle of a turn", remedy="wait for it, or use another Agent")
+        self._check_idle()
         items = _as_items(text, self.session)
-        turn_id = f"turn_{os.urandom(8).hex()}"
+        turn_id = self._begin("turn", watch)
         stop: StopReason | Literal["error"] = "error"
-        self.session.turn_started(turn_id, model=self.model)
-        self._running = True
-        self._watch = watch
         try:
             await emit(TurnStarted(turn_id, self.session.id))
             async with AsyncExitStack() as stack:
@@ -213,6 +235,7 @@ class Agent:
                     state=state,
                     steered=steered,
                     restart_delay=client.retry.delay_s,
+                    compactor=self._compactor(client, state, emit),
                 )
                 stop = await loop.run(items)
             return stop
@@ -220,12 +243,50 @@ class Agent:
             stop = "cancelled"
             raise
         finally:
-            self._running = False
-            self._watch = None
             try:
                 self.session.append(*steered())  # said too late for this turn: the next one begins with it
             finally:
-                self.session.turn_finished(turn_id, stop, state.usage)
+                self._end(turn_id, stop, state)
+
+    def _check_idle(self) -> None:
+        if self._running:
+            raise CallerError("this agent is in the middle of a turn", remedy="wait for it, or use another Agent")
+
+    def _begin(self, kind: Literal["turn", "compact"], watch: Callable[[RetryScheduled], None] | None = None) -> str:
+        turn_id = f"{kind}_{os.urandom(8).hex()}"
+        self.session.turn_started(turn_id, model=self.model)
+        self._running = True
+        self._watch = watch
+        return turn_id
+
+    def _end(self, turn_id: str, stop: StopReason | Literal["error"], state: RunState) -> None:
+        self._running = False
+        self._watch = None
+        self.session.turn_finished(turn_id, stop, state.usage)
+
+    def _compactor(self, client: ModelClient, state: RunState, emit: Emit) -> Compactor:
+        from .compaction.compactor import Compactor
+        from .compaction.summary import Summariser
+
+        compat = client.resolved.compat
+        summariser = Summariser(
+            model=client,
+            prompt_for=self._prompt_for,
+            compat=compat,
+            spend=state.spend,
+            restart_delay=client.retry.delay_s,
+            max_restarts=self.limits.max_restarts,
+        )
+        return Compactor(
+            self.session,
+            summariser,
+            policy=self._compaction,
+            memory=self._window,
+            base=self._base,
+            compat=compat,
+            budget=self._output_budget,
+            emit=emit,
+        )
 
     def _prompt_for(self, items: tuple[ResponseItem, ...]) -> Prompt:
         return replace(self._base, items=self._view.of(items))

@@ -32,6 +32,7 @@
     ├── ToolError                   a tool's fault; becomes an output for the model unless it is fatal
     │   └── FatalToolError          ends the turn
     ├── SessionError                the session file is unusable, locked or of an unknown version
+    ├── CompactionError             no summary came of it; the session is as it was
     ├── LimitReached                a limit the caller set on a run (turns, calls, tokens, time) was met
     └── PatchError                  a patch that does not parse or does not apply; nothing was written
 
@@ -55,6 +56,7 @@ __all__ = [
     "BadImageError",
     "CallerError",
     "CircuitOpen",
+    "CompactionError",
     "ConfigError",
     "ContentFilterError",
     "ContextLengthError",
@@ -156,8 +158,9 @@ class ModelError(AgentCoreError):
     `request_id`, `body`: what the peer said, where it said anything. `reason`: the class in one word, for machines.
 
     Set by the client: `attempt`, 1 for the first try; `output_emitted`, the consumer already saw an event of it. Set
-    by the loop: `side_effects_started`, a tool with side effects ran earlier in this turn; its output is in the session,
-    so go on with the session instead of running the turn anew. Set by a Fallback: `tried`, the models before, in order.
+    by the loop: `side_effects_started`, a tool with side effects ran earlier in this turn; its output is in the
+    session, so go on with that instead of running the turn anew. Set by a Fallback: `tried`, the models before, in
+    order.
     """
 
     default_retryable: ClassVar[bool] = False
@@ -421,6 +424,12 @@ class SessionError(AgentCoreError):
     """A session that cannot be opened, read or written."""
 
     default_remedy = "check the session file's path and permissions"
+
+
+class CompactionError(AgentCoreError):
+    """A history could not be compacted: there was nothing to compact, or no summary came of it. Nothing has changed."""
+
+    default_remedy = "try again, give instructions for the summary, or fork the session from an earlier turn"
 
 
 class LimitReached(AgentCoreError):

@@ -42,6 +42,10 @@ class RunState:
     denied: int = 0
     started_at: float = field(default_factory=time.monotonic)
 
+    def spend(self, usage: Usage) -> None:
+        """Count what a request took that is no sample: one for a summary."""
+        self.usage += usage
+
     def limit_reached(self, limits: Limits) -> StopReason | None:
         table: tuple[tuple[int | None, int, StopReason], ...] = (
             (limits.max_turns, self.samples, "max_turns"),
@@ -51,7 +55,7 @@ class RunState:
         return next((reason for cap, used, reason in table if cap is not None and used >= cap), None)
 
     def result(self, stop_reason: StopReason, items: Sequence[ResponseItem]) -> TurnResult:
-        """How the turn ended; `items` is the whole session."""
+        """How the turn ended; `items` is the session's transcript."""
         return TurnResult(
             stop_reason=stop_reason,
             text=self.text,

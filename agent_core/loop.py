@@ -4,6 +4,7 @@
     append the user's items
     repeat:
         stop if a limit is met
+        make room if the history grew too large for the model         (a summary takes its place)
         sample: send the history, pass on the model's events          (broken stream: nothing kept, sample again)
         commit: the whole response enters the session                 (from here on it is history)
         act:    every call gets exactly one output, in call order
@@ -28,6 +29,7 @@ from msgspec.structs import replace
 
 from .aggregation import fold
 from .codecs.base import Loss, Repair
+from .compaction.compactor import Compactor
 from .dispatch import Dispatcher, Emit, SessionLog
 from .errors import ModelError
 from .events import Completed, FinishReason, OutputItemDone, Response, ResponseEvent, Usage
@@ -71,6 +73,9 @@ class TurnSession(SessionLog, Protocol):
     @property
     def items(self) -> tuple[ResponseItem, ...]: ...
 
+    @property
+    def transcript(self) -> tuple[ResponseItem, ...]: ...
+
     def open_calls(self) -> tuple[CallItem, ...]: ...
 
     def sample_finished(self, usage: Usage | None) -> None: ...
@@ -90,10 +95,11 @@ class Loop:
     state: RunState
     steered: Callable[[], Sequence[ResponseItem]]
     restart_delay: Callable[[int, ModelError], float]
+    compactor: Compactor | None = None
 
     async def run(self, items: Sequence[ResponseItem]) -> StopReason:
         """One turn, from the user's items to why it stopped. Raises ModelError; the session is valid after it."""
-        self.state.first_item = len(self.session.items)
+        self.state.first_item = len(self.session.transcript)
         try:
             with anyio.move_on_after(self.limits.deadline_s):
                 await self._answer_open_calls()
@@ -148,7 +154,9 @@ class Loop:
         """One whole response. A stream that breaks is sampled again while the error allows it."""
         state = self.state
         state.samples += 1
-        restarts = 0
+        restarts, squeezed = 0, False
+        if self.compactor is not None:
+            await self.compactor.make_room()
         while True:
             try:
                 async with self.model.stream(self.prompt_for(self.session.items)) as events:
@@ -161,6 +169,8 @@ class Loop:
                 self.dispatcher.drop_early()
                 if error.partial is not None and error.partial.usage is not None:
                     state.usage += error.partial.usage
+                if self.compactor and not squeezed and (squeezed := await self.compactor.overflowed(error)):
+                    continue
                 restarts += 1
                 # Before any output the client has spent its own retries; only a broken stream is ours to repeat.
                 if not (error.retryable and error.output_emitted) or restarts > self.limits.max_restarts:

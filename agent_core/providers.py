@@ -159,12 +159,13 @@ _WIRE_STANDARDS: Mapping[WireName, Endpoint] = {
     "chat": Endpoint(path="/chat/completions", auth="bearer", compat={"images_in_tool_results": False}),
     "responses": Endpoint(path="/responses", auth="bearer"),
     # Thinking by budget is what servers of this wire other than Anthropic's newest know; temperature is 0 to 1 there,
-    # and stop sequences are not counted.
+    # and stop sequences are not counted. What invalidates its cache (platform.claude.com, tool use with prompt
+    # caching): another tool_choice does, for the messages.
     "messages": Endpoint(
         path="/messages",
         auth="x-api-key",
         headers={"anthropic-version": "2023-06-01"},
-        compat={"reasoning_request": "budget", "temperature_max": 1.0, "max_stop": None},
+        compat={"reasoning_request": "budget", "temperature_max": 1.0, "max_stop": None, "choice_in_cache": True},
     ),
 }
 

@@ -3,6 +3,7 @@
     TurnStarted
       SampleStarted(1)  model events…  SampleFinished(1)
         ToolStarted  ToolProgress*  ToolFinished      per call; ApprovalRequested/Decided before it where asked
+      CompactionStarted  CompactionFinished|CompactionFailed      before a sample, where the history grew too large
       SampleStarted(2)  …
     TurnFinished(result)                              always the last, unless the turn raises
 
@@ -17,7 +18,7 @@ from msgspec import Struct, field
 
 from .approvals import ApprovalRequest, Decision
 from .codecs.base import Loss, Repair
-from .errors import ModelError
+from .errors import AgentCoreError, ModelError
 from .events import Response, ResponseEvent, Usage
 from .items import ResponseItem
 from .retry import RetryScheduled
@@ -26,6 +27,10 @@ from .tools.base import Outcome, ToolCall, ToolOutput
 __all__ = [
     "ApprovalDecided",
     "ApprovalRequested",
+    "CompactionFailed",
+    "CompactionFinished",
+    "CompactionReason",
+    "CompactionStarted",
     "RetryScheduled",
     "SampleFinished",
     "SampleRestarted",
@@ -51,6 +56,13 @@ StopReason = Literal[
     "refusal",
     "aborted",  # an approval said abort
     "cancelled",
+]
+
+
+CompactionReason = Literal[
+    "limit",  # the next request would take more than the policy's share of the window
+    "overflow",  # a request did not fit
+    "asked",  # agent.compact()
 ]
 
 
@@ -121,6 +133,35 @@ class ApprovalDecided(Struct, frozen=True):
     decision: Decision
 
 
+class CompactionStarted(Struct, frozen=True):
+    """A summary of the history is asked for. `tokens`: what the next request would take without it, estimated."""
+
+    reason: CompactionReason
+    tokens: int
+
+
+class CompactionFinished(Struct, frozen=True):
+    """The history is compacted: the next request takes about `tokens_after` tokens, not `tokens_before`.
+
+    `kind`: `local`, a summary anybody can read, or `endpoint`, the provider's own. `replaced`: how many items no longer
+    go into requests. `usage`: of the requests that made it.
+    """
+
+    reason: CompactionReason
+    kind: str
+    tokens_before: int
+    tokens_after: int
+    replaced: int
+    usage: Usage = field(default_factory=Usage)
+
+
+class CompactionFailed(Struct, frozen=True):
+    """No summary came of it; the history is what it was."""
+
+    reason: CompactionReason
+    error: AgentCoreError
+
+
 class TurnFinished(Struct, frozen=True):
     result: TurnResult
 
@@ -137,5 +178,8 @@ TurnEvent: TypeAlias = (
     | ToolFinished
     | ApprovalRequested
     | ApprovalDecided
+    | CompactionStarted
+    | CompactionFinished
+    | CompactionFailed
     | TurnFinished
 )

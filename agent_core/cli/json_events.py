@@ -29,6 +29,9 @@ from ..tools.base import ToolOutput
 from ..turn_events import (
     ApprovalDecided,
     ApprovalRequested,
+    CompactionFailed,
+    CompactionFinished,
+    CompactionStarted,
     RetryScheduled,
     SampleFinished,
     SampleRestarted,
@@ -55,6 +58,8 @@ def event_to_json(event: TurnEvent) -> JsonObject | None:
             return _sample_event(event)
         case ToolStarted() | ToolProgress() | ToolFinished():
             return _tool_event(event)
+        case CompactionStarted() | CompactionFinished() | CompactionFailed():
+            return _compaction_event(event)
         case ApprovalRequested():
             return {"type": "approval.requested", **_request(event.request)}
         case ApprovalDecided():
@@ -195,6 +200,29 @@ def _tool_event(event: ToolStarted | ToolProgress | ToolFinished) -> JsonObject:
                 "content": _content(event.output),
                 "metadata": dict(event.output.metadata),
                 "duration_s": round(event.duration_s, 6),
+            }
+
+
+def _compaction_event(event: CompactionStarted | CompactionFinished | CompactionFailed) -> JsonObject:
+    match event:
+        case CompactionStarted():
+            return {"type": "compaction.started", "reason": event.reason, "tokens": event.tokens}
+        case CompactionFinished():
+            return {
+                "type": "compaction.finished",
+                "reason": event.reason,
+                "kind": event.kind,
+                "tokens_before": event.tokens_before,
+                "tokens_after": event.tokens_after,
+                "replaced": event.replaced,
+                "usage": _usage(event.usage),
+            }
+        case CompactionFailed():
+            return {
+                "type": "compaction.failed",
+                "reason": event.reason,
+                "error": type(event.error).__name__,
+                "message": event.error.message,
             }
 
 

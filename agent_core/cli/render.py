@@ -44,6 +44,9 @@ from ..tools.base import ToolCall, ToolOutput
 from ..turn_events import (
     ApprovalDecided,
     ApprovalRequested,
+    CompactionFailed,
+    CompactionFinished,
+    CompactionStarted,
     RetryScheduled,
     SampleFinished,
     SampleRestarted,
@@ -71,7 +74,7 @@ _PATCHED_FILE = re.compile(r"^\*\*\* (Add|Update|Delete) File: (.+)$", re.MULTIL
 class TurnView:
     """Feed it the events of a turn, in order.
 
-    `verbose` also shows requests, repairs, losses, rate limits, approvals given and the progress of tools.
+    `verbose` also shows requests, repairs, losses, rate limits, compactions, approvals given and the progress of tools.
     """
 
     def __init__(self, screen: Screen, *, verbose: bool = False) -> None:
@@ -115,6 +118,15 @@ class TurnView:
                 for window in event.windows:
                     if window.remaining is not None:
                         self._note(f"rate limit: {window.remaining:g} {window.kind} left")
+            case CompactionStarted():
+                self._note(f"the history takes about {event.tokens:,} tokens: asking for a summary of it")
+            case CompactionFinished():
+                self._note(
+                    f"compacted ({event.kind}): {event.tokens_before:,} tokens became {event.tokens_after:,},"
+                    f" {_count(event.replaced, 'item')} summarised"
+                )
+            case CompactionFailed():
+                self._alert(f"the history was not compacted: {event.error.message}")
             case TurnFinished():
                 self._screen.end_line()
             case (

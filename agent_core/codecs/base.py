@@ -77,6 +77,8 @@ class Compat(Struct, frozen=True, kw_only=True):
     """Only one system message, at the start, is accepted (some vLLM templates)."""
 
     # tokens and sampling
+    context_window: int | None = None
+    """Tokens a prompt may have, where known: what compaction goes by."""
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     """Chat only: OpenAI's own reasoning models want `max_completion_tokens`, most others know only `max_tokens`."""
     default_max_tokens: int | None = None
@@ -118,6 +120,8 @@ class Compat(Struct, frozen=True, kw_only=True):
     tool_choice", recorded)."""
     reasoning_beside_choice: bool = True
     """Chat: False: reasoning that is asked for goes where a tool is forced; the server would drop it unsaid."""
+    choice_in_cache: bool = False
+    """Another `tool_choice` than last time loses the cached conversation (Messages: it is cached before it)."""
     parallel_tool_calls: bool = True
     """The server knows `parallel_tool_calls`."""
     text_calls: Literal["forced", "always", "never"] = "forced"

@@ -13,11 +13,13 @@ messages) stay, all of them; user messages stay newest first, up to a budget, an
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from msgspec import Struct
 
 from ..errors import InvalidPromptError, SessionError
 from ..items import (
+    Compaction,
     ContentPart,
     CustomToolCall,
     CustomToolCallOutput,
@@ -35,7 +37,7 @@ from ..items import (
     parse_item,
 )
 from .estimate import estimate_item
-from .history import BYTES_PER_TOKEN, MIN_BYTES, OutputBudget, shortened, text_bytes
+from .history import BYTES_PER_TOKEN, MIN_BYTES, OutputBudget, shortened, text_bytes, truncate_output
 
 __all__ = [
     "Compacted",
@@ -46,6 +48,7 @@ __all__ = [
     "load_compacted",
     "newest_within",
     "safe_cuts",
+    "squeezed",
 ]
 
 _MEDIA_LEFT_OUT = "[an image or file was here; it is left out of the compacted history]"
@@ -75,40 +78,33 @@ class Cut(Struct, frozen=True):
 def safe_cuts(items: Sequence[ResponseItem]) -> tuple[int, ...]:
     """The places (0 to the length) before which a history may end and from which it may go on.
 
-    Not between a call and its output, and not inside a run of items that a model made. A call without an output keeps
-    every place after it from being one, unless a later call took its id: then nothing will answer it any more.
+    Not between a call and its output, not after a call without one, and not inside a run of items that a model made.
+    Outputs are paired with calls as `calls.OpenCalls` does.
     """
-    open_calls: dict[str, list[tuple[int, int]]] = {}
-    closed = [0] * (len(items) + 1)  # how many pairs begin (+1) and end (-1) at each place; summed up below
-    inside: list[bool] = []
-    run, made_before = 0, False
+    open_calls: dict[tuple[str, str], list[list[int]]] = {}  # by what pairs them: how many of each step, newest last
+    cuts: list[int] = []
+    step = waiting = 0
+    made_before = False
     for n, item in enumerate(items):
         made = _made_by_model(item)
-        inside.append(made and made_before)
-        run += made and not made_before
-        made_before = made
-        call_id, output = _pairing(item)
-        if call_id is None:
-            continue
-        calls = open_calls.setdefault(call_id, [])
-        if output:
-            if calls:
-                closed[calls.pop()[0] + 1] += 1
-                closed[n + 1] -= 1
-        else:
-            if calls and calls[-1][1] != run:
-                calls.clear()
-            calls.append((n, run))
-    for calls in open_calls.values():
-        for start, _ in calls:
-            closed[start + 1] += 1
-    inside.append(False)
-    cuts: list[int] = []
-    pairs = 0
-    for n in range(len(items) + 1):
-        pairs += closed[n]
-        if not pairs and not inside[n]:
+        if not waiting and not (made and made_before):
             cuts.append(n)
+        made_before = made
+        key, kind = _pairing(item)
+        steps = open_calls.setdefault(key, [])
+        if kind == "call":
+            if not steps or steps[-1][0] != step:
+                steps.append([step, 0])
+            steps[-1][1] += 1
+            waiting += 1
+        elif kind == "output" and steps:
+            steps[-1][1] -= 1
+            if not steps[-1][1]:
+                steps.pop()
+            waiting -= 1
+        step += kind == "output" or _ends_step(item)
+    if not waiting:
+        cuts.append(len(items))
     return tuple(cuts)
 
 
@@ -177,6 +173,14 @@ def newest_within(items: Sequence[ResponseItem], max_tokens: int, budget: Output
     return next(n for n in (*safe_cuts(items), len(items)) if n >= start)
 
 
+def squeezed(items: Sequence[ResponseItem], max_tokens: int) -> tuple[ResponseItem, ...]:
+    """Items in about `max_tokens`, in that outputs and the user's words are cut: a step that is too long alone."""
+    over = [n for n, item in enumerate(items) if _is_cuttable(item)]
+    rest = sum(estimate_item(item) for item in items) - sum(estimate_item(items[n]) for n in over)
+    share = max(MIN_BYTES, (max_tokens - rest) * BYTES_PER_TOKEN // max(1, len(over)))
+    return tuple(_squeezed(item, share) if n in over else item for n, item in enumerate(items))
+
+
 def dump_compacted(compacted: Compacted, transcript: Sequence[ResponseItem], places: Mapping[str, int]) -> JsonObject:
     """The journal's record: items of the transcript by their ids, others whole. `places`: where each id stands."""
 
@@ -226,19 +230,42 @@ def _made_by_model(item: ResponseItem) -> bool:
             return item.type != "ghost_snapshot" and (item.type != "compaction" or item.origin is not None)
 
 
-def _pairing(item: ResponseItem) -> tuple[str | None, bool]:
-    """The call id an item opens or closes, and whether it closes it."""
+def _pairing(item: ResponseItem) -> tuple[tuple[str, str], Literal["call", "output", ""]]:
+    """What a call and its output have in common, and which of them this is."""
     match item:
-        case FunctionCall() | CustomToolCall() | LocalShellCall():
-            return item.call_id, False
-        case FunctionCallOutput() | CustomToolCallOutput():
-            return item.call_id, True
+        case FunctionCall() | LocalShellCall():
+            return ("function", item.call_id), "call"
+        case CustomToolCall():
+            return ("custom", item.call_id), "call"
         case ToolSearchCall(execution="client"):
-            return item.call_id, False
+            return ("search", item.call_id or ""), "call"
+        case FunctionCallOutput():
+            return ("function", item.call_id), "output"
+        case CustomToolCallOutput():
+            return ("custom", item.call_id), "output"
         case ToolSearchOutput(execution="client"):
-            return item.call_id, True
+            return ("search", item.call_id or ""), "output"
         case _:
-            return None, False
+            return ("", ""), ""
+
+
+def _ends_step(item: ResponseItem) -> bool:
+    return isinstance(item, Compaction) or (isinstance(item, Message) and item.role != "assistant")
+
+
+def _is_cuttable(item: ResponseItem) -> bool:
+    if isinstance(item, Message):
+        return item.role == "user"
+    return isinstance(item, FunctionCallOutput | CustomToolCallOutput)
+
+
+def _squeezed(item: ResponseItem, max_bytes: int) -> ResponseItem:
+    if isinstance(item, Message):
+        return item if estimate_item(item) * BYTES_PER_TOKEN <= max_bytes else _shortened(item, max_bytes) or item
+    if isinstance(item, FunctionCallOutput | CustomToolCallOutput):
+        cut = truncate_output(item.output, OutputBudget(bytes=max_bytes))
+        return item if cut is item.output else item.model_copy(update={"output": cut})
+    return item
 
 
 def _shortened(message: Message, max_bytes: int) -> Message | None:

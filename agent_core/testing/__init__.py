@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .scripts import Call as Call
     from .scripts import Script as Script
     from .scripts import Step as Step
+    from .scripts import asks_for_summary as asks_for_summary
     from .scripts import last_user_text as last_user_text
     from .scripts import turn_items as turn_items
     from .server import RehearsalServer as RehearsalServer
@@ -61,6 +62,7 @@ __all__ = [
     "Step",
     "Struck",
     "Violation",
+    "asks_for_summary",
     "assert_valid_request",
     "check_events",
     "check_request",
@@ -93,6 +95,7 @@ _HOMES = {
     "Script": ".scripts",
     "ScriptedModel": ".model",
     "Step": ".scripts",
+    "asks_for_summary": ".scripts",
     "Violation": ".validators",
     "assert_valid_request": ".validators",
     "check_events": "..codecs.grammar",

@@ -5,7 +5,9 @@ the server decodes a request, asks `step_for`, and writes what `answer_events` o
 with the wire's own codec, so its bytes are the bytes the codecs are tested for.
 
 Which step answers: the number of answers the model has already given in the request's history. The server keeps no
-conversation, so a request may be repeated and gets the same answer, ids included.
+conversation, so a request may be repeated and gets the same answer, ids included. A request for a summary of the
+history (agent_core.compaction) is answered with one that says how many answers it stands for, and the script goes on
+after it. A function is given that request like any other; `asks_for_summary` knows it.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Literal, TypeAlias, get_args
 
+from ..compaction.policy import SUMMARY_PROMPT
 from ..errors import (
     ApiError,
     AuthenticationError,
@@ -70,6 +73,7 @@ __all__ = [
     "answer_events",
     "answer_response",
     "answers_in",
+    "asks_for_summary",
     "error_of_status",
     "last_user_text",
     "step_for",
@@ -81,6 +85,7 @@ Cut = Literal["disconnect", "truncate", "stall", "garbage", "error"]
 no event of any wire; the wire's own error event."""
 
 _BYTES_PER_TOKEN = 4
+_SUMMARISED = re.compile(r"A rehearsed summary of (\d+) answers")
 _WORD = re.compile(r"\s*\S{1,12}|\s+")
 _ARGUMENT_PIECE = 12  # characters; real servers send 2 to 20
 _INCOMPLETE: Mapping[str, str] = {"length": "max_output_tokens", "content_filter": "content_filter"}
@@ -170,14 +175,23 @@ Script: TypeAlias = Sequence[Step] | Callable[[Prompt], Step]
 
 
 def answers_in(items: Sequence[ResponseItem]) -> int:
-    """How many answers of the model a history holds: a run of model-made items is one."""
+    """How many answers of the model a history holds: a run of model-made items is one, a rehearsed summary is as many
+    as it says."""
     count = 0
     inside = False
     for item in items:
+        if isinstance(item, Message) and item.role == "user":
+            count += sum(map(int, _SUMMARISED.findall(text_of(item))))
         made = _made_by_model(item)
         count += made and not inside
         inside = made
     return count
+
+
+def asks_for_summary(prompt: Prompt) -> bool:
+    """Whether a request is for a summary of its history, with the words an agent uses unless it is told others."""
+    last = prompt.items[-1] if prompt.items else None
+    return isinstance(last, Message) and last.role == "user" and SUMMARY_PROMPT in text_of(last)
 
 
 def turn_items(prompt: Prompt) -> tuple[ResponseItem, ...]:
@@ -212,6 +226,8 @@ def step_for(name: str, script: Script, prompt: Prompt) -> Step:
             problem = f"script {name!r} failed on this prompt: {type(error).__name__}: {error}"
             raise InvalidRequestError(problem, status=400, code="script_failed") from error
     number = answers_in(prompt.items)
+    if asks_for_summary(prompt):
+        return Step(text=f"A rehearsed summary of {number} answers.")
     if number < len(script):
         return script[number]
     raise InvalidRequestError(

@@ -20,6 +20,7 @@ from agent_core.items import (
     output_text_of,
 )
 from agent_core.prompt import Prompt
+from agent_core.providers import resolve
 from agent_core.session import OutputBudget, prompt_view
 from agent_core.testing import Call, RehearsalServer, ScriptedModel, Step
 from agent_core.tools import ReadOutput
@@ -40,6 +41,7 @@ def book() -> str:
 def agent_with(model: ScriptedModel, **options: object) -> Agent:
     """An agent whose client is the script: its models speak no wire."""
     model.retry = RetryPolicy()  # type: ignore[attr-defined]  # what an agent asks of its client besides streams
+    model.resolved = resolve("m", base_url="http://127.0.0.1")  # type: ignore[attr-defined]
     return Agent(client=cast("ModelClient", model), **options)  # type: ignore[arg-type]  # rows of options
 
 

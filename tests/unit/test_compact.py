@@ -27,7 +27,7 @@ from agent_core.items import (
     system_message,
     user_message,
 )
-from agent_core.session.compact import Cut, choose_cut, kept_messages, newest_within, safe_cuts
+from agent_core.session.compact import Cut, choose_cut, kept_messages, newest_within, safe_cuts, squeezed
 from agent_core.session.estimate import estimate_item
 
 U, A, R, SYS = user_message("u"), assistant_message("a"), Reasoning(content=("r",)), system_message("s")
@@ -64,7 +64,8 @@ CUTS: dict[str, tuple[Sequence[ResponseItem], tuple[int, ...]]] = {
     "an open call": ((U, A, c(), U), (0, 1)),
     "an open call among answered ones": ((U, c("1"), c("2"), o("1")), (0, 1)),
     "a call id used again in a later response": ((c(), o(), A, c(), o(), U), (0, 2, 5, 6)),
-    "a call nothing will answer any more": ((c(), U, c(), o(), U), (0, 1, 2, 4, 5)),
+    "a call id used again while a call is open": ((U, c(), U, c(), o(), U), (0, 1)),
+    "and answered in the end": ((U, c(), U, c(), o(), U, o()), (0, 1, 7)),
     "one call id twice in one response": ((c(), c(), o(), o(), A), (0, 4, 5)),
     "an orphan output": ((U, o(), A), (0, 1, 2, 3)),
     "a tool of the provider's": ((U, R, WebSearchCall(), A, U), (0, 1, 4, 5)),
@@ -165,3 +166,12 @@ def test_the_newest_that_fits_begins_at_a_safe_cut(tokens: int, start: int) -> N
     """Whole steps are left out from the beginning: each of these items takes 4 tokens."""
     items = (U, A, U, R, c(), o(), A)
     assert newest_within(items, tokens) == start
+
+
+def test_a_step_is_squeezed_in_its_outputs_and_the_users_words() -> None:
+    """What is short stays; the rest shares what is left, and calls and answers are left alone."""
+    long = user_message("x" * 40_000)
+    items = (long, U, c("1"), c("2"), o("1", 40_000), o("2"), A)
+    cut = squeezed(items, 2000)
+    assert 1000 < sum(map(estimate_item, cut)) <= 2000
+    assert [new is old for new, old in zip(cut, items, strict=True)] == [False, True, True, True, False, True, True]

@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("client", "aggregation"),
     ("approvals", "sandbox", "tools", "session"),
     ("turn_events", "limits"),
-    ("dispatch",),
+    ("dispatch", "compaction"),
     ("loop", "turn"),
     ("config", "agent", "testing", "probe"),
     ("cli", "gateway", "batch"),
@@ -39,7 +39,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
     "errors redaction items events prompt codecs providers provider_rows host_rows model_families": ("rich", "mcp"),
     "auth retry transport telemetry": ("rich", "mcp"),
     "event_stream client aggregate": ("rich", "mcp"),
-    "turn_events limits dispatch loop turn": ("httpx2", "rich", "opentelemetry", "os"),
+    "turn_events limits dispatch compaction loop turn": ("httpx2", "rich", "opentelemetry", "os"),
     "tools session approvals": ("httpx2", "rich"),
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ import pytest
 from agent_core.approvals import ApprovalRequest, Decision
 from agent_core.cli.json_events import error_to_json, event_to_json
 from agent_core.codecs.base import Loss, Repair
-from agent_core.errors import AgentCoreError, ConfigError, RateLimitError, StreamInterrupted
+from agent_core.errors import AgentCoreError, CompactionError, ConfigError, RateLimitError, StreamInterrupted
 from agent_core.events import (
     Completed,
     Created,
@@ -33,6 +33,9 @@ from agent_core.tools.base import ToolCall, ToolOutput
 from agent_core.turn_events import (
     ApprovalDecided,
     ApprovalRequested,
+    CompactionFailed,
+    CompactionFinished,
+    CompactionStarted,
     RetryScheduled,
     SampleFinished,
     SampleRestarted,
@@ -165,6 +168,31 @@ CASES: list[tuple[TurnEvent, JsonObject | None]] = [
     (
         ApprovalDecided(REQUEST, Decision("denied", "no")),
         {"type": "approval.decided", "call_id": "c1", "tool": "shell", "decision": "denied", "reason": "no"},
+    ),
+    (
+        CompactionStarted("limit", 9000),
+        {"type": "compaction.started", "reason": "limit", "tokens": 9000},
+    ),
+    (
+        CompactionFinished("overflow", "local", 9000, 2000, 40, USAGE),
+        {
+            "type": "compaction.finished",
+            "reason": "overflow",
+            "kind": "local",
+            "tokens_before": 9000,
+            "tokens_after": 2000,
+            "replaced": 40,
+            "usage": USAGE_JSON,
+        },
+    ),
+    (
+        CompactionFailed("asked", CompactionError("the summary is empty")),
+        {
+            "type": "compaction.failed",
+            "reason": "asked",
+            "error": "CompactionError",
+            "message": "the summary is empty",
+        },
     ),
     (
         TurnFinished(TurnResult("max_turns", "Hi", usage=USAGE, samples=2, tool_calls=1, denied=1, duration_s=2.0)),

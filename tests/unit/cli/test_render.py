@@ -11,7 +11,7 @@ from agent_core.approvals import ApprovalRequest, Decision
 from agent_core.cli.render import TurnView, call_text, render_diff, render_response, summary_text
 from agent_core.cli.screen import Screen
 from agent_core.codecs.base import Loss, Repair
-from agent_core.errors import OverloadedError, StreamInterrupted
+from agent_core.errors import CompactionError, OverloadedError, StreamInterrupted
 from agent_core.events import (
     Completed,
     Created,
@@ -44,6 +44,9 @@ from agent_core.tools.base import ToolCall, ToolOutput
 from agent_core.turn_events import (
     ApprovalDecided,
     ApprovalRequested,
+    CompactionFailed,
+    CompactionFinished,
+    CompactionStarted,
     RetryScheduled,
     SampleFinished,
     SampleRestarted,
@@ -137,6 +140,23 @@ def test_what_goes_wrong_is_always_shown() -> None:
         "! no capacity; attempt 2 in 0.5 s\n"
         "Half an\n! the stream ended; the answer above is dropped and asked for again\nA whole answer\nI will not.\n"
         "! not allowed: rm -rf build (no)\n\n● shell  python -m unittest\n  │ denied: no\n  denied\n"
+    )
+
+
+def test_compactions() -> None:
+    """-v tells what a compaction did; that one failed is always told."""
+    events: list[TurnEvent] = [
+        CompactionStarted("limit", 180_500),
+        CompactionFinished("limit", "local", 180_500, 9_000, 41),
+        CompactionStarted("overflow", 9_500),
+        CompactionFailed("overflow", CompactionError("the summary is empty")),
+    ]
+    failed = "! the history was not compacted: the summary is empty\n"
+    assert shown(events) == failed
+    assert shown(events, verbose=True) == (
+        "  the history takes about 180,500 tokens: asking for a summary of it\n"
+        "  compacted (local): 180,500 tokens became 9,000, 41 items summarised\n"
+        f"  the history takes about 9,500 tokens: asking for a summary of it\n{failed}"
     )
 
 

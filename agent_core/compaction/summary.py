@@ -1,0 +1,188 @@
+"""Asking for a summary of a history, on any wire, in whatever window.
+
+It is asked for with the prompt the history was sent with (the same instructions, tools and items) and one more user
+message, so the request begins with the bytes of the one before it and a prompt cache hits (codex#37305: without the
+tools it never does). Where the provider has an endpoint for it, that is asked first. A request that does not fit loses
+its oldest items, whole steps at a time, and is sent again (codex.md 2.5); the last step that is left has its outputs
+cut. An answer that is empty, cut off, refused or calls a tool is no summary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from typing import Protocol
+
+from ..aggregation import fold_stream
+from ..codecs.base import Compat
+from ..errors import ApiError, CompactionError, ContextLengthError, ModelError, StreamError
+from ..events import Response, ResponseEvent, Usage
+from ..items import Compaction, ResponseItem, checked_items, user_message
+from ..prompt import Prompt
+from ..session.compact import newest_within, safe_cuts, squeezed
+from ..session.estimate import estimate_item
+
+__all__ = ["SUMMARY_LEAD", "Endpoint", "Summariser", "Summary", "SummaryModel"]
+
+SUMMARY_LEAD = (
+    "The conversation was longer than what is shown. Its earlier part was summarised; go on from the state described"
+    " here, and do not do again what is done:\n\n"
+)
+"""What a model reads before a summary: without it, it may take the summary for an order."""
+
+MIN_SUMMARY_TOKENS = 8192
+"""Where the agent's answers are capped lower, a summary is not: cut off it is useless."""
+TRIM = 0.75
+"""How much of a request that did not fit the next one takes."""
+MAX_TRIMS = 8
+"""A tenth is left after eight."""
+
+Endpoint = Callable[[Prompt], Awaitable[Response]]
+
+
+class SummaryModel(Protocol):
+    """What a summary is asked of: the loop's own model."""
+
+    def stream(self, prompt: Prompt) -> AbstractAsyncContextManager[AsyncIterable[ResponseEvent]]: ...
+
+
+class Summary:
+    """What came of it. `kind` is `local` or `endpoint`, `usage` that of all requests that were made."""
+
+    __slots__ = ("item", "kind", "usage")
+
+    def __init__(self, item: Compaction, kind: str, usage: Usage) -> None:
+        self.item = item
+        self.kind = kind
+        self.usage = usage
+
+
+class Summariser:
+    """Asks `model` for summaries. `prompt_for` makes a prompt of items as the loop does; `spend` is told what each
+    request used; `restart_delay` is the loop's, for a stream that breaks at most `max_restarts` times.
+
+    `endpoint` is the provider's own compaction, None if it has none; refused once, it is not asked again.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: SummaryModel,
+        prompt_for: Callable[[tuple[ResponseItem, ...]], Prompt],
+        compat: Compat,
+        spend: Callable[[Usage], None],
+        restart_delay: Callable[[int, ModelError], float],
+        max_restarts: int = 3,
+        endpoint: Endpoint | None = None,
+    ) -> None:
+        self._model = model
+        self._prompt_for = prompt_for
+        self._compat = compat
+        self._spend = spend
+        self._restart_delay = restart_delay
+        self._max_restarts = max_restarts
+        self._endpoint = endpoint
+        self._used = Usage()
+
+    async def summarise(self, items: tuple[ResponseItem, ...], ask: str, *, tokens: int, most: int | None) -> Summary:
+        """A summary of items that take `tokens`; more than `most` are not sent, None if nobody knows how many may be.
+
+        Raises CompactionError where no summary came of it, and ModelError where the model could not be asked.
+        """
+        self._used = Usage()
+        if self._endpoint is not None:
+            try:
+                item = await self._from_endpoint(self._endpoint, items)
+                return Summary(item, "endpoint", self._used)
+            except (ApiError, StreamError, CompactionError):
+                self._endpoint = None
+        text = await self._trimmed(items, ask, tokens, tokens if most is None else min(tokens, most))
+        return Summary(Compaction(summary=SUMMARY_LEAD + text.strip()), "local", self._used)
+
+    async def _from_endpoint(self, endpoint: Endpoint, items: tuple[ResponseItem, ...]) -> Compaction:
+        response = await endpoint(self._prompt_for(items))
+        self._count(response.usage)
+        made = [item for item in response.items if isinstance(item, Compaction) and item.encrypted_content]
+        if len(made) != 1:
+            raise CompactionError(f"the provider's endpoint gave {len(made)} compactions, not one")
+        return made[0]
+
+    async def _trimmed(self, items: tuple[ResponseItem, ...], ask: str, tokens: int, most: int) -> str:
+        """The summary of as much of `items` as fits."""
+        for _ in range(MAX_TRIMS):
+            sent = items if most >= tokens else _newest(items, most / tokens)
+            try:
+                return await self._ask(sent, ask)
+            except ContextLengthError:
+                most = int(most * TRIM)
+        raise CompactionError("not even the newest part of the history fits into a request for its summary")
+
+    async def _ask(self, items: tuple[ResponseItem, ...], ask: str) -> str:
+        prompt = self._prompt_for(items)
+        cap = prompt.max_output_tokens
+        prompt = replace(
+            prompt,
+            items=checked_items((*prompt.items, user_message(ask))),
+            output_schema=None,
+            max_output_tokens=None if cap is None else max(cap, MIN_SUMMARY_TOKENS),
+        )
+        without_calls = replace(prompt, tool_choice="none") if prompt.tools else prompt
+        if not (self._compat.choice_in_cache and prompt.tool_choice == "auto"):
+            return _summary_text(await self._sample(without_calls))
+        response = await self._sample(prompt)
+        if response.tool_calls:  # it was only asked not to: the cache is worth the risk, not the summary
+            response = await self._sample(without_calls)
+        return _summary_text(response)
+
+    async def _sample(self, prompt: Prompt) -> Response:
+        """One whole response; a stream that breaks is read again from its start, as the loop does it."""
+        import anyio
+
+        restarts = 0
+        while True:
+            try:
+                async with self._model.stream(prompt) as events:
+                    response = await fold_stream(events)
+                self._count(response.usage)
+                return response
+            except ModelError as error:
+                if error.partial is not None:
+                    self._count(error.partial.usage)
+                restarts += 1
+                if not (error.retryable and error.output_emitted) or restarts > self._max_restarts:
+                    raise
+                await anyio.sleep(self._restart_delay(restarts, error))
+
+    def _count(self, usage: Usage | None) -> None:
+        if usage is not None:
+            self._used += usage
+            self._spend(usage)
+
+
+def _newest(items: tuple[ResponseItem, ...], share: float) -> tuple[ResponseItem, ...]:
+    """So much of `items`: the newest in whole steps, the last of them with its outputs cut if it is too long alone, and
+    before them the summary of what went before, if there is one."""
+    tokens = int(share * sum(map(estimate_item, items)))
+    start = newest_within(items, tokens)
+    newest = items[start:]
+    if not newest:
+        start = max(n for n in safe_cuts(items) if n < len(items))
+        newest = squeezed(items[start:], tokens)
+    older: Sequence[ResponseItem] = [item for item in items[:start] if isinstance(item, Compaction)]
+    return (*older[-1:], *newest)
+
+
+def _summary_text(response: Response) -> str:
+    """The summary, or CompactionError with what is wrong with it."""
+    reasons = (
+        (bool(response.tool_calls), "the model called a tool instead of writing a summary"),
+        (bool(response.refusal) or response.finish_reason == "refusal", "the model refused to write a summary"),
+        (response.finish_reason == "content_filter", "the provider's filter withheld the summary"),
+        (response.finish_reason == "length" or response.status == "incomplete", "the summary was cut off at its cap"),
+        (not response.text.strip(), "the summary is empty"),
+    )
+    for wrong, reason in reasons:
+        if wrong:
+            raise CompactionError(reason)
+    return response.text

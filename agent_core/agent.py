@@ -294,8 +294,6 @@ class Agent:
     async def _open_client(self, stack: AsyncExitStack) -> ModelClient:
         """A client (and, for a rehearsal model, its server) that lives as long as `stack`."""
         from .client import ModelClient
-        from .retry import RetryPolicy
-        from .transport import Timeouts
 
         options = self._options
         provider = options.provider
@@ -310,8 +308,8 @@ class Agent:
             base_url=options.base_url,
             api_key=options.api_key,
             http=options.http,
-            retry=options.retry or RetryPolicy(),
-            timeouts=options.timeouts or Timeouts(),
+            retry=options.retry,
+            timeouts=options.timeouts,
             on_retry=self._on_retry,
         )
         return await stack.enter_async_context(client)

@@ -27,6 +27,7 @@ from .codecs import codec_for
 from .codecs.api_errors import html_title, request_id
 from .codecs.base import Encoded
 from .codecs.rate_limits import rate_limits
+from .codecs.whole import cut_answer
 from .errors import ApiError, ConfigError, MalformedStream, ModelError, TransportError
 from .event_stream import EventStream, TimedBody, Timers
 from .events import Response
@@ -47,6 +48,7 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """The largest answer read whole: several images in base64."""
 
 _Opened = TypeVar("_Opened")
+_Option = TypeVar("_Option", RetryPolicy, Timeouts)
 
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 _NO_STREAM = (b"{", b"[", b"<")  # no line of an event stream begins like that
@@ -90,8 +92,8 @@ class ModelClient:
         if http is not None and transport is not None:
             raise ConfigError("http= and transport= are two ways to send a request", remedy="pass one of them")
         self.resolved: Resolved = resolve(model, provider=provider, wire=wire, base_url=base_url, compat=compat)
-        self.retry = retry or RetryPolicy()
-        self.timeouts = timeouts or Timeouts()
+        self.retry = _checked(RetryPolicy, "retry", retry)
+        self.timeouts = _checked(Timeouts, "timeouts", timeouts)
         self._codec = codec_for(self.resolved.wire)
         self._encoder = self._codec.request_encoder(self.resolved.compat)
         self._transport: Transport = transport or HttpxTransport(http)
@@ -199,7 +201,7 @@ class ModelClient:
             whole: Response | None = None
             if head.lstrip(_BLANK)[:1] in _NO_STREAM:
                 # Asked for a stream, the server sent something else: a whole answer, an error, or a web page.
-                whole = self._decode_whole(await body.rest(head, MAX_ANSWER_BYTES), prompt)
+                whole = self._decode_whole(*await body.rest(head, MAX_ANSWER_BYTES), prompt)
             decoder = self._codec.stream_decoder(prompt, self.resolved.compat)
             events = EventStream(decoder, body, http, encoded, attempt=attempt, request_id=request_id(http.headers))
             await events.open(head, whole, rate_limits(http.headers))
@@ -210,23 +212,24 @@ class ModelClient:
         """One attempt at an answer that is not streamed."""
         async with AsyncExitStack() as stack:
             _, body = await self._send(stack, prompt, encoded, timers, accept="application/json")
-            data = await body.rest(b"", MAX_ANSWER_BYTES)
+            data, broken = await body.rest(b"", MAX_ANSWER_BYTES)
         if not data.lstrip(_BLANK).startswith((b"data:", b"event:", b":")):
-            return self._decode_whole(data, prompt)
+            return self._decode_whole(data, broken, prompt)
         # Asked for a whole answer, the server streams (partners.md 2): read it as what it is.
         decoder = self._codec.stream_decoder(prompt, self.resolved.compat)
         decoder.feed(data)
         if not decoder.done:
             decoder.close()
         if decoder.error is not None:
-            raise decoder.error
+            raise decoder.error from broken
         return decoder.snapshot()
 
     async def _send(
         self, stack: AsyncExitStack, prompt: Prompt, encoded: Encoded, timers: Timers, *, accept: str
     ) -> tuple[HttpStream, TimedBody]:
         """Send, and take the head of a good answer. Raises ApiError for any status but 2xx."""
-        request = HttpRequest(self.resolved.url, await self._request_headers(prompt, accept), encoded.body)
+        headers = await timers.bounded(self._request_headers(prompt, accept))  # a key may have to be fetched
+        request = HttpRequest(self.resolved.url, headers, encoded.body)
         opening = self._transport.open(request, connect_s=self.timeouts.connect_s)
         http = await timers.bounded(stack.enter_async_context(opening))
         body = TimedBody(http.chunks, timers)
@@ -246,12 +249,16 @@ class ModelClient:
             http.status, http.headers, self._credentials.hide(bytes(said[:MAX_ERROR_BYTES]))
         )
 
-    def _decode_whole(self, data: bytes, prompt: Prompt) -> Response:
+    def _decode_whole(self, data: bytes, broken: TransportError | None, prompt: Prompt) -> Response:
+        """An answer that came whole, or what came of it before it was `broken` off: it may be all there is to say."""
         title = html_title(data[:65536].decode("utf-8", "replace"))
         if title is not None:
             named = f" titled {title!r}" if title else ""
             raise MalformedStream(f"{_origin(self.resolved.url)} answered with an HTML page{named}")
-        return self._codec.decode_response(self._credentials.hide(data), prompt, self.resolved.compat)
+        try:
+            return self._codec.decode_response(self._credentials.hide(data), prompt, self.resolved.compat)
+        except MalformedStream as error:
+            raise broken or cut_answer(data) or error from error
 
     async def _request_headers(self, prompt: Prompt, accept: str) -> dict[str, str]:
         headers = {
@@ -269,6 +276,12 @@ class ModelClient:
     def _filled(self, prompt: Prompt | str) -> Prompt:
         prompt = Prompt(prompt) if isinstance(prompt, str) else prompt
         return prompt if prompt.model else prompt.with_model(self.resolved.model)
+
+
+def _checked(kind: type[_Option], name: str, value: _Option | None) -> _Option:
+    if value is not None and not isinstance(value, kind):
+        raise ConfigError(f"{name} must be {kind.__name__}(…), got {value!r:.100}")
+    return kind() if value is None else value
 
 
 def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:

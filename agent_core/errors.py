@@ -281,7 +281,7 @@ class EventTooLarge(StreamError):
 
     default_reason = "event_too_large"
     default_retryable = False
-    default_remedy = "raise max_event_bytes if the server is trusted"
+    default_remedy = "ask for less at once; a server that sends this unasked is not to be trusted"
 
 
 class ApiError(ModelError):

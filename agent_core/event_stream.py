@@ -112,15 +112,20 @@ class TimedBody:
             head += chunk
         return head
 
-    async def rest(self, head: bytes, max_bytes: int) -> bytes:
-        """`head` and everything after it. Raises EventTooLarge beyond `max_bytes`."""
+    async def rest(self, head: bytes, max_bytes: int) -> tuple[bytes, TransportError | None]:
+        """`head` and everything after it; and what broke it off, for it may be whole all the same. Raises
+        EventTooLarge beyond `max_bytes`."""
         pieces, size = [head], len(head)
-        while (chunk := await self.read()) is not None:
-            pieces.append(chunk)
-            size += len(chunk)
-            if size > max_bytes:
-                raise EventTooLarge(f"the answer is larger than {max_bytes} bytes", remedy="ask for less, or stream it")
-        return b"".join(pieces)
+        try:
+            while (chunk := await self.read()) is not None:
+                pieces.append(chunk)
+                size += len(chunk)
+                if size > max_bytes:
+                    what = f"the answer is larger than {max_bytes} bytes"
+                    raise EventTooLarge(what, remedy="ask for less, or stream it")
+        except TransportError as error:
+            return b"".join(pieces), error
+        return b"".join(pieces), None
 
     async def drain(self) -> None:
         """Read what little may be left, so that the connection can be used again; give up at once if more comes."""

@@ -45,8 +45,9 @@ class Timeouts:
 
     def __post_init__(self) -> None:
         for entry in fields(self):
-            value = getattr(self, entry.name)
-            if value is not None and not value > 0:
+            value: object = getattr(self, entry.name)
+            fits = isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+            if value is not None and not fits:
                 raise ConfigError(f"{entry.name} must be a positive number of seconds or None, got {value!r}")
 
 
@@ -139,7 +140,10 @@ class HttpxTransport:
                 self._loopback = httpx2.AsyncClient(limits=limits, trust_env=False, verify=False)
             return self._loopback
         if self._remote is None:
-            self._remote = httpx2.AsyncClient(limits=limits)
+            try:
+                self._remote = httpx2.AsyncClient(limits=limits)
+            except (OSError, ImportError, ValueError, httpx2.InvalidURL) as error:
+                raise _unusable_environment(error) from error
         return self._remote
 
 
@@ -157,7 +161,7 @@ async def _chunks(response: httpx2.Response, url: str) -> AsyncGenerator[bytes]:
             for piece in inflate(chunk):
                 yield piece
     except (httpx2.HTTPError, httpx2.StreamError) as error:
-        raise _transport_error(error, url, None) from error
+        raise _transport_error(error, url, None, in_body=True) from error
     finally:
         # A cancelled caller still closes: the socket must not outlive the block.
         with anyio.CancelScope(shield=True):
@@ -199,15 +203,18 @@ def _inflater(encoding: str, url: str) -> Callable[[bytes], Iterable[bytes]]:
             retryable=False,
         )
     decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)  # 32: a gzip or a zlib header, whichever is there
+    begun = False
 
     def inflate(chunk: bytes) -> Iterator[bytes]:
+        nonlocal begun
         while True:
             try:
                 piece = decoder.decompress(chunk, _INFLATED_BYTES)
             except zlib.error as error:
                 what = f"the answer's compression is broken ({_origin(url)})"
-                raise TransportError(what, kind="protocol", retryable=False) from error
+                raise TransportError(what, kind="protocol", retryable=begun) from error  # or it never was any
             if piece:
+                begun = True
                 yield piece
             chunk = decoder.unconsumed_tail
             if not chunk and len(piece) < _INFLATED_BYTES:
@@ -227,7 +234,18 @@ def _is_loopback(url: str) -> bool:
     return parts.scheme == "http" and (host in ("localhost", "::1") or host.startswith("127."))
 
 
-def _transport_error(error: Exception, url: str, connect_s: float | None) -> TransportError | ConfigError:
+def _unusable_environment(error: Exception) -> ConfigError:
+    """Certificates that are not there, proxies that are none. Proxy URLs may hold a password: they are not quoted."""
+    named = f"{type(error).__name__}: {error}" if isinstance(error, (OSError, ImportError)) else type(error).__name__
+    return ConfigError(
+        f"the environment's settings for HTTP cannot be used ({named})",
+        remedy="check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR",
+    )
+
+
+def _transport_error(
+    error: Exception, url: str, connect_s: float | None, *, in_body: bool = False
+) -> TransportError | ConfigError:
     """What an exception of httpx2 means. Its text may quote headers or the URL's query: only the origin is shown."""
     import httpx2
 
@@ -246,6 +264,8 @@ def _transport_error(error: Exception, url: str, connect_s: float | None) -> Tra
             f"a request to {origin} breaks the rules of HTTP", remedy="check headers= for odd characters"
         )
     kind, what, retryable, remedy = _diagnosis(error)
+    if kind == "protocol" and in_body:  # it spoke HTTP a moment ago: the answer was damaged, not the address wrong
+        what, retryable, remedy = "the answer broke the rules of HTTP on its way", True, ""
     return TransportError(f"{what} ({origin})", kind=kind, retryable=retryable, remedy=remedy)
 
 
@@ -276,6 +296,8 @@ def _diagnosis(error: Exception) -> tuple[str, str, bool, str]:
             return "truncated", "the answer ended before its announced end", True, ""
         if "disconnected" in str(error):
             return "reset", "the server closed the connection without an answer", True, ""
+        if "StreamReset" in str(error) or "ConnectionTerminated" in str(error):  # HTTP/2, over a client of the caller's
+            return "reset", "the server ended the stream", True, ""
         return "protocol", "the server does not speak HTTP", False, "check the base URL: host, port and scheme"
     if isinstance(error, httpx2.NetworkError):
         return "reset", "the connection was reset", True, ""

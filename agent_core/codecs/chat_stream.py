@@ -151,7 +151,7 @@ class ChatStreamDecoder:
             self._fail_stated(data, out)
             return
         self.bad_frames += 1
-        torn = torn_event(data) if self._chunks and not self.finishing and not self._at_end else None
+        torn = torn_event(data) if not self.finishing and not self._at_end else None
         if torn is not None:
             self._fail(torn, out)
 

@@ -252,8 +252,8 @@ class MessagesStreamDecoder:
             text = frame.data.decode("utf-8", "replace")
             self._fail(api_error(text, in_stream=True, body=text), out)
             return
-        begun, over = self._head is None, self._at_end or self._stop_reason is not None
-        torn = torn_event(frame.data) if begun and not over else None
+        over = self._at_end or self._stop_reason is not None
+        torn = torn_event(frame.data) if not over else None
         if torn is not None:
             self._fail(torn, out)
 

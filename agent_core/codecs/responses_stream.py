@@ -53,6 +53,7 @@ from ..prompt import CustomToolSpec, Prompt
 from .api_errors import api_error
 from .base import Compat, json_list, json_object, json_str, torn_event
 from .responses_items import Source, decode_item, decode_usage, json_text, load_json
+from .responses_order import EventOrder
 from .sse import SseFrame, SseReader
 from .tool_calls import made_up_id, parse_arguments
 
@@ -153,6 +154,7 @@ class ResponsesStreamDecoder:
         self.bad_frames = 0
         self._at_end = False  # the body is over: its last event may be cut
         self._reader = SseReader()
+        self._order = EventOrder()
         self._compat = compat
         self._source = Source(provider=compat.provider, model=prompt.model)
         self._lowered = _lowered_tools(prompt, compat)
@@ -243,6 +245,12 @@ class ResponsesStreamDecoder:
             except (ValueError, LookupError, TypeError):
                 self._odd_frame(frame, out)
                 continue
+            place = self._order.place(event.get("sequence_number"), frame[1])
+            if place == "again":
+                continue
+            if place == "late":
+                self._fail(_out_of_order(), out)
+                return
             self._usable = True
             handler(self, event, out)
 
@@ -258,7 +266,7 @@ class ResponsesStreamDecoder:
             event = None
         if event is None:
             self.bad_frames += 1
-            torn = torn_event(frame.data) if self._usable and not self.finishing and not self._at_end else None
+            torn = torn_event(frame.data) if not self.finishing and not self._at_end else None
             if torn is not None:
                 self._fail(torn, out)
             return
@@ -625,6 +633,14 @@ def _lowered_tools(prompt: Prompt, compat: Compat) -> frozenset[str]:
     if compat.custom_tools:
         return frozenset()
     return frozenset(spec.name for spec in prompt.tools if isinstance(spec, CustomToolSpec))
+
+
+def _out_of_order() -> MalformedStream:
+    return MalformedStream(
+        "an event came after one that follows it",
+        remedy="sample again; if it keeps happening, a proxy before the server mixes events up",
+        retryable=True,
+    )
 
 
 def _json_or_text(data: bytes) -> JsonValue:

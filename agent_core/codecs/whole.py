@@ -1,9 +1,13 @@
-"""A whole answer as the events of a stream: for a peer that was asked for a stream and did not send one."""
+"""Answers that came whole: as the events of a stream, for a peer that was asked for one and did not send it; and what
+is wrong with one that cannot be read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pydantic_core import from_json
+
+from ..errors import MalformedStream, StreamError, StreamInterrupted
 from ..events import (
     Completed,
     Created,
@@ -20,7 +24,9 @@ from ..events import (
 )
 from ..items import CustomToolCall, FunctionCall, Message, OutputText, Reasoning, Refusal, ResponseItem
 
-__all__ = ["response_events"]
+__all__ = ["cut_answer", "response_events"]
+
+_BLANK = b"\xef\xbb\xbf \t\r\n"
 
 
 def response_events(response: Response) -> list[ResponseEvent]:
@@ -44,6 +50,27 @@ def response_events(response: Response) -> list[ResponseEvent]:
         )
     )
     return events
+
+
+def cut_answer(data: bytes) -> StreamError | None:
+    """The error of a whole answer that was damaged on its way, which another try may mend: nothing at all, or what
+    begins as a JSON object and is none. None for any other body."""
+    begins = data.lstrip(_BLANK)[:1]
+    if not begins:
+        return StreamInterrupted("the answer is empty")
+    if begins != b"{":
+        return None
+    try:
+        from_json(data)
+    except ValueError as error:
+        if "EOF" in str(error):
+            return StreamInterrupted(f"the answer ends in the middle, after {len(data)} bytes")
+        return MalformedStream(
+            f"the answer of {len(data)} bytes is broken JSON",
+            remedy="try again; if it keeps happening, the server or a proxy before it is broken",
+            retryable=True,
+        )
+    return None
 
 
 def _begun(item: ResponseItem) -> ResponseItem:

@@ -571,7 +571,7 @@ def test_eof_before_message_stop_is_an_interruption() -> None:
         b'data: {"object":"chat.completion.chunk","choices":[{"delta":{"content":"hi"}}]}\n\ndata: [DONE]\n\n',
         b'event: response.created\ndata: {"type":"response.created"}\n\n',
         b'{"ok": true}',
-        b"data: {nonsense\n\n",
+        b"data: nonsense\n\n",
     ],
 )
 def test_what_is_no_stream_of_this_wire(body: bytes) -> None:

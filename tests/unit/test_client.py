@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from typing import cast
 
 import anyio
 import httpx2
@@ -391,6 +392,62 @@ async def test_complete_is_bounded_too() -> None:
             await client.complete(PROMPT)
 
 
+async def test_a_key_that_does_not_come() -> None:
+    """Fetching a key is part of the call: its timers hold there too."""
+
+    async def key() -> str:
+        await anyio.sleep_forever()
+        return KEY
+
+    client = ModelClient("lab/m", base_url="http://127.0.0.1:9/v1", api_key=key, timeouts=Timeouts(total_s=0.05))
+    with pytest.raises(TransportTimeout, match="not over after"):
+        async with client, client.stream(PROMPT):
+            pass
+
+
+WHOLE = (
+    b'{"id":"r","object":"chat.completion","model":"m","choices":[{"index":0,"finish_reason":"stop",'
+    b'"message":{"role":"assistant","content":"Hello"}}]}'
+)
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize(
+    ("steps", "kind", "retryable"),
+    [
+        ((sse_head(), END), StreamInterrupted, True),
+        ((sse_head(), chunk(b"\r\n"), END), StreamInterrupted, True),
+        ((sse_head(), chunk(WHOLE[:60]), END), StreamInterrupted, True),
+        ((sse_head(), chunk(WHOLE[:60] + b"\xff" + WHOLE[60:]), END), MalformedStream, True),
+        ((sse_head(), chunk(b'{"odd": 1}'), END), MalformedStream, False),
+        ((sse_head(), chunk(WHOLE[:60]), CLOSE), TransportError, True),
+        ((sse_head(), chunk(WHOLE[:60]), RESET), TransportError, True),
+        ((sse_head(), chunk(WHOLE), CLOSE), None, True),
+        ((sse_head(), chunk(WHOLE), STALL), None, True),
+        ((sse_head(), chunk(b"<html><title>Sign in</title>"), CLOSE), MalformedStream, False),
+        ((sse_head(), chunk(b"<html><title>Sign in</title>"), STALL), MalformedStream, False),
+    ],
+)
+async def test_whole_answers_that_break(
+    steps: Exchange, kind: type[ModelError] | None, retryable: bool, streamed: bool
+) -> None:
+    """What was damaged on its way is worth another try; what came whole is taken, and a page is a page, however the
+    connection ended."""
+    timeouts = Timeouts(first_event_s=0.1, total_s=0.1)
+    retry = RetryPolicy(max_attempts=1)
+    async with serve(steps) as server, client_for(server, timeouts=timeouts, retry=retry) as client:
+        try:
+            if streamed:
+                async with client.stream(PROMPT) as events:
+                    answer = events.snapshot()
+            else:
+                answer = await client.complete(PROMPT)
+        except ModelError as error:
+            assert (type(error), error.retryable) == (kind, retryable)
+        else:
+            assert (answer.text, kind) == ("Hello", None)
+
+
 async def test_x_s1_10_leaving_closes_the_connection() -> None:
     """X-S1-10: a consumer that stops after the first delta closes the upstream at once."""
     async with serve(exchange(sse_head(), chunk(half("chat")), STALL)) as server, client_for(server) as client:
@@ -484,6 +541,13 @@ async def test_a_missing_key_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(MissingKeyError) as caught:
         await ModelClient("groq/m").complete(PROMPT)
     assert caught.value.remedy == "set GROQ_API_KEY, or pass api_key="
+
+
+@pytest.mark.parametrize("option", ["retry", "timeouts"])
+def test_settings_of_another_kind(option: str) -> None:
+    """A number where settings belong is told when the client is made."""
+    with pytest.raises(ConfigError, match=f"{option} must be"):
+        ModelClient("lab/m", base_url="http://h/v1", **{option: cast("None", 3)})
 
 
 async def test_headers_of_the_caller_win() -> None:

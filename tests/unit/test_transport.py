@@ -6,6 +6,7 @@ import socket
 import ssl
 import zlib
 from collections.abc import AsyncIterator
+from typing import cast
 
 import anyio
 import httpx2
@@ -47,6 +48,12 @@ async def test_an_answer() -> None:
     assert (server.requests[0].path, server.requests[0].body) == ("/v1/chat?x=1", b'{"secret": 1}')
 
 
+def gzip_of(data: bytes) -> bytes:
+    """The beginning of a compressed body."""
+    squeezer = zlib.compressobj(wbits=31)
+    return squeezer.compress(data) + squeezer.flush(zlib.Z_SYNC_FLUSH)
+
+
 @pytest.mark.parametrize(
     ("steps", "kind", "retryable"),
     [
@@ -55,8 +62,14 @@ async def test_an_answer() -> None:
         (exchange(b"\x16\x03\x01 not http\r\n\r\n", CLOSE), "protocol", False),
         (exchange(sse_head(), chunk(b"data: 1\n\n"), CLOSE), "truncated", True),
         (exchange(reply(200, b"12345", {"content-length": "9"}), CLOSE), "truncated", True),
-        (exchange(sse_head(), b"zz\r\n", CLOSE), "protocol", False),
+        (exchange(sse_head(), b"zz\r\n", CLOSE), "protocol", True),
+        (exchange(b"HTTP/1.1 200 OK\r\n" + b"x" * 200_000 + b"\r\n\r\n"), "protocol", False),
         (exchange(sse_head({"content-encoding": "gzip"}), chunk(b"not gzip"), END), "protocol", False),
+        (
+            exchange(sse_head({"content-encoding": "gzip"}), chunk(gzip_of(b"fine")), chunk(b"\xff" * 9), END),
+            "protocol",
+            True,
+        ),
         (exchange(sse_head({"content-encoding": "br"}), chunk(b"?"), END), "protocol", False),
     ],
 )
@@ -128,6 +141,8 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (httpx2.ReadError("x"), "reset", True),
         (httpx2.WriteError("x"), "reset", True),
         (httpx2.RemoteProtocolError("illegal status line"), "protocol", False),
+        (httpx2.RemoteProtocolError("<StreamReset stream_id:1, error_code:2, remote_reset:True>"), "reset", True),
+        (httpx2.RemoteProtocolError("<ConnectionTerminated error_code:0, last_stream_id:1>"), "reset", True),
         (httpx2.ReadTimeout("x"), "other", True),
     ],
 )
@@ -168,6 +183,23 @@ async def test_our_own_fault_is_no_transport_error(raised: Exception) -> None:
         with pytest.raises(ConfigError) as caught:
             await fetched(HttpxTransport(http), "http://host.test/v1")
     assert "sk-0123456789" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SSL_CERT_FILE", "/nowhere/certificates.pem"),
+        ("HTTPS_PROXY", "gopher://user:hunter2@host:70"),
+        ("HTTPS_PROXY", "http://user:hunter2@host:port"),
+    ],
+)
+async def test_an_environment_that_cannot_be_used(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Certificates that are not there and proxies that are none are the caller's to mend; no password is shown."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match="environment") as caught:
+        await fetched(HttpxTransport(), "https://host.test/v1")
+    assert name in caught.value.remedy
+    assert "hunter2" not in str(caught.value)
 
 
 async def test_leaving_early_closes_the_socket() -> None:
@@ -214,7 +246,8 @@ def test_a_request_shows_neither_key_nor_conversation() -> None:
 
 @pytest.mark.parametrize("name", ["connect_s", "first_event_s", "idle_s", "total_s", "grace_s"])
 def test_timers_that_make_no_sense(name: str) -> None:
-    """Zero is no timer; None is."""
-    with pytest.raises(ConfigError, match=name):
-        Timeouts(**{name: 0.0})
+    """Zero is no timer, nor is a word; None is."""
+    for value in (0.0, -1, float("nan"), True, "5"):
+        with pytest.raises(ConfigError, match=name):
+            Timeouts(**{name: cast(float, value)})
     assert getattr(Timeouts(**{name: None}), name) is None

@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -23,7 +24,8 @@ from .compaction import CompactionMode, CompactionPolicy, WindowMemory, checked_
 from .config import default_model
 from .errors import CallerError, ConfigError, LimitReached
 from .items import ResponseItem, user_message
-from .limits import Limits, RunState
+from .limits import Limits, RunState, require_price
+from .prices import ListedPrices, Prices
 from .prompt import OutputSchema, Prompt, ReasoningSettings, SamplingSettings, ToolChoice
 from .session import OutputBudget, PromptView, Session
 from .tools.base import Tool
@@ -58,7 +60,7 @@ class _ClientOptions:
     timeouts: Timeouts | None
 
 
-_LIMITS = frozenset[StopReason](("max_turns", "max_tool_calls", "max_tokens", "deadline"))
+_LIMITS = frozenset[StopReason](("max_turns", "max_tool_calls", "max_tokens", "max_cost", "deadline"))
 
 
 class Agent:
@@ -67,6 +69,8 @@ class Agent:
     `model`: "provider/model"; `provider`, `wire`, `base_url`, `api_key` as for ModelClient; `client`: your own, then
     none of those. `tools`: functions, `@tool` functions or Tool objects. `approvals`: "deny" (default), "allow", a
     policy, see approvals. `cwd`: where tools work; files outside it are out of reach. `limits`: caps on each turn.
+    `prices`: what tokens cost, for `TurnResult.cost`; by default what the provider says it charged, if it does, and the
+    list (extra `cost`) under `max_cost`.
     `output_budget`: how much of each tool output a request shows, by default 10,000 tokens. The session keeps all of it
     and an agent with tools gets `read_output` for the rest. None shows everything and adds no tool.
     `compaction`: "auto" (default) puts a summary in the place of a history that grows too large for its model, "off"
@@ -85,6 +89,7 @@ class Agent:
         session: Session | None = None,
         approvals: Approvals = "deny",
         limits: Limits | None = None,
+        prices: Prices | None = None,
         output_budget: OutputBudget | None = OutputBudget(),  # noqa: B008  # frozen
         compaction: CompactionMode | CompactionPolicy = "auto",
         cwd: str | os.PathLike[str] | None = None,
@@ -107,6 +112,7 @@ class Agent:
         self.model = model or (client.model if client is not None else default_model())
         self.tools = _with_reader(_as_tools(tools), self.session, output_budget)
         self.limits = _checked_limits(limits)
+        self.prices = prices if prices is not None or self.limits.max_cost is None else ListedPrices()
         self.cwd = _directory(cwd)
         self._approvals = _as_policy(approvals)
         self._compaction = checked_compaction(compaction)
@@ -139,7 +145,7 @@ class Agent:
 
     async def run(self, text: AgentInput) -> TurnResult:
         """One turn; how it ended. Raises ModelError if the model could not be reached or refused."""
-        state = RunState()
+        state = RunState(prices=self.prices)
         stop = await self._run_turn(text, state, emit=_ignore, steered=tuple, watch=None)
         return state.result(stop, self.session.transcript)
 
@@ -147,7 +153,7 @@ class Agent:
         """One turn, watched: `async with agent.stream("…") as turn: async for event in turn: …`."""
         from .turn import Turn, TurnBody
 
-        state = RunState()
+        state = RunState(prices=self.prices)
 
         async def run(turn: Turn) -> StopReason:
             return await self._run_turn(text, state, emit=turn.emit, steered=turn.take_steered, watch=turn.note)
@@ -169,7 +175,7 @@ class Agent:
         if the model could not be asked: the session is as it was then.
         """
         self._check_idle()
-        state, finished = RunState(), None
+        state, finished = RunState(prices=self.prices), None
         turn_id = self._begin("compact")
         try:
             async with AsyncExitStack() as stack:
@@ -221,6 +227,8 @@ class Agent:
             await emit(TurnStarted(turn_id, self.session.id))
             async with AsyncExitStack() as stack:
                 client = self._client or await self._open_client(stack)
+                if self.limits.max_cost is not None:
+                    require_price(self.prices, client.model, charged=bool(client.resolved.compat.charge_member))
                 dispatcher = Dispatcher(
                     self.tools, approvals=self._approvals, session=self.session, emit=emit, cwd=self.cwd
                 )
@@ -273,7 +281,7 @@ class Agent:
             model=client,
             prompt_for=self._prompt_for,
             compat=compat,
-            spend=state.spend,
+            spend=partial(state.answered, client.model),
             restart_delay=client.retry.delay_s,
             max_restarts=self.limits.max_restarts,
         )

@@ -130,10 +130,12 @@ class ModelClient:
         total_s = self.timeouts.total_s
         total_by = None if total_s is None else anyio.current_time() + total_s
         span = start_call(self.resolved, streamed=True)
+        earlier: list[Response] = []
         try:
             stack, events = await self._with_retries(
-                lambda attempt: self._open_stream(prompt, encoded, attempt, total_by), span
+                lambda attempt: self._open_stream(prompt, encoded, attempt, total_by), span, earlier
             )
+            events.earlier = tuple(earlier)
             async with stack:
                 span.opened()
                 try:
@@ -154,7 +156,7 @@ class ModelClient:
         timers = Timers(timeouts, started=started, total_by=started + total_s)
         span = start_call(self.resolved, streamed=False)
         try:
-            response = await self._with_retries(lambda _: self._fetch_whole(prompt, encoded, timers), span)
+            response = await self._with_retries(lambda _: self._fetch_whole(prompt, encoded, timers), span, [])
             span.answered(response.id, response.model, response.finish_reason, response.usage)
             return response
         finally:
@@ -174,19 +176,26 @@ class ModelClient:
     ) -> None:
         await self.aclose()
 
-    async def _with_retries(self, open_once: Callable[[int], Awaitable[_Opened]], span: CallSpan) -> _Opened:
+    async def _with_retries(
+        self, open_once: Callable[[int], Awaitable[_Opened]], span: CallSpan, earlier: list[Response]
+    ) -> _Opened:
+        """`earlier` gets what failed attempts had used, where the server had counted it."""
         policy, total_s = self.retry, self.timeouts.total_s
         if total_s is not None and (policy.budget_s is None or policy.budget_s > total_s):
             policy = replace(policy, budget_s=total_s)
 
         def observe(scheduled: RetryScheduled) -> None:
             span.retried(scheduled)
+            partial = scheduled.error.partial
+            if scheduled.will_retry and partial is not None and partial.usage is not None:
+                earlier.append(partial)
             if self._on_retry is not None:
                 self._on_retry(scheduled)
 
         try:
             return await with_retries(open_once, policy, observe=observe, sleep=self._sleep, clock=anyio.current_time)
         except ModelError as error:
+            error.earlier = tuple(earlier)
             span.failed(error)
             raise
 

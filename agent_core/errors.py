@@ -157,10 +157,10 @@ class ModelError(AgentCoreError):
     `partial`: what had been decoded when the stream broke (items marked incomplete), or None. `status`, `code`,
     `request_id`, `body`: what the peer said, where it said anything. `reason`: the class in one word, for machines.
 
-    Set by the client: `attempt`, 1 for the first try; `output_emitted`, the consumer already saw an event of it. Set
-    by the loop: `side_effects_started`, a tool with side effects ran earlier in this turn; its output is in the
-    session, so go on with that instead of running the turn anew. Set by a Fallback: `tried`, the models before, in
-    order.
+    Set by the client: `attempt`, 1 for the first try; `earlier`, what had been decoded of the tries before it, where
+    the server had counted it; `output_emitted`, the consumer already saw an event of it. Set by the loop:
+    `side_effects_started`, a tool with side effects ran earlier in this turn; its output is in the session, so go on
+    with the session instead of running the turn anew. Set by a Fallback: `tried`, the models before, in order.
     """
 
     default_retryable: ClassVar[bool] = False
@@ -184,6 +184,7 @@ class ModelError(AgentCoreError):
         self.request_id: str | None = None
         self.body = ""
         self.attempt = 1
+        self.earlier: tuple[Response, ...] = ()
         self.output_emitted = False
         self.side_effects_started = False
         self.tried: tuple[Tried, ...] = ()

@@ -166,7 +166,8 @@ class EventStream:
     """The events of one answer, in the order of the event grammar. Iterate it once, inside its block.
 
     It ends after `Completed`, or raises one ModelError: with `partial`, what had come; `attempt`; and `output_emitted`
-    if an event was given out before. `losses` and `repairs` say what the request could not carry as it stood.
+    if an event was given out before. `losses` and `repairs` say what the request could not carry as it stood; `earlier`
+    is what attempts before this one used, where the server had counted it.
     """
 
     def __init__(
@@ -182,6 +183,7 @@ class EventStream:
         self.losses: tuple[Loss, ...] = encoded.losses
         self.repairs: tuple[Repair, ...] = encoded.repairs
         self.attempt = attempt
+        self.earlier: tuple[Response, ...] = ()
         self.request_id = request_id
         self.status = http.status
         self.headers: Mapping[str, str] = http.headers
@@ -293,6 +295,7 @@ class EventStream:
         if self.error is not None and not self._raised:
             self._raised = True
             self.error.attempt = self.attempt
+            self.error.earlier = self.earlier
             self.error.output_emitted = self._emitted
             self.error.request_id = self.error.request_id or self.request_id
             raise self.error

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from .events import Usage
+from .errors import ConfigError
+from .events import Response, Usage
 from .items import ResponseItem
+from .prices import Cost, Prices, cost_of
 from .turn_events import StopReason, TurnResult
 
-__all__ = ["Limits", "RunState"]
+__all__ = ["Limits", "RunState", "require_price"]
 
 
 class Limits(Struct, frozen=True):
-    """Caps on one turn of the user; None is no cap. Counts are checked before each sample, `deadline_s` (wall time)
-    holds at every await.
+    """Caps on one turn of the user; None is no cap. Counts are checked before each request, so the last one may go over
+    them by what it uses; `deadline_s` (wall time) holds at every await.
 
     `max_turns` counts samples, as every peer's option of that name does. `max_tokens` counts everything sent and
-    received. `max_restarts` is how often in a row a broken stream is sampled again.
+    received, in broken streams and retries too. `max_cost` is in the currency of the agent's prices (US dollars where
+    none are given); a model without a price is a ConfigError before anything is sent, and an answer that cannot be
+    priced ends the run. `max_restarts` is how often in a row a broken stream is sampled again.
     """
 
     max_turns: int | None = 50
@@ -28,6 +35,15 @@ class Limits(Struct, frozen=True):
     max_tokens: int | None = None
     deadline_s: float | None = None
     max_restarts: int = 3
+    max_cost: Decimal | float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_turns", "max_tool_calls", "max_tokens", "deadline_s", "max_restarts", "max_cost"):
+            value: object = getattr(self, name)
+            if value is None and name != "max_restarts":
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not 0 <= value < math.inf:
+                raise ConfigError(f"{name} must be a number from 0 up, or None, got {value!r}")
 
 
 @dataclass(slots=True)
@@ -41,18 +57,63 @@ class RunState:
     tool_calls: int = 0
     denied: int = 0
     started_at: float = field(default_factory=time.monotonic)
+    prices: Prices | None = None
+    _cost: Cost | None = None
+    _unpriced: int = 0  # answers nobody can price: no price, or whole and not counted
+    _uncounted: int = 0  # broken answers of which no count came
+
+    @property
+    def cost(self) -> Cost | None:
+        """What it cost so far; None where no part of it has a known price."""
+        if self._cost is None or not (self._unpriced or self._uncounted):
+            return self._cost
+        return replace(self._cost, at_least=True)
+
+    def answered(self, model: str, response: Response, earlier: Sequence[Response] = ()) -> None:
+        """Add what a whole answer used, and the attempts before it. `model` is "provider/model" as asked for. Called
+        for every answer that came, those of sub-calls too."""
+        for attempt in earlier:
+            self._add(model, attempt)
+        self._add(model, response)
+        self._unpriced += response.usage is None
+
+    def broke(self, model: str, partial: Response | None, earlier: Sequence[Response] = ()) -> None:
+        """Add what a broken or stopped answer used, as far as the server had said it by then."""
+        for attempt in earlier if partial is None else (*earlier, partial):
+            self._add(model, attempt)
+            self._uncounted += attempt.usage is None and bool(attempt.items)
+
+    def _add(self, model: str, response: Response) -> None:
+        if response.usage is None:
+            return
+        self.usage += response.usage
+        provider, _, asked = model.partition("/")
+        cost = cost_of(self.prices, provider, (response.model, asked), response.usage)
+        if cost is None:
+            self._unpriced += 1
+        else:
+            self._cost = cost if self._cost is None else self._cost + cost
 
     def spend(self, usage: Usage) -> None:
         """Count what a request took that is no sample: one for a summary."""
         self.usage += usage
 
     def limit_reached(self, limits: Limits) -> StopReason | None:
-        table: tuple[tuple[int | None, int, StopReason], ...] = (
-            (limits.max_turns, self.samples, "max_turns"),
-            (limits.max_tool_calls, self.tool_calls, "max_tool_calls"),
-            (limits.max_tokens, self.usage.total, "max_tokens"),
-        )
-        return next((reason for cap, used, reason in table if cap is not None and used >= cap), None)
+        """Why no further request may be made."""
+        if limits.max_turns is not None and self.samples >= limits.max_turns:
+            return "max_turns"
+        if limits.max_tool_calls is not None and self.tool_calls >= limits.max_tool_calls:
+            return "max_tool_calls"
+        return self.budget_reached(limits)
+
+    def budget_reached(self, limits: Limits) -> StopReason | None:
+        """The limits that a broken stream uses up too."""
+        if limits.max_tokens is not None and self.usage.total >= limits.max_tokens:
+            return "max_tokens"
+        if limits.max_cost is None:
+            return None
+        spent = Decimal(0) if self._cost is None else self._cost.amount
+        return "max_cost" if self._unpriced or spent >= Decimal(str(limits.max_cost)) else None
 
     def result(self, stop_reason: StopReason, items: Sequence[ResponseItem]) -> TurnResult:
         """How the turn ended; `items` is the session's transcript."""
@@ -65,4 +126,16 @@ class RunState:
             tool_calls=self.tool_calls,
             denied=self.denied,
             duration_s=time.monotonic() - self.started_at,
+            cost=self.cost,
+        )
+
+
+def require_price(prices: Prices | None, model: str, *, charged: bool) -> None:
+    """Raise ConfigError where `max_cost` could not be kept: `model` ("provider/model") has no known price, and its
+    provider does not say what it charges (`charged`)."""
+    provider, _, name = model.partition("/")
+    if not charged and cost_of(prices, provider, (name,), Usage(input=1, output=1)) is None:
+        raise ConfigError(
+            f"max_cost is set, and no price is known for {model!r}",
+            remedy=f"pass prices=PriceTable({{{model!r}: Price(input=…, output=…)}}), or limit tokens instead",
         )

@@ -47,13 +47,12 @@ _STOP: dict[FinishReason, StopReason] = {"length": "length", "content_filter": "
 
 
 class ModelStream(Protocol):
-    """One response as it streams; `snapshot` is the response so far. Raises ModelError when the stream breaks."""
+    """One response as it streams; `snapshot` is the response so far, `earlier` attempts that failed and were counted.
+    Raises ModelError when the stream breaks."""
 
-    @property
-    def losses(self) -> tuple[Loss, ...]: ...
-
-    @property
-    def repairs(self) -> tuple[Repair, ...]: ...
+    losses: tuple[Loss, ...]
+    repairs: tuple[Repair, ...]
+    earlier: tuple[Response, ...]
 
     def __aiter__(self) -> AsyncIterator[ResponseEvent]: ...
 
@@ -115,16 +114,16 @@ class Loop:
         state, session = self.state, self.session
         cut = False
         while True:
-            reached = state.limit_reached(self.limits)
-            if reached is not None:
+            if (reached := state.limit_reached(self.limits)) is not None:
                 return reached
             response = await self._sample()
+            if not isinstance(response, Response):
+                return response
             response = replace(response, items=session.append(*response.items))
             session.sample_finished(response.usage)
             state.text = response.text
             await self.emit(SampleFinished(state.samples, response))
-            calls = response.tool_calls
-            if calls:
+            if calls := response.tool_calls:
                 state.tool_calls += len(calls)
                 acted = await self.dispatcher.act(calls)
                 state.denied += acted.denied
@@ -150,8 +149,8 @@ class Loop:
         if waiting:
             await self.dispatcher.act(waiting)
 
-    async def _sample(self) -> Response:
-        """One whole response. A stream that breaks is sampled again while the error allows it."""
+    async def _sample(self) -> Response | StopReason:
+        """One whole response. A stream that breaks is sampled again while the error and the budget allow it."""
         state = self.state
         state.samples += 1
         restarts, squeezed = 0, False
@@ -162,19 +161,19 @@ class Loop:
                 async with self.model.stream(self.prompt_for(self.session.items)) as events:
                     await self.emit(SampleStarted(state.samples, self.model.model, events.losses, events.repairs))
                     response = await self._read(events)
-                if response.usage is not None:
-                    state.usage += response.usage
+                state.answered(self.model.model, response, events.earlier)
                 return response
             except ModelError as error:
                 self.dispatcher.drop_early()
-                if error.partial is not None and error.partial.usage is not None:
-                    state.usage += error.partial.usage
+                state.broke(self.model.model, error.partial, error.earlier)
                 if self.compactor and not squeezed and (squeezed := await self.compactor.overflowed(error)):
                     continue
                 restarts += 1
                 # Before any output the client has spent its own retries; only a broken stream is ours to repeat.
                 if not (error.retryable and error.output_emitted) or restarts > self.limits.max_restarts:
                     raise
+                if (reached := state.budget_reached(self.limits)) is not None:
+                    return reached
                 delay_s = self.restart_delay(restarts, error)
                 await self.emit(SampleRestarted(state.samples, error, delay_s))
                 await anyio.sleep(delay_s)
@@ -193,6 +192,7 @@ class Loop:
             self.dispatcher.drop_early()
             partial = events.snapshot()
             self.state.text = partial.text
+            self.state.broke(self.model.model, partial, events.earlier)
             # What was said is kept; calls and reasoning of half a response are not history.
             self.session.append(*(item for item in partial.items if isinstance(item, Message) and item.content))
             raise

@@ -21,6 +21,7 @@ from .codecs.base import Loss, Repair
 from .errors import AgentCoreError, ModelError
 from .events import Response, ResponseEvent, Usage
 from .items import ResponseItem
+from .prices import Cost
 from .retry import RetryScheduled
 from .tools.base import Outcome, ToolCall, ToolOutput
 
@@ -50,6 +51,7 @@ StopReason = Literal[
     "max_turns",  # the cap on samples was met
     "max_tool_calls",
     "max_tokens",  # the run's token budget
+    "max_cost",  # the run's budget in money, or an answer that nobody can price under one
     "deadline",  # the run's wall time
     "length",  # the answer itself was cut at the model's cap
     "content_filter",
@@ -67,7 +69,9 @@ CompactionReason = Literal[
 
 
 class TurnResult(Struct, frozen=True):
-    """How a turn ended. `items` are all items it added to the session, in order; `usage` is summed over its samples."""
+    """How a turn ended. `items` are all items it added to the session, in order. `usage` and `cost` are summed over all
+    it asked for: samples, broken streams and retries that were counted, sub-calls. `cost` is None where no price is
+    known (see prices)."""
 
     stop_reason: StopReason
     text: str = ""
@@ -77,6 +81,7 @@ class TurnResult(Struct, frozen=True):
     tool_calls: int = 0
     denied: int = 0
     duration_s: float = 0.0
+    cost: Cost | None = None
 
 
 class TurnStarted(Struct, frozen=True):

@@ -11,6 +11,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Generator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Literal, cast
 
@@ -20,10 +21,11 @@ from ..config import REHEARSAL_MODEL, default_model
 from ..errors import CallerError, ConfigError
 from ..items import Message, WireName
 from ..limits import Limits
+from ..prices import ListedPrices
 from ..session import Session
 from ..turn_events import TurnEvent, TurnResult
 from .exits import UsageProblem, exit_of_result, refused
-from .numbers import seconds, whole_number
+from .numbers import dollars, seconds, whole_number
 from .render import summary_text
 from .screen import Screen, write_text
 from .watch import Show, errors_told, follow, watcher
@@ -36,6 +38,8 @@ _INSTRUCTIONS = (
     "Do the task to its end without asking back, check what you did, then say in a few sentences what came of it."
 )
 _TURNS_MAX = 1_000_000
+_TOKENS_MAX = 10**12
+_COST_MAX = 10**6
 _RETRIES_MAX = 99
 _TIMEOUT_MAX_S = 30 * 86400.0
 _NOBODY = Decision("denied", "nobody can be asked in this run; its user may allow everything with --approve all")
@@ -55,6 +59,18 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max-turns", type=whole_number(1, _TURNS_MAX), metavar="N", help="requests to the model at most (default: 50)"
+    )
+    parser.add_argument(
+        "--max-tool-calls", type=whole_number(0, _TURNS_MAX), metavar="N", help="tool calls at most (default: no end)"
+    )
+    parser.add_argument(
+        "--max-tokens",
+        type=whole_number(1, _TOKENS_MAX),
+        metavar="N",
+        help="tokens in and out at most (default: no end)",
+    )
+    parser.add_argument(
+        "--max-cost", type=dollars(_COST_MAX), metavar="USD", help="stop at this cost; needs the extra `cost`"
     )
     parser.add_argument(
         "--retries",
@@ -89,6 +105,7 @@ def _converse(args: Namespace, screen: Screen, session: Session, *, model: str, 
     import anyio
 
     show = watcher(screen, as_json=args.json, verbose=args.verbose)
+    listed = ListedPrices() if ListedPrices.installed() or args.max_cost is not None else None
     approvals, show = _approvals(cast("Literal['deny', 'ask', 'all']", args.approve), screen, show)
 
     async def conversation() -> TurnResult:
@@ -109,8 +126,12 @@ def _converse(args: Namespace, screen: Screen, session: Session, *, model: str, 
             session=session,
             limits=Limits(
                 max_turns=cast("int | None", args.max_turns) or Limits().max_turns,
+                max_tool_calls=cast("int | None", args.max_tool_calls),
+                max_tokens=cast("int | None", args.max_tokens),
+                max_cost=cast("Decimal | None", args.max_cost),
                 deadline_s=cast("float | None", args.timeout),
             ),
+            prices=listed,
             retry=RetryPolicy() if retries is None else RetryPolicy(max_attempts=retries + 1),
         ) as agent:
             return await follow(agent, task, show)

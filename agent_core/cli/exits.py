@@ -56,7 +56,7 @@ EXIT_MEANINGS: tuple[tuple[Exit, str], ...] = (
     (Exit.OK, "done"),
     (Exit.FAILED, "failed: the model, the network, a file, or the demo's tests"),
     (Exit.USAGE, "bad usage: a command line or a configuration nothing can be done with; nothing was sent"),
-    (Exit.LIMIT, "a limit was reached: turns, calls, tokens, time, or the answer's own length"),
+    (Exit.LIMIT, "a limit was reached: turns, calls, tokens, cost, time, or the answer's own length"),
     (Exit.DENIED, "an action was denied and the run ended without it"),
     (Exit.HUNG_UP, "ended by SIGHUP: the terminal is gone"),
     (Exit.INTERRUPTED, "interrupted (Ctrl-C)"),
@@ -91,7 +91,7 @@ def exit_of_result(result: TurnResult) -> Exit:
             return Exit.FAILED if refused(result) else Exit.OK
         case "aborted":
             return Exit.DENIED
-        case "max_turns" | "max_tool_calls" | "max_tokens" | "deadline" | "length":
+        case "max_turns" | "max_tool_calls" | "max_tokens" | "max_cost" | "deadline" | "length":
             return Exit.LIMIT
         case "cancelled":
             return Exit.INTERRUPTED

@@ -25,6 +25,7 @@ from ..events import (
     Usage,
 )
 from ..items import JsonObject, JsonValue, dump_item
+from ..prices import Cost
 from ..tools.base import ToolOutput
 from ..turn_events import (
     ApprovalDecided,
@@ -233,11 +234,20 @@ def _turn_finished(event: TurnFinished) -> JsonObject:
         "stop_reason": result.stop_reason,
         "text": result.text,
         "usage": _usage(result.usage),
+        "cost": _cost(result.cost),
         "samples": result.samples,
         "tool_calls": result.tool_calls,
         "denied": result.denied,
         "duration_s": round(result.duration_s, 6),
     }
+
+
+def _cost(cost: Cost | None) -> JsonObject | None:
+    """The sum, None where it is not known; `at_least`: some of it is not; `dated`: the day of the price list."""
+    if cost is None:
+        return None
+    dated = None if cost.dated is None else cost.dated.isoformat()
+    return {"amount": float(cost.amount), "currency": cost.currency, "at_least": cost.at_least, "dated": dated}
 
 
 def _usage(usage: Usage) -> JsonObject:
@@ -246,6 +256,7 @@ def _usage(usage: Usage) -> JsonObject:
         "input": usage.input,
         "cache_read": usage.cache_read,
         "cache_write": usage.cache_write,
+        "cache_write_1h": usage.cache_write_1h,
         "output": usage.output,
         "reasoning": usage.reasoning,
         "total": usage.total,

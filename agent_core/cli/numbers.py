@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from argparse import ArgumentTypeError
 from collections.abc import Callable
+from decimal import Decimal
 
 from .screen import one_line
 
-__all__ = ["seconds", "whole_number"]
+__all__ = ["dollars", "seconds", "whole_number"]
 
 
 def whole_number(least: int, most: int) -> Callable[[str], int]:
@@ -33,5 +34,20 @@ def seconds(most: float) -> Callable[[str], float]:
         if not 0 < number <= most:
             raise ArgumentTypeError(f"{one_line(word, 40)!r} is not a number of seconds up to {most:g}")
         return number
+
+    return read
+
+
+def dollars(most: int) -> Callable[[str], Decimal]:
+    """An argparse type: more than nothing, at most `most`; a sign of the currency may stand before it."""
+
+    def read(word: str) -> Decimal:
+        try:
+            amount = Decimal(word.removeprefix("$"))
+        except ArithmeticError:
+            amount = Decimal(0)
+        if not (amount.is_finite() and 0 < amount <= most):
+            raise ArgumentTypeError(f"{one_line(word, 40)!r} is not a number of US dollars up to {most:,}")
+        return amount
 
     return read

@@ -40,6 +40,7 @@ from ..items import (
     UnknownItem,
     dump_item,
 )
+from ..prices import Cost
 from ..tools.base import ToolCall, ToolOutput
 from ..turn_events import (
     ApprovalDecided,
@@ -340,10 +341,18 @@ def summary_text(result: TurnResult, transcript: str | None = None) -> str:
         _count(result.samples, "turn"),
         _count(result.tool_calls, "tool call") + (f" ({result.denied} denied)" if result.denied else ""),
         f"{result.usage.total:,} tokens ({usage_text(result.usage)})",
+        *cost_text(result.cost),
         f"{result.duration_s:.1f} s",
     ]
     text = ", ".join(parts)
     return f"{text}\ntranscript: {transcript}" if transcript else text
+
+
+def cost_text(cost: Cost | None) -> tuple[str, ...]:
+    """The cost and how old its prices are; nothing where it is not known."""
+    if cost is None:
+        return ()
+    return (f"{cost} (list prices of {cost.dated})" if cost.dated else str(cost),)
 
 
 def usage_text(usage: Usage) -> str:

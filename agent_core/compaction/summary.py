@@ -9,7 +9,7 @@ cut. An answer that is empty, cut off, refused or calls a tool is no summary.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Protocol
@@ -41,10 +41,18 @@ MAX_TRIMS = 8
 Endpoint = Callable[[Prompt], Awaitable[Response]]
 
 
+class SummaryStream(Protocol):
+    """One answer, as the loop reads it."""
+
+    earlier: tuple[Response, ...]
+
+    def __aiter__(self) -> AsyncIterator[ResponseEvent]: ...
+
+
 class SummaryModel(Protocol):
     """What a summary is asked of: the loop's own model."""
 
-    def stream(self, prompt: Prompt) -> AbstractAsyncContextManager[AsyncIterable[ResponseEvent]]: ...
+    def stream(self, prompt: Prompt) -> AbstractAsyncContextManager[SummaryStream]: ...
 
 
 class Summary:
@@ -59,8 +67,9 @@ class Summary:
 
 
 class Summariser:
-    """Asks `model` for summaries. `prompt_for` makes a prompt of items as the loop does; `spend` is told what each
-    request used; `restart_delay` is the loop's, for a stream that breaks at most `max_restarts` times.
+    """Asks `model` for summaries. `prompt_for` makes a prompt of items as the loop does; `spend` is told of each
+    answer that was counted and of every whole one; `restart_delay` is the loop's, for a stream that breaks at most
+    `max_restarts` times.
 
     `endpoint` is the provider's own compaction, None if it has none; refused once, it is not asked again.
     """
@@ -71,7 +80,7 @@ class Summariser:
         model: SummaryModel,
         prompt_for: Callable[[tuple[ResponseItem, ...]], Prompt],
         compat: Compat,
-        spend: Callable[[Usage], None],
+        spend: Callable[[Response], None],
         restart_delay: Callable[[int, ModelError], float],
         max_restarts: int = 3,
         endpoint: Endpoint | None = None,
@@ -102,7 +111,7 @@ class Summariser:
 
     async def _from_endpoint(self, endpoint: Endpoint, items: tuple[ResponseItem, ...]) -> Compaction:
         response = await endpoint(self._prompt_for(items))
-        self._count(response.usage)
+        self._count(response)
         made = [item for item in response.items if isinstance(item, Compaction) and item.encrypted_content]
         if len(made) != 1:
             raise CompactionError(f"the provider's endpoint gave {len(made)} compactions, not one")
@@ -144,20 +153,22 @@ class Summariser:
             try:
                 async with self._model.stream(prompt) as events:
                     response = await fold_stream(events)
-                self._count(response.usage)
+                for answer in (*events.earlier, response):
+                    self._count(answer)
                 return response
             except ModelError as error:
-                if error.partial is not None:
-                    self._count(error.partial.usage)
+                for partial in (*error.earlier, error.partial):
+                    if partial is not None and partial.usage is not None:
+                        self._count(partial)
                 restarts += 1
                 if not (error.retryable and error.output_emitted) or restarts > self._max_restarts:
                     raise
                 await anyio.sleep(self._restart_delay(restarts, error))
 
-    def _count(self, usage: Usage | None) -> None:
-        if usage is not None:
-            self._used += usage
-            self._spend(usage)
+    def _count(self, response: Response) -> None:
+        if response.usage is not None:
+            self._used += response.usage
+        self._spend(response)
 
 
 def _newest(items: tuple[ResponseItem, ...], share: float) -> tuple[ResponseItem, ...]:

@@ -58,6 +58,7 @@ class ScriptedStream:
 
     losses: tuple[Loss, ...] = ()
     repairs: tuple[Repair, ...] = ()
+    earlier: tuple[Response, ...] = ()
 
     def __init__(self, events: Iterable[ScriptedEvent]) -> None:
         self._events = iter(events)

@@ -97,8 +97,8 @@ class Stage:
         async def emit(event: TurnEvent) -> None:
             self.seen.append(event)
 
-        def spend(usage: Usage) -> None:
-            self.spent += usage
+        def spend(response: Response) -> None:
+            self.spent += response.usage or Usage()
 
         summariser = Summariser(
             model=self.model,

@@ -16,7 +16,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("prompt",),
     ("codecs",),
     ("providers", "provider_rows", "host_rows", "model_families"),
-    ("retry", "auth", "transport", "telemetry"),
+    ("retry", "auth", "transport", "telemetry", "prices"),
     ("event_stream",),
     ("client", "aggregation"),
     ("approvals", "sandbox", "tools", "session"),

@@ -93,11 +93,24 @@ def test_without_a_terminal_nothing_is_allowed(tmp_path: Path, capsys: pytest.Ca
     assert "! not allowed: echo made > made.txt (nobody can be asked" in err
 
 
-def test_a_limit_has_its_own_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """--max-turns ends a run that would go on."""
-    with model(Step(calls=TOUCH), Step(text="Never said.")) as (_, to):
-        code, out, err = run(["Touch it", "--approve", "all", "--max-turns", "1", "--cd", str(tmp_path), *to], capsys)
-    assert (code, out, "\nstopped: max_turns\n" in err) == (Exit.LIMIT, "", True)
+LIMITS: list[tuple[str, str, str]] = [
+    ("--max-turns", "1", "max_turns"),
+    ("--max-tool-calls", "1", "max_tool_calls"),
+    ("--max-tokens", "1", "max_tokens"),
+    ("--max-cost", "0.000001", "max_cost"),
+]
+
+
+@pytest.mark.parametrize(("option", "value", "reason"), LIMITS, ids=[option for option, _, _ in LIMITS])
+def test_a_limit_has_its_own_exit_code(
+    option: str, value: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run that would go on ends at its limit, says which, and what it cost at the list's prices."""
+    with model(Step(calls=TOUCH), Step(text="Never said.")) as (server, _):
+        to = ["-m", "openai/gpt-4o", "--base-url", server.base_url, "--wire", "chat", "--cd", str(tmp_path)]
+        code, out, err = run(["Touch it", "--approve", "all", option, value, *to], capsys)
+    assert (code, out, f"\nstopped: {reason}\n" in err) == (Exit.LIMIT, "", True)
+    assert re.search(r"tokens \(.+\), \$0\.0+\d+ \(list prices of 2\d{3}-\d\d-\d\d\), ", err)
 
 
 def test_a_server_that_never_answers_is_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -235,6 +248,9 @@ BAD_INPUT: list[tuple[list[str], Exit, str]] = [
     (["x", "--timeout", "0"], Exit.USAGE, "'0' is not a number of seconds"),
     (["x", "--timeout", "nan"], Exit.USAGE, "'nan' is not a number of seconds"),
     (["x", "--max-turns", "0"], Exit.USAGE, "'0' is not a number from 1"),
+    (["x", "--max-cost", "0"], Exit.USAGE, "'0' is not a number of US dollars"),
+    (["x", "--max-cost", "1e400"], Exit.USAGE, "is not a number of US dollars"),
+    (["x", "--max-cost", "$1", "-m", "lab/x", "--base-url", "http://127.0.0.1:9/v1"], Exit.USAGE, "no price is known"),
     (["x", "-m", "nosuch/model"], Exit.USAGE, "nosuch"),
     (["x", "-m", "nomodel"], Exit.USAGE, "nomodel"),
     (["x", "-m", "openai/gpt-5"], Exit.USAGE, "OPENAI_API_KEY"),

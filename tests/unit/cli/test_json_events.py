@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,7 @@ from agent_core.events import (
     Usage,
 )
 from agent_core.items import InputText, JsonObject, assistant_message
+from agent_core.prices import Cost
 from agent_core.tools.base import ToolCall, ToolOutput
 from agent_core.turn_events import (
     ApprovalDecided,
@@ -51,8 +54,12 @@ from agent_core.turn_events import (
 
 CALL = ToolCall("c1", "shell", '{"command":"ls"}')
 REQUEST = ApprovalRequest("c1", "shell", "ls", detail="ls", risk="execute", key="ls", cwd="/p")
-USAGE = Usage(input=5, cache_read=1, cache_write=2, output=3, reasoning=4)
-USAGE_JSON: JsonObject = {"input": 5, "cache_read": 1, "cache_write": 2, "output": 3, "reasoning": 4, "total": 15}
+USAGE = Usage(input=5, cache_read=1, cache_write=2, cache_write_1h=1, output=3, reasoning=4)
+USAGE_JSON: JsonObject = {
+    "input": 5, "cache_read": 1, "cache_write": 2, "cache_write_1h": 1, "output": 3, "reasoning": 4, "total": 15,
+}  # fmt: skip
+COST = Cost(Decimal("0.5"), at_least=True, dated=date(2026, 1, 2))
+COST_JSON: JsonObject = {"amount": 0.5, "currency": "USD", "at_least": True, "dated": "2026-01-02"}
 MESSAGE_JSON: JsonObject = {
     "type": "message",
     "role": "assistant",
@@ -195,12 +202,15 @@ CASES: list[tuple[TurnEvent, JsonObject | None]] = [
         },
     ),
     (
-        TurnFinished(TurnResult("max_turns", "Hi", usage=USAGE, samples=2, tool_calls=1, denied=1, duration_s=2.0)),
+        TurnFinished(
+            TurnResult("max_turns", "Hi", usage=USAGE, samples=2, tool_calls=1, denied=1, duration_s=2.0, cost=COST)
+        ),
         {
             "type": "turn.finished",
             "stop_reason": "max_turns",
             "text": "Hi",
             "usage": USAGE_JSON,
+            "cost": COST_JSON,
             "samples": 2,
             "tool_calls": 1,
             "denied": 1,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
 
 import pytest
 
@@ -40,6 +42,7 @@ from agent_core.items import (
     WebSearchCall,
     assistant_message,
 )
+from agent_core.prices import Cost
 from agent_core.tools.base import ToolCall, ToolOutput
 from agent_core.turn_events import (
     ApprovalDecided,
@@ -294,4 +297,6 @@ def test_the_summary_counts_what_a_run_took() -> None:
         "1 turn, 2 tool calls (1 denied), 1,234 tokens (1,200 in (200 cached), 34 out (4 reasoning)), 1.3 s\n"
         "transcript: s.jsonl"
     )
+    priced = TurnResult("completed", cost=Cost(Decimal("0.0123"), dated=date(2026, 1, 2)))
+    assert "tokens (0 in, 0 out), $0.012 (list prices of 2026-01-02), 0.0 s" in summary_text(priced)
     assert summary_text(TurnResult("completed")) == "0 turns, 0 tool calls, 0 tokens (0 in, 0 out), 0.0 s"

@@ -134,6 +134,7 @@ class Agent:
             max_output_tokens=max_output_tokens,
             output_schema=output_schema,
             prompt_cache_key=self.session.id,
+            mend_items=True,  # a session is history: what is wrong in it could never be taken back
         )
 
     async def ask(self, text: AgentInput) -> str:
@@ -359,7 +360,10 @@ async def _ignore(event: TurnEvent) -> None:
 
 
 def _as_items(text: AgentInput, session: Session) -> tuple[ResponseItem, ...]:
-    """What the user says, as items. Raises CallerError for what is nothing to say."""
+    """What the user says, as items. Raises CallerError for what is nothing to say, and for items no server takes:
+    here, before they are in the session."""
+    from .codecs.input_checks import check_items
+
     if isinstance(text, str):
         if not text.strip():
             raise CallerError("the text is empty", remedy="say something; pass [] to go on with the session as it is")
@@ -373,6 +377,7 @@ def _as_items(text: AgentInput, session: Session) -> tuple[ResponseItem, ...]:
             )
     if not items and not session.items:
         raise CallerError("there is nothing to say, and the session is empty", remedy="pass a text")
+    check_items(items)
     return items
 
 

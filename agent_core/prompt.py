@@ -108,8 +108,9 @@ class Prompt:
     """One request. `items` may be given as a string (one user message) or any iterable of items or JSON objects.
 
     Raises InvalidPromptError at once for items that are none, two tools of one name, a tool choice that names no tool,
-    or settings of another type. `model` is filled in by the client. `extra` is sent as top-level members of the body,
-    last word.
+    or settings of another type. `model` is filled in by the client. `mend_items`: what no server would take inside of
+    items (an image that is none) is replaced by a note and reported instead of refused: for a history that nobody can
+    change any more. `extra` is sent as top-level members of the body, last word.
     """
 
     items: tuple[ResponseItem, ...] = ()
@@ -129,6 +130,7 @@ class Prompt:
     verbosity: str | None = None
     store: bool | None = None
     previous_response_id: str | None = None
+    mend_items: bool = False
     extra: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
 
     def __init__(
@@ -151,6 +153,7 @@ class Prompt:
         verbosity: str | None = None,
         store: bool | None = None,
         previous_response_id: str | None = None,
+        mend_items: bool = False,
         extra: Mapping[str, JsonValue] | None = None,
     ) -> None:
         put = object.__setattr__
@@ -171,6 +174,7 @@ class Prompt:
         put(self, "verbosity", verbosity)
         put(self, "store", store)
         put(self, "previous_response_id", previous_response_id)
+        put(self, "mend_items", mend_items)
         put(self, "extra", dict(extra or {}))
         _check_choice(self)
         _check_settings(self)

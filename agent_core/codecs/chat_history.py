@@ -50,7 +50,7 @@ class ChatHistory:
 
     def update(self, prompt: Prompt) -> None:
         """Bring everything up to date with `prompt`. Raises InvalidPromptError for what is no JSON."""
-        unchanged = self._replay.update(prompt.items, prompt.model)
+        unchanged = self._replay.update(prompt)
         rest = self._cut_back(unchanged)
         made: list[JsonValue] = []
         runs, ours = rest.runs, rest.runs > 0

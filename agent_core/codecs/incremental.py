@@ -73,13 +73,13 @@ class KeptEncoder(Generic[_History]):
 class KeptReplay:
     """`replay` of a conversation that is asked for again and again, mostly with more items at its end."""
 
-    __slots__ = ("_compat", "_known", "_model", "_replayer", "_wire")
+    __slots__ = ("_asked", "_compat", "_known", "_replayer", "_wire")
 
     def __init__(self, *, wire: WireName, compat: Compat) -> None:
         self._wire: WireName = wire
         self._compat = compat
         self._known: tuple[ResponseItem, ...] = ()
-        self._model = ""
+        self._asked: tuple[str, bool] = ("", False)  # the model, and whether to mend
         self._replayer = Replayer(wire=wire, model="", compat=compat)
 
     @property
@@ -90,14 +90,16 @@ class KeptReplay:
     def repairs(self) -> tuple[Repair, ...]:
         return self._replayer.repairs()
 
-    def update(self, items: tuple[ResponseItem, ...], model: str) -> int:
-        """Replay `items`. Returns how many of what may be sent, from the start, are the objects they were before."""
+    def update(self, prompt: Prompt) -> int:
+        """Replay its items. Returns how many of what may be sent, from the start, are the objects they were before."""
+        items, asked = prompt.items, (prompt.model, prompt.mend_items)
         known, self._known = self._known, items
-        if model == self._model and len(items) >= len(known) and all(map(is_, known, items)):
+        if asked == self._asked and len(items) >= len(known) and all(map(is_, known, items)):
             self._replayer.feed(items[len(known) :])
             return self._replayer.settle()
-        before, self._model = self._replayer.items, model
-        self._replayer = Replayer(wire=self._wire, model=model, compat=self._compat)
+        before, self._asked = self._replayer.items, asked
+        model, mend = asked
+        self._replayer = Replayer(wire=self._wire, model=model, compat=self._compat, mend=mend)
         self._replayer.feed(items)
         self._replayer.settle()
         return _shared(before, self._replayer.items)

@@ -44,7 +44,7 @@ class MessagesHistory:
 
     def update(self, prompt: Prompt) -> None:
         """Bring everything up to date with `prompt`. Raises InvalidPromptError for what is no JSON and no image."""
-        unchanged = self._replay.update(prompt.items, prompt.model)
+        unchanged = self._replay.update(prompt)
         items, starts = self._replay.items, self._starts
         leading = _leading_system(items, self._compat)
         if len(leading) != len(self.leading):

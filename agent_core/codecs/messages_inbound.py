@@ -80,7 +80,7 @@ def decode_request(body: bytes) -> DecodedRequest:
             max_output_tokens=_whole(request, "max_tokens"),
             output_schema=schema,
             model=model,
-            service_tier=_text(request, "service_tier"),
+            service_tier=_service_tier(request),
             user=_user(request, losses),
             extra=extra,
         )
@@ -149,6 +149,12 @@ def _sampling(request: JsonObject) -> SamplingSettings:
         top_k=_whole(request, "top_k"),
         stop=tuple(json_str(text) for text in stop),
     )
+
+
+def _service_tier(request: JsonObject) -> str | None:
+    """`auto` is what goes without saying here, and means something else elsewhere (behaviours.md T-G11)."""
+    tier = _text(request, "service_tier")
+    return {"auto": None, "standard_only": "default"}.get(tier, tier) if tier is not None else None
 
 
 def _user(request: JsonObject, losses: Losses) -> str | None:

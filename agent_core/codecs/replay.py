@@ -67,9 +67,12 @@ class Replayed:
     repairs: tuple[Repair, ...] = ()
 
 
-def replay(items: Sequence[ResponseItem], *, wire: WireName, model: str, compat: Compat) -> Replayed:
-    """What `model` on `wire` may see of `items`. Raises ConfigError only where `compat` allows no call ids."""
-    replayer = Replayer(wire=wire, model=model, compat=compat)
+def replay(
+    items: Sequence[ResponseItem], *, wire: WireName, model: str, compat: Compat, mend: bool = False
+) -> Replayed:
+    """What `model` on `wire` may see of `items`. Raises ConfigError where `compat` allows no call ids, and unless it is
+    to `mend` them InvalidPromptError for items that no server takes."""
+    replayer = Replayer(wire=wire, model=model, compat=compat, mend=mend)
     replayer.feed(items)
     replayer.settle()
     return Replayed(tuple(replayer.items), replayer.repairs())
@@ -131,12 +134,12 @@ class Replayer:
         "items",
     )
 
-    def __init__(self, *, wire: WireName, model: str, compat: Compat) -> None:
+    def __init__(self, *, wire: WireName, model: str, compat: Compat, mend: bool = False) -> None:
         self.items: list[ResponseItem] = []
         """What may be sent, as of the last `settle`. Not to be changed by others."""
         self._seen: list[Repair] = []
         self._repairs: list[Repair] = []
-        self._fitter = ItemFitter(wire=wire, model=model, compat=compat, repairs=self._seen)
+        self._fitter = ItemFitter(wire=wire, model=model, compat=compat, repairs=self._seen, mend=mend)
         self._pairing = Pairing()
         self._ids = CallIds(wire=wire, compat=compat)
         self._wire: WireName = wire

@@ -43,7 +43,7 @@ from ..items import (
     user_message,
 )
 from .base import Compat, Repair, RepairKind
-from .input_checks import check_call, check_image, image_fault
+from .input_checks import call_fault, check_call, check_image, image_fault
 from .replay_origin import is_sealed, same_model, same_origin
 from .replay_text import (
     INVALID_ARGUMENTS,
@@ -84,12 +84,17 @@ _Output = TypeVar("_Output", FunctionCallOutput, CustomToolCallOutput)
 class ItemFitter:
     """Fits items to one wire and model: one `fit` per item, in history order. Changes are added to `repairs`."""
 
-    __slots__ = ("_compat", "_dropped_searches", "_item_ids", "_lower_custom", "_model", "_names", "_repairs", "_wire")
+    __slots__ = (
+        "_compat", "_dropped_searches", "_item_ids", "_lower_custom", "_mend", "_model", "_names", "_repairs", "_wire",
+    )  # fmt: skip
 
-    def __init__(self, *, wire: WireName, model: str, compat: Compat, repairs: list[Repair]) -> None:
+    def __init__(
+        self, *, wire: WireName, model: str, compat: Compat, repairs: list[Repair], mend: bool = False
+    ) -> None:
         self._wire: WireName = wire
         self._model = model
         self._compat = compat
+        self._mend = mend
         self._repairs = repairs
         self._names: dict[str, str] = {}
         self._lower_custom = wire == "messages" or not compat.custom_tools
@@ -179,6 +184,8 @@ class ItemFitter:
             kind: RepairKind = "replaced_image" if part.type == "input_image" else "replaced_file"
             self._report(kind, index, "a system message carries text only")
             return InputText(text=_SYSTEM_MEDIA_LEFT_OUT)
+        if self._mend:
+            return self._returned(index, part)
         if part.type == "input_image" and self._compat.images:
             check_image(index, part)
         return self._media_part(index, part)
@@ -209,7 +216,11 @@ class ItemFitter:
     # calls and outputs
 
     def _function_call(self, index: int, item: FunctionCall) -> FunctionCall:
-        check_call(index, item)
+        if not self._mend:
+            check_call(index, item)
+        elif fault := call_fault(item):
+            self._report("replaced_arguments", index, fault)
+            item = item.model_copy(update={"arguments": dump_object({INVALID_ARGUMENTS: f"[left out: {fault}]"})})
         if item.opaque is not None:
             item = self._own_opaque(index, item)
         arguments = json_arguments(item.arguments)
@@ -219,7 +230,11 @@ class ItemFitter:
         return self._named(index, item)
 
     def _custom_call(self, index: int, item: CustomToolCall) -> CustomToolCall | FunctionCall:
-        check_call(index, item)
+        if not self._mend:
+            check_call(index, item)
+        elif fault := call_fault(item):
+            self._report("replaced_arguments", index, fault)
+            item = item.model_copy(update={"input": f"[left out: {fault}]"})
         if item.opaque is not None:
             item = self._own_opaque(index, item)
         cleaned = clean_text(item.input)
@@ -275,7 +290,7 @@ class ItemFitter:
         return item.model_copy(update={"output": tuple(parts)})
 
     def _returned(self, index: int, part: InputImage | InputFile) -> InputText | InputImage | InputFile:
-        """What a tool returned beside text; nobody can take it back, so what is no image is no error here."""
+        """What nobody can take back (a tool returned it, or it is history), so what is no image is no error here."""
         fault = image_fault(part) if part.type == "input_image" and self._compat.images else ""
         if not fault:
             return self._media_part(index, part)

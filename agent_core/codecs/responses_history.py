@@ -29,7 +29,7 @@ class ResponsesHistory:
 
     def update(self, prompt: Prompt) -> None:
         """Bring everything up to date with `prompt`. Raises InvalidPromptError for what is no JSON."""
-        unchanged = self._replay.update(prompt.items, prompt.model)
+        unchanged = self._replay.update(prompt)
         left_out = self._left_out
         del self._systems[unchanged:]
         while left_out and left_out[-1][0] >= unchanged:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AliasChoices, BaseModel, Field
 
 __all__ = [
     "EditRequest",
@@ -107,4 +107,5 @@ class ReadOutputRequest(BaseModel):
 class ShellRequest(BaseModel):
     command: str | list[str]
     workdir: str | None = None
-    timeout_ms: int | None = Field(default=None, ge=1)
+    # Models trained on Codex write `timeout` (behaviours.md T-D23).
+    timeout_ms: int | None = Field(default=None, ge=1, validation_alias=AliasChoices("timeout_ms", "timeout"))

@@ -292,7 +292,7 @@ PROMPTS: dict[str, Prompt] = {
     ),
     "history": Prompt(
         [
-            user_message("u", "data:image/png;base64,AAAA"),
+            user_message("u", "data:image/png;base64,iVBORw0KGgo="),
             Reasoning(content=("r",)),
             Message(role="assistant", content=(OutputText(text="a"),)),
             FunctionCall(call_id="c1", name="f", arguments='{"x": 1}', opaque=SIGNED),

@@ -48,7 +48,7 @@ from agent_core.prompt import (
 PLAIN = Compat()
 U = user_message("u")
 USER: JsonObject = {"role": "user", "content": "u"}
-PIXEL = "data:image/png;base64,AAAA"
+PIXEL = "data:image/png;base64,iVBORw0KGgo="
 
 
 def body_of(prompt: Prompt, compat: Compat | None = None, *, stream: bool = False) -> JsonObject:

@@ -62,7 +62,7 @@ def test_a_whole_request() -> None:
         tools=[{"name": "add", "description": "Adds.", "input_schema": SCHEMA, "strict": True}],
         tool_choice={"type": "any", "disable_parallel_tool_use": True},
         metadata={"user_id": "u"},
-        service_tier="auto",
+        service_tier="standard_only",
         thinking={"type": "adaptive", "display": "summarized"},
         output_config={"effort": "high", "format": {"type": "json_schema", "schema": SCHEMA}},
         context_management={"edits": []},
@@ -79,7 +79,7 @@ def test_a_whole_request() -> None:
         tool_choice="required",
         parallel_tool_calls=False,
         user="u",
-        service_tier="auto",
+        service_tier="default",
         reasoning=ReasoningSettings(effort="high", summary="auto"),
         output_schema=OutputSchema(SCHEMA),
         extra={"context_management": {"edits": []}},
@@ -134,7 +134,7 @@ CONVERSATIONS: dict[str, tuple[list[JsonValue], list[ResponseItem], list[Loss]]]
             {
                 "role": "user",
                 "content": [
-                    {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}},
+                    {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}},
                     {"type": "image", "source": {"type": "url", "url": "https://x.test/a.png"}},
                     {
                         "type": "document",
@@ -165,7 +165,7 @@ CONVERSATIONS: dict[str, tuple[list[JsonValue], list[ResponseItem], list[Loss]]]
             Message(
                 role="user",
                 content=(
-                    InputImage(image_url="data:image/png;base64,aGk="),
+                    InputImage(image_url="data:image/png;base64,iVBORw0KGgo="),
                     InputImage(image_url="https://x.test/a.png"),
                     InputFile(filename="a.pdf", file_data="data:application/pdf;base64,aGk="),
                     InputFile(file_data="data:text/plain;base64,aMOp"),
@@ -354,7 +354,7 @@ def test_bad_requests(body: bytes, param: str | None, message: str) -> None:
 ROUND_TRIPS: dict[str, Prompt] = {
     "everything": Prompt(
         [
-            user_message("hi", "data:image/png;base64,aGk="),
+            user_message("hi", "data:image/png;base64,iVBORw0KGgo="),
             Reasoning(content=("hm",), signature="c2ln", origin=made("thinking")),
             Message(role="assistant", content=(OutputText(text="a"), OutputText(text="b")), origin=made()),
             FunctionCall(call_id="t1", name="add", arguments='{"a":1}', origin=made(item_id="t1")),
@@ -371,7 +371,7 @@ ROUND_TRIPS: dict[str, Prompt] = {
         max_output_tokens=4096,
         output_schema=OutputSchema(SCHEMA),
         user="u",
-        service_tier="auto",
+        service_tier="default",
         extra={"container": "c"},
     ),
     "a forced tool": Prompt(

@@ -52,8 +52,11 @@ SCHEMA: JsonObject = {"type": "object", "properties": {"a": {"type": "integer"}}
 ADD = ToolSpec("add", "Adds.", SCHEMA)
 ADD_BODY: JsonObject = {"name": "add", "description": "Adds.", "input_schema": SCHEMA}
 HI: list[JsonValue] = [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]
-PNG = "data:image/png;base64,aGk="
-PNG_BLOCK: JsonObject = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
+PNG = "data:image/png;base64,iVBORw0KGgo="
+PNG_BLOCK: JsonObject = {
+    "type": "image",
+    "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="},
+}
 
 
 def made(field: str = "") -> Origin:

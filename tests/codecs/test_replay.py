@@ -565,20 +565,20 @@ CONTENT = [
         (u("u"),),
         (("dropped_empty_message", 1), ("dropped_empty_message", 2), ("dropped_empty_message", 3)),
     ),
-    same("S1-13 an image alone is a message", user_message("", "data:image/png;base64,AAAA")),
+    same("S1-13 an image alone is a message", user_message("", "data:image/png;base64,iVBORw0KGgo=")),
     same("a refusal is text", u("u"), Message(role="assistant", content=(Refusal(refusal="no"),))),
     Row(
         "S1-14 an assistant message with only an image",
-        (u("u"), Message(role="assistant", content=(InputImage(image_url="data:image/png;base64,AAAA"),))),
+        (u("u"), Message(role="assistant", content=(InputImage(image_url="data:image/png;base64,iVBORw0KGgo="),))),
         (u("u"), a("[attachment left out: an assistant message carries text only]")),
         (("replaced_image", 1),),
     ),
     Row(
         "codex 2.1c images for a text-only model",
         (
-            user_message("see", "data:image/png;base64,AAAA"),
+            user_message("see", "data:image/png;base64,iVBORw0KGgo="),
             call("1"),
-            FunctionCallOutput(call_id="1", output=(InputImage(image_url="data:image/png;base64,AAAA"),)),
+            FunctionCallOutput(call_id="1", output=(InputImage(image_url="data:image/png;base64,iVBORw0KGgo="),)),
         ),
         (
             Message(

@@ -443,18 +443,18 @@ OUTPUTS: dict[str, tuple[ResponseItem, JsonValue]] = {
     "an error that says so": (FunctionCallOutput(call_id="call_1", output="Error: x", success=False), "Error: x"),
     "parts": (
         FunctionCallOutput(
-            call_id="call_1", output=(InputText(text="a"), InputImage(image_url="data:image/png;base64,AAAA"))
+            call_id="call_1", output=(InputText(text="a"), InputImage(image_url="data:image/png;base64,iVBORw0KGgo="))
         ),
         [
             {"type": "input_text", "text": "a"},
-            {"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "auto"},
+            {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo=", "detail": "auto"},
         ],
     ),
     "an image of a given detail": (
         FunctionCallOutput(
-            call_id="call_1", output=(InputImage(image_url="data:image/png;base64,AAAA", detail="low"),)
+            call_id="call_1", output=(InputImage(image_url="data:image/png;base64,iVBORw0KGgo=", detail="low"),)
         ),
-        [{"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "low"}],
+        [{"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"}],
     ),
     "an error in parts": (
         FunctionCallOutput(call_id="call_1", output=(InputText(text="a"),), success=False),
@@ -462,11 +462,11 @@ OUTPUTS: dict[str, tuple[ResponseItem, JsonValue]] = {
     ),
     "an error in an image": (
         FunctionCallOutput(
-            call_id="call_1", output=(InputImage(image_url="data:image/png;base64,AAAA"),), success=False
+            call_id="call_1", output=(InputImage(image_url="data:image/png;base64,iVBORw0KGgo="),), success=False
         ),
         [
             {"type": "input_text", "text": "Error"},
-            {"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "auto"},
+            {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo=", "detail": "auto"},
         ],
     ),
 }

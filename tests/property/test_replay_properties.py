@@ -74,7 +74,9 @@ _origins = st.none() | st.builds(
     response_id=st.sampled_from(("", "r1", "r2")),
 )
 _opaque = st.none() | st.just({"k": "v"}) | st.just({"k": ["\ud800"]})
-_media = st.just(InputImage(image_url="data:image/png;base64,AAAA")) | st.just(InputFile(filename="f", file_id="1"))
+_media = st.just(InputImage(image_url="data:image/png;base64,iVBORw0KGgo=")) | st.just(
+    InputFile(filename="f", file_id="1")
+)
 _parts: st.SearchStrategy[ContentPart] = (
     st.builds(InputText, text=_texts) | st.builds(OutputText, text=_texts) | st.builds(Refusal, refusal=_texts) | _media
 )

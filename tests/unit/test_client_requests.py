@@ -7,11 +7,32 @@ import pytest
 
 from agent_core.client import ModelClient
 from agent_core.codecs import WIRES, codec_for
+from agent_core.errors import ApiError
 from agent_core.events import Response
 from agent_core.items import ResponseItem, WireName, assistant_message, user_message
 from agent_core.prompt import Prompt
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_codex_builder_headers_of_a_sub_agent(wire: WireName) -> None:
+    """codex builder (conversation id + review sub-agent -> headers set): headers of the caller's go with every request,
+    and win over those of the row."""
+    sent: list[httpx2.Headers] = []
+
+    def server(request: httpx2.Request) -> httpx2.Response:
+        sent.append(request.headers)
+        return httpx2.Response(404, json={"error": {"message": "no"}})
+
+    mine = {"Conversation_ID": "c", "session_id": "s", "x-openai-subagent": "review", "user-agent": "mine"}
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(server)) as http:
+        client = ModelClient("lab/m", base_url="http://server.test/v1", wire=wire, http=http, headers=mine)
+        for _ in range(2):
+            with pytest.raises(ApiError):
+                await client.complete("hi")
+        await client.aclose()
+    assert [{name: headers[name] for name in mine} for headers in sent] == [mine, mine]
 
 
 @pytest.mark.parametrize("wire", WIRES)

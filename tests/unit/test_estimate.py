@@ -80,7 +80,7 @@ ITEMS: dict[str, tuple[ResponseItem, int]] = {
     "low detail": (image(detail="low"), 85 + EACH),
     "original detail by 32 pixel patches": (image(png(1280, 721), "original"), 40 * 23 + EACH),
     "original detail has a most": (image(png(20_000, 20_000), "original"), 10_000 + EACH),
-    "original detail of what is no PNG": (image("data:image/png;base64,AAAA", "original"), IMAGE),
+    "original detail of what is no PNG": (image("data:image/png;base64,iVBORw0KGgo=", "original"), IMAGE),
     "original detail of what is no base64": (image("data:image/png;base64,é" + "A" * 50, "original"), IMAGE),
     "original detail of an address": (image(detail="original"), IMAGE),
     "high detail is not measured": (image(png(64, 64), "high"), IMAGE),

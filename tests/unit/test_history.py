@@ -18,7 +18,7 @@ from agent_core.session import OutputBudget, PromptView, prompt_view, truncate_o
 
 COMPANION = OutputBudget(bytes=10 * 1024, lines=256)
 """The limits the T-D rows are written for (behaviours.md S1-68)."""
-IMAGE = InputImage(image_url="data:image/png;base64,AAAA")
+IMAGE = InputImage(image_url="data:image/png;base64,iVBORw0KGgo=")
 
 
 def lines(count: int, text: str = "line") -> str:

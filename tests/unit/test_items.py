@@ -42,7 +42,7 @@ from agent_core.items import (
 ORIGIN = Origin(wire="responses", provider="openai", model="m", field="summary", item_id="rs_1", response_id="r_1")
 
 EVERY_KIND: list[ResponseItem] = [
-    user_message("hé\u2028llo", "data:image/png;base64,AA=="),
+    user_message("hé\u2028llo", "data:image/png;base64,iVBORw0KGgo="),
     Message(role="developer", content=(InputText(text="x"), InputFile(filename="a.pdf", file_id="f_1"))),
     Message(
         role="assistant",

@@ -187,7 +187,7 @@ def test_the_family_of_a_model_lies_under_the_provider() -> None:
     assert (claude.reasoning_request, claude.default_max_tokens) == ("adaptive", 32000)
 
 
-PICTURE = user_message("look", "data:image/png;base64,AAAA")
+PICTURE = user_message("look", "data:image/png;base64,iVBORw0KGgo=")
 COPILOT: dict[str, tuple[Prompt, str, str | None]] = {
     "a user asks": (Prompt("hi"), "user", None),
     "a user shows an image": (Prompt([PICTURE]), "user", "true"),
@@ -197,7 +197,7 @@ COPILOT: dict[str, tuple[Prompt, str, str | None]] = {
         "true",
     ),
     "a tool shows an image": (
-        Prompt([FunctionCallOutput(call_id="c", output=(InputImage(image_url="data:image/png;base64,AAAA"),))]),
+        Prompt([FunctionCallOutput(call_id="c", output=(InputImage(image_url="data:image/png;base64,iVBORw0KGgo="),))]),
         "agent",
         "true",
     ),

@@ -216,7 +216,7 @@ def test_a_long_output_keeps_its_head_and_tail() -> None:
 
 def test_output_parts_are_shown_as_text() -> None:
     """Text parts are shown, others named."""
-    output = ToolOutput((InputText(text="a picture:"), InputImage(image_url="data:image/png;base64,AA==")))
+    output = ToolOutput((InputText(text="a picture:"), InputImage(image_url="data:image/png;base64,iVBORw0KGgo=")))
     assert shown([ToolFinished(READ, output, "ok")]) == "● read_file  a.py\n  │ a picture:\n  │ (input_image)\n  ok\n"
 
 

@@ -199,7 +199,7 @@ async def test_wrong_arguments_go_back_to_the_model(arguments: str, expected: st
     assert (output, called) == (ToolOutput(expected, success=False), [])
 
 
-IMAGE = InputImage(image_url="data:image/png;base64,AAAA")
+IMAGE = InputImage(image_url="data:image/png;base64,iVBORw0KGgo=")
 
 
 @pytest.mark.anyio

@@ -90,6 +90,13 @@ async def test_progress_is_shown_while_it_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
+async def test_t_d23_the_limit_under_its_other_name(tmp_path: Path) -> None:
+    """T-D23: models trained on Codex write `timeout`; it is the same limit."""
+    output = await run(tmp_path, "sleep 100", timeout=50)
+    assert body(output).startswith("command timed out after 50 ms")
+
+
+@pytest.mark.anyio
 async def test_a_timeout_ends_the_whole_group(tmp_path: Path) -> None:
     """At the limit the command and its children are gone, the exit code is 124, and what it wrote is kept."""
     output = await run(tmp_path, "sleep 100 & echo $!; echo $$; sleep 100", timeout_ms=200)

@@ -120,9 +120,9 @@ class Agent:
         self._given = self._client = client
         self._kept: AsyncExitStack | None = None
         self._running = False
-        self._watch: Callable[[RetryScheduled], None] | None = None
         self._output_budget = output_budget
         self._view = PromptView(output_budget, readable=any(_reads_outputs(entry) for entry in self.tools))
+        _check_policies(retry, timeouts)
         self._options = _ClientOptions(provider, wire, base_url, api_key, http, retry, timeouts)
         self._base = Prompt(
             instructions=instructions,
@@ -222,7 +222,7 @@ class Agent:
 
         self._check_idle()
         items = _as_items(text, self.session)
-        turn_id = self._begin("turn", watch)
+        turn_id = self._begin("turn")
         stop: StopReason | Literal["error"] = "error"
         try:
             await emit(TurnStarted(turn_id, self.session.id))
@@ -243,7 +243,8 @@ class Agent:
                     limits=self.limits,
                     state=state,
                     steered=steered,
-                    restart_delay=client.retry.delay_s,
+                    retry=client.retry,
+                    watch=watch,
                     compactor=self._compactor(client, state, emit),
                 )
                 stop = await loop.run(items)
@@ -261,16 +262,14 @@ class Agent:
         if self._running:
             raise CallerError("this agent is in the middle of a turn", remedy="wait for it, or use another Agent")
 
-    def _begin(self, kind: Literal["turn", "compact"], watch: Callable[[RetryScheduled], None] | None = None) -> str:
+    def _begin(self, kind: Literal["turn", "compact"]) -> str:
         turn_id = f"{kind}_{os.urandom(8).hex()}"
         self.session.turn_started(turn_id, model=self.model)
         self._running = True
-        self._watch = watch
         return turn_id
 
     def _end(self, turn_id: str, stop: StopReason | Literal["error"], state: RunState) -> None:
         self._running = False
-        self._watch = None
         self.session.turn_finished(turn_id, stop, state.usage)
 
     def _compactor(self, client: ModelClient, state: RunState, emit: Emit) -> Compactor:
@@ -283,8 +282,7 @@ class Agent:
             prompt_for=self._prompt_for,
             compat=compat,
             spend=partial(state.answered, client.model),
-            restart_delay=client.retry.delay_s,
-            max_restarts=self.limits.max_restarts,
+            retry=client.retry,
         )
         return Compactor(
             self.session,
@@ -319,13 +317,8 @@ class Agent:
             http=options.http,
             retry=options.retry,
             timeouts=options.timeouts,
-            on_retry=self._on_retry,
         )
         return await stack.enter_async_context(client)
-
-    def _on_retry(self, scheduled: RetryScheduled) -> None:
-        if self._watch is not None:
-            self._watch(scheduled)
 
 
 def ask(
@@ -411,6 +404,18 @@ def _checked_limits(limits: Limits | None) -> Limits:
     if limits is not None and not isinstance(limits, Limits):
         raise CallerError(f"limits must be Limits, got {limits!r:.100}", remedy="use Limits(max_turns=…)")
     return Limits() if limits is None else limits
+
+
+def _check_policies(retry: RetryPolicy | None, timeouts: Timeouts | None) -> None:
+    """At once, not when the first turn makes a client of them."""
+    if retry is None and timeouts is None:
+        return
+    from .retry import RetryPolicy
+    from .transport import Timeouts
+
+    for name, given, kind in (("retry", retry, RetryPolicy), ("timeouts", timeouts, Timeouts)):
+        if given is not None and not isinstance(given, kind):
+            raise ConfigError(f"{name} must be a {kind.__name__}, got {given!r:.100}", remedy=f"use {kind.__name__}(…)")
 
 
 def _directory(cwd: str | os.PathLike[str] | None) -> Path:

@@ -34,7 +34,7 @@ from .events import Response
 from .items import WireName
 from .prompt import Prompt
 from .providers import CompatOverrides, Provider, Resolved, resolve
-from .retry import RetryPolicy, RetryScheduled, with_retries
+from .retry import RetryPolicy, RetryScheduled, Tries, with_retries
 from .telemetry import CallSpan, start_call
 from .transport import HttpRequest, HttpStream, HttpxTransport, Timeouts, Transport
 
@@ -92,8 +92,8 @@ class ModelClient:
         if http is not None and transport is not None:
             raise ConfigError("http= and transport= are two ways to send a request", remedy="pass one of them")
         self.resolved: Resolved = resolve(model, provider=provider, wire=wire, base_url=base_url, compat=compat)
-        self.retry = _checked(RetryPolicy, "retry", retry)
-        self.timeouts = _checked(Timeouts, "timeouts", timeouts)
+        self.retry = _checked(retry, RetryPolicy, "retry")
+        self.timeouts = _checked(timeouts, Timeouts, "timeouts")
         self._codec = codec_for(self.resolved.wire)
         self._encoder = self._codec.request_encoder(self.resolved.compat)
         self._transport: Transport = transport or HttpxTransport(http)
@@ -123,8 +123,12 @@ class ModelClient:
         return self.resolved.wire
 
     @asynccontextmanager
-    async def stream(self, prompt: Prompt | str) -> AsyncGenerator[EventStream]:
-        """One answer as events. Raises CallerError before anything is sent, ModelError if no attempt opened."""
+    async def stream(self, prompt: Prompt | str, *, tries: Tries | None = None) -> AsyncGenerator[EventStream]:
+        """One answer as events. Raises CallerError before anything is sent, ModelError if no attempt opened.
+
+        `tries`: what the sample this is for has cost already, where its stream broke before.
+        """
+        tries = tries or Tries()
         prompt = self._filled(prompt)
         encoded = self._encoder.encode(prompt, stream=True)
         total_s = self.timeouts.total_s
@@ -133,7 +137,7 @@ class ModelClient:
         earlier: list[Response] = []
         try:
             stack, events = await self._with_retries(
-                lambda attempt: self._open_stream(prompt, encoded, attempt, total_by), span, earlier
+                lambda attempt: self._open_stream(prompt, encoded, attempt, total_by), tries, span, earlier
             )
             events.earlier = tuple(earlier)
             async with stack:
@@ -156,7 +160,7 @@ class ModelClient:
         timers = Timers(timeouts, started=started, total_by=started + total_s)
         span = start_call(self.resolved, streamed=False)
         try:
-            response = await self._with_retries(lambda _: self._fetch_whole(prompt, encoded, timers), span, [])
+            response = await self._with_retries(lambda _: self._fetch_whole(prompt, encoded, timers), Tries(), span, [])
             span.answered(response.id, response.model, response.finish_reason, response.usage)
             return response
         finally:
@@ -177,7 +181,7 @@ class ModelClient:
         await self.aclose()
 
     async def _with_retries(
-        self, open_once: Callable[[int], Awaitable[_Opened]], span: CallSpan, earlier: list[Response]
+        self, open_once: Callable[[int], Awaitable[_Opened]], tries: Tries, span: CallSpan, earlier: list[Response]
     ) -> _Opened:
         """`earlier` gets what failed attempts had used, where the server had counted it."""
         policy, total_s = self.retry, self.timeouts.total_s
@@ -189,11 +193,15 @@ class ModelClient:
             partial = scheduled.error.partial
             if scheduled.will_retry and partial is not None and partial.usage is not None:
                 earlier.append(partial)
-            if self._on_retry is not None:
-                self._on_retry(scheduled)
+            for told in (tries.observe, self._on_retry):
+                if told is not None:
+                    told(scheduled)
 
+        clock = anyio.current_time
         try:
-            return await with_retries(open_once, policy, observe=observe, sleep=self._sleep, clock=anyio.current_time)
+            return await with_retries(
+                open_once, policy, tries, observe=observe, sleep=self._sleep, clock=clock, model=self.model
+            )
         except ModelError as error:
             error.earlier = tuple(earlier)
             span.failed(error)
@@ -287,10 +295,10 @@ class ModelClient:
         return prompt if prompt.model else prompt.with_model(self.resolved.model)
 
 
-def _checked(kind: type[_Option], name: str, value: _Option | None) -> _Option:
-    if value is not None and not isinstance(value, kind):
-        raise ConfigError(f"{name} must be {kind.__name__}(…), got {value!r:.100}")
-    return kind() if value is None else value
+def _checked(given: _Option | None, kind: type[_Option], name: str) -> _Option:
+    if given is not None and not isinstance(given, kind):
+        raise ConfigError(f"{name} must be a {kind.__name__}, got {given!r:.100}", remedy=f"use {kind.__name__}(…)")
+    return kind() if given is None else given
 
 
 def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:

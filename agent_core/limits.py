@@ -27,20 +27,19 @@ class Limits(Struct, frozen=True):
     `max_turns` counts samples, as every peer's option of that name does. `max_tokens` counts everything sent and
     received, in broken streams and retries too. `max_cost` is in the currency of the agent's prices (US dollars where
     none are given); a model without a price is a ConfigError before anything is sent, and an answer that cannot be
-    priced ends the run. `max_restarts` is how often in a row a broken stream is sampled again.
+    priced ends the run.
     """
 
     max_turns: int | None = 50
     max_tool_calls: int | None = None
     max_tokens: int | None = None
     deadline_s: float | None = None
-    max_restarts: int = 3
     max_cost: Decimal | float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("max_turns", "max_tool_calls", "max_tokens", "deadline_s", "max_restarts", "max_cost"):
+        for name in ("max_turns", "max_tool_calls", "max_tokens", "deadline_s", "max_cost"):
             value: object = getattr(self, name)
-            if value is None and name != "max_restarts":
+            if value is None:
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not 0 <= value < math.inf:
                 raise ConfigError(f"{name} must be a number from 0 up, or None, got {value!r}")

@@ -12,7 +12,7 @@
 
 A response is committed when it is complete, and its tools run after that; so a broken stream leaves neither half an
 attempt in the session nor a side effect in the world, and may be sampled again. (A read-only tool may start earlier.)
-Opening is retried inside the client; sampling a broken stream again is decided here, with its own count. Cancelling
+Opening is retried inside the client; a broken stream is sampled again here, by the same policy and count. Cancelling
 raises through this function as it does everywhere: partial text is kept, marked incomplete, and open calls are answered
 on the way out.
 """
@@ -36,6 +36,7 @@ from .events import Completed, FinishReason, OutputItemDone, Response, ResponseE
 from .items import CallItem, Message, ResponseItem
 from .limits import Limits, RunState
 from .prompt import Prompt
+from .retry import RetryPolicy, RetryScheduled, Tries
 from .turn_events import SampleFinished, SampleRestarted, SampleStarted, StopReason
 
 __all__ = ["Loop", "Model", "ModelStream", "TurnSession"]
@@ -65,7 +66,7 @@ class Model(Protocol):
     @property
     def model(self) -> str: ...
 
-    def stream(self, prompt: Prompt) -> AbstractAsyncContextManager[ModelStream]: ...
+    def stream(self, prompt: Prompt, *, tries: Tries | None = None) -> AbstractAsyncContextManager[ModelStream]: ...
 
 
 class TurnSession(SessionLog, Protocol):
@@ -82,8 +83,8 @@ class TurnSession(SessionLog, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """What one turn is made of. `steered` hands over what the user said meanwhile; `restart_delay(n, error)` is how
-    long to wait before sampling a broken stream the n-th time again, in seconds."""
+    """What one turn is made of. `steered` hands over what the user said meanwhile; `retry` says which broken streams
+    are sampled again, and `watch` is told what the model's client tries again: it must not wait."""
 
     model: Model
     session: TurnSession
@@ -93,7 +94,8 @@ class Loop:
     limits: Limits
     state: RunState
     steered: Callable[[], Sequence[ResponseItem]]
-    restart_delay: Callable[[int, ModelError], float]
+    retry: RetryPolicy
+    watch: Callable[[RetryScheduled], None] | None = None
     compactor: Compactor | None = None
 
     async def run(self, items: Sequence[ResponseItem]) -> StopReason:
@@ -153,12 +155,12 @@ class Loop:
         """One whole response. A stream that breaks is sampled again while the error and the budget allow it."""
         state = self.state
         state.samples += 1
-        restarts, squeezed = 0, False
+        tries, squeezed = Tries(self.watch), False
         if self.compactor is not None:
             await self.compactor.make_room()
         while True:
             try:
-                async with self.model.stream(self.prompt_for(self.session.items)) as events:
+                async with self.model.stream(self.prompt_for(self.session.items), tries=tries) as events:
                     await self.emit(SampleStarted(state.samples, self.model.model, events.losses, events.repairs))
                     response = await self._read(events)
                 state.answered(self.model.model, response, events.earlier)
@@ -168,15 +170,16 @@ class Loop:
                 state.broke(self.model.model, error.partial, error.earlier)
                 if self.compactor and not squeezed and (squeezed := await self.compactor.overflowed(error)):
                     continue
-                restarts += 1
-                # Before any output the client has spent its own retries; only a broken stream is ours to repeat.
-                if not (error.retryable and error.output_emitted) or restarts > self.limits.max_restarts:
+                scheduled = tries.broke(error, self.retry, model=self.model.model)
+                if scheduled is not None:
+                    await self.emit(scheduled)
+                # Nothing of a sample runs before it is whole, so no call is open here; were one, it might run twice.
+                if scheduled is None or not scheduled.will_retry or self.session.open_calls():
                     raise
                 if (reached := state.budget_reached(self.limits)) is not None:
                     return reached
-                delay_s = self.restart_delay(restarts, error)
-                await self.emit(SampleRestarted(state.samples, error, delay_s))
-                await anyio.sleep(delay_s)
+                await self.emit(SampleRestarted(state.samples, error, scheduled.delay_s))
+                await anyio.sleep(scheduled.delay_s)
 
     async def _read(self, events: ModelStream) -> Response:
         kept: list[ResponseEvent] = []

@@ -76,7 +76,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--retries",
         type=whole_number(0, _RETRIES_MAX),
         metavar="N",
-        help="tries more after a request failed (default: 4)",
+        help="tries more after a request failed, and after a stream broke (default: 4 and 5)",
     )
     parser.add_argument(
         "--timeout", type=seconds(_TIMEOUT_MAX_S), metavar="S", help="seconds the whole run may take (default: no end)"
@@ -132,7 +132,7 @@ def _converse(args: Namespace, screen: Screen, session: Session, *, model: str, 
                 deadline_s=cast("float | None", args.timeout),
             ),
             prices=listed,
-            retry=RetryPolicy() if retries is None else RetryPolicy(max_attempts=retries + 1),
+            retry=RetryPolicy() if retries is None else RetryPolicy(max_attempts=retries + 1, max_restarts=retries),
         ) as agent:
             return await follow(agent, task, show)
 

@@ -176,6 +176,10 @@ def _sample_event(event: SampleStarted | SampleFinished | SampleRestarted | Retr
                 "reason": event.reason,
                 "delay_s": event.delay_s,
                 "will_retry": event.will_retry,
+                "stage": event.stage,
+                "model": event.model,
+                "gave_up": event.gave_up,
+                "max_attempts": event.max_attempts,
             }
 
 

@@ -107,7 +107,8 @@ class TurnView:
             case ApprovalDecided():
                 self._decided(event)
             case RetryScheduled():
-                if event.will_retry:  # otherwise the error itself is about to say it
+                # Otherwise the error itself is about to say it, or what breaks in the middle: SampleRestarted.
+                if event.will_retry and event.stage == "request":
                     what = event.error.message or event.reason
                     self._alert(f"{what}; attempt {event.attempt + 1} in {event.delay_s:.1f} s")
             case SampleRestarted():

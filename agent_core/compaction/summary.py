@@ -20,6 +20,7 @@ from ..errors import ApiError, CompactionError, ContextLengthError, ModelError, 
 from ..events import Response, ResponseEvent, Usage
 from ..items import Compaction, ResponseItem, checked_items, user_message
 from ..prompt import Prompt
+from ..retry import RetryPolicy, Tries
 from ..session.compact import newest_within, safe_cuts, squeezed
 from ..session.estimate import estimate_item
 
@@ -52,7 +53,7 @@ class SummaryStream(Protocol):
 class SummaryModel(Protocol):
     """What a summary is asked of: the loop's own model."""
 
-    def stream(self, prompt: Prompt) -> AbstractAsyncContextManager[SummaryStream]: ...
+    def stream(self, prompt: Prompt, *, tries: Tries | None = None) -> AbstractAsyncContextManager[SummaryStream]: ...
 
 
 class Summary:
@@ -68,8 +69,7 @@ class Summary:
 
 class Summariser:
     """Asks `model` for summaries. `prompt_for` makes a prompt of items as the loop does; `spend` is told of each
-    answer that was counted and of every whole one; `restart_delay` is the loop's, for a stream that breaks at most
-    `max_restarts` times.
+    answer that was counted and of every whole one; `retry` is the loop's: a stream that breaks is read again by it.
 
     `endpoint` is the provider's own compaction, None if it has none; refused once, it is not asked again.
     """
@@ -81,16 +81,14 @@ class Summariser:
         prompt_for: Callable[[tuple[ResponseItem, ...]], Prompt],
         compat: Compat,
         spend: Callable[[Response], None],
-        restart_delay: Callable[[int, ModelError], float],
-        max_restarts: int = 3,
+        retry: RetryPolicy,
         endpoint: Endpoint | None = None,
     ) -> None:
         self._model = model
         self._prompt_for = prompt_for
         self._compat = compat
         self._spend = spend
-        self._restart_delay = restart_delay
-        self._max_restarts = max_restarts
+        self._retry = retry
         self._endpoint = endpoint
         self._used = Usage()
 
@@ -148,10 +146,10 @@ class Summariser:
         """One whole response; a stream that breaks is read again from its start, as the loop does it."""
         import anyio
 
-        restarts = 0
+        tries = Tries()
         while True:
             try:
-                async with self._model.stream(prompt) as events:
+                async with self._model.stream(prompt, tries=tries) as events:
                     response = await fold_stream(events)
                 for answer in (*events.earlier, response):
                     self._count(answer)
@@ -160,10 +158,10 @@ class Summariser:
                 for partial in (*error.earlier, error.partial):
                     if partial is not None and partial.usage is not None:
                         self._count(partial)
-                restarts += 1
-                if not (error.retryable and error.output_emitted) or restarts > self._max_restarts:
+                scheduled = tries.broke(error, self._retry)
+                if scheduled is None or not scheduled.will_retry:
                     raise
-                await anyio.sleep(self._restart_delay(restarts, error))
+                await anyio.sleep(scheduled.delay_s)
 
     def _count(self, response: Response) -> None:
         if response.usage is not None:

@@ -17,6 +17,7 @@ from ..errors import AgentCoreError, ModelError
 from ..events import OutputItemDone, Response, ResponseEvent
 from ..items import ResponseItem
 from ..prompt import Prompt
+from ..retry import RetryPolicy, Tries
 from .scripts import answer_events
 
 __all__ = ["ScriptedEvent", "ScriptedModel", "ScriptedStream"]
@@ -37,12 +38,13 @@ class ScriptedModel:
         model: str = "scripted",
     ) -> None:
         self.model = model
+        self.retry = RetryPolicy(base_delay_s=0.0, jitter_s=0.0)
         self.prompts: list[Prompt] = []
         self._answers = list(answers)
 
     @asynccontextmanager
-    async def stream(self, prompt: Prompt) -> AsyncGenerator[ScriptedStream, None]:
-        """One answer, event by event."""
+    async def stream(self, prompt: Prompt, *, tries: Tries | None = None) -> AsyncGenerator[ScriptedStream, None]:
+        """One answer, event by event. Nothing is tried again here."""
         self.prompts.append(prompt)
         await anyio.lowlevel.checkpoint()
         if len(self.prompts) > len(self._answers):

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from agent_core import Agent, ModelClient, RetryPolicy, Session, tool
+from agent_core import Agent, ModelClient, Session, tool
 from agent_core.errors import CallerError
 from agent_core.events import Response, Usage
 from agent_core.items import (
@@ -40,7 +40,7 @@ def book() -> str:
 
 def agent_with(model: ScriptedModel, **options: object) -> Agent:
     """An agent whose client is the script: its models speak no wire."""
-    model.retry = RetryPolicy()  # type: ignore[attr-defined]  # what an agent asks of its client besides streams
+    # What an agent asks of its client besides streams.
     model.resolved = resolve("m", base_url="http://127.0.0.1")  # type: ignore[attr-defined]
     return Agent(client=cast("ModelClient", model), **options)  # type: ignore[arg-type]  # rows of options
 

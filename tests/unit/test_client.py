@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import cast
 
 import anyio
 import httpx2
@@ -203,8 +202,8 @@ async def test_x_s1_09_busy_twice_then_fine() -> None:
     assert len(server.requests) == 3
     assert waits.asked == [0.5, 1.0]
     assert told == [
-        RetryScheduled(1, 0.5, "overloaded", will_retry=True, max_attempts=5),
-        RetryScheduled(2, 1.0, "overloaded", will_retry=True, max_attempts=5),
+        RetryScheduled(1, 0.5, "overloaded", will_retry=True, max_attempts=5, model="lab/m"),
+        RetryScheduled(2, 1.0, "overloaded", will_retry=True, max_attempts=5, model="lab/m"),
     ]
     assert isinstance(events[-1], Completed)
 
@@ -544,10 +543,10 @@ async def test_a_missing_key_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("option", ["retry", "timeouts"])
-def test_settings_of_another_kind(option: str) -> None:
-    """A number where settings belong is told when the client is made."""
-    with pytest.raises(ConfigError, match=f"{option} must be"):
-        ModelClient("lab/m", base_url="http://h/v1", **{option: cast("None", 3)})
+async def test_options_of_a_wrong_type_are_named(option: str) -> None:
+    """When the client is made, not when it first fails."""
+    with pytest.raises(ConfigError, match=f"^{option} must be a .*, got 3$"):
+        ModelClient("lab/m", base_url="http://127.0.0.1:1/v1", **{option: 3})  # type: ignore[arg-type]  # the claim
 
 
 async def test_headers_of_the_caller_win() -> None:

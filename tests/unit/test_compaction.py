@@ -38,6 +38,7 @@ from agent_core.items import (
     user_message,
 )
 from agent_core.prompt import OutputSchema, Prompt, ToolSpec
+from agent_core.retry import RetryPolicy
 from agent_core.session import OutputBudget, Session
 from agent_core.session.estimate import estimate_item
 from agent_core.testing.model import ScriptedEvent, ScriptedModel
@@ -105,7 +106,7 @@ class Stage:
             prompt_for=lambda items: replace(self.base, items=items),
             compat=self.compat,
             spend=spend,
-            restart_delay=lambda restarts, error: 0.0,
+            retry=RetryPolicy(max_restarts=3, base_delay_s=0.0, jitter_s=0.0),
         )
         return Compactor(
             self.session,

@@ -91,7 +91,7 @@ def test_a_budget_is_reached(name: str) -> None:
     assert run.limit_reached(limits) == reason
 
 
-@pytest.mark.parametrize("name", ["max_turns", "max_tokens", "max_cost", "deadline_s", "max_restarts"])
+@pytest.mark.parametrize("name", ["max_turns", "max_tokens", "max_cost", "deadline_s"])
 @pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), "ten", True])
 def test_a_limit_is_a_number(name: str, value: object) -> None:
     """A cap that could never hold is told at once."""

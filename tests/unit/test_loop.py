@@ -36,6 +36,7 @@ from agent_core.items import (
 from agent_core.limits import Limits, RunState
 from agent_core.loop import Loop
 from agent_core.prompt import Prompt, ToolSpec
+from agent_core.retry import RetryPolicy, RetryScheduled
 from agent_core.session import Session
 from agent_core.testing.model import ScriptedEvent, ScriptedModel
 from agent_core.tools.base import Tool, ToolCall, ToolContext, ToolOutput
@@ -109,6 +110,7 @@ class Stage:
     tools: Sequence[Tool] = ()
     session: Session = field(default_factory=Session)
     limits: Limits = field(default_factory=Limits)
+    retry: RetryPolicy = field(default_factory=lambda: RetryPolicy(base_delay_s=0.0, jitter_s=0.0))
     approvals: ApprovalPolicy = deny_all
     steered: list[ResponseItem] = field(default_factory=list[ResponseItem])
     seen: list[TurnEvent] = field(default_factory=list[TurnEvent])
@@ -137,7 +139,7 @@ class Stage:
                 limits=self.limits,
                 state=self.state,
                 steered=take,
-                restart_delay=lambda attempt, error: 0.0,
+                retry=self.retry,
             )
             return await loop.run([user_message(text)])
 
@@ -275,12 +277,19 @@ async def test_errors_at_opening_end_the_turn(error: ModelError, requests: int) 
 
 
 async def test_a_stream_that_keeps_breaking_is_given_up() -> None:
-    """After max_restarts the error is the caller's."""
+    """After max_restarts the error is the caller's, and each break has been told, the last as given up."""
     broken: list[ScriptedEvent] = [OutputItemAdded(0, assistant_message("")), StreamInterrupted("cut")]
-    stage = Stage(ScriptedModel(broken, broken, broken), limits=Limits(max_restarts=2))
+    retry = RetryPolicy(max_restarts=2, base_delay_s=0.0, jitter_s=0.0)
+    stage = Stage(ScriptedModel(broken, broken, broken), retry=retry)
     with pytest.raises(StreamInterrupted):
         await stage.run()
     assert len(stage.model.prompts) == 3
+    told = [event for event in stage.seen if isinstance(event, RetryScheduled)]
+    assert [(one.stage, one.attempt, one.max_attempts, one.reason, one.will_retry, one.gave_up) for one in told] == [
+        ("stream", 1, 3, "stream_interrupted", True, None),
+        ("stream", 2, 3, "stream_interrupted", True, None),
+        ("stream", 3, 3, "stream_interrupted", False, "attempts"),
+    ]
 
 
 LIMITS: dict[str, tuple[Limits, StopReason, int]] = {

@@ -9,6 +9,7 @@ import pytest
 from agent_core.errors import (
     ApiError,
     AuthenticationError,
+    CircuitOpen,
     ConfigError,
     ContentFilterError,
     ContextLengthError,
@@ -16,6 +17,7 @@ from agent_core.errors import (
     InvalidRequestError,
     MalformedStream,
     ModelError,
+    NotAdmitted,
     OverloadedError,
     QuotaExceededError,
     RateLimitError,
@@ -25,7 +27,7 @@ from agent_core.errors import (
     TransportTimeout,
     UsageLimitError,
 )
-from agent_core.retry import GaveUp, RetryPolicy, RetryScheduled, with_retries
+from agent_core.retry import GaveUp, RetryPolicy, RetryScheduled, Tries, with_retries
 
 EXACT = RetryPolicy(jitter_s=0.0)
 
@@ -60,6 +62,8 @@ EXACT = RetryPolicy(jitter_s=0.0)
         (ContentFilterError("x", status=400), False),
         (ApiError("x", status=404), False),
         (ModelError("x"), False),
+        (CircuitOpen("x"), False),
+        (NotAdmitted("x"), False),
     ],
 )
 def test_t_p2_what_is_retried(error: ModelError, retried: bool) -> None:
@@ -122,6 +126,10 @@ def test_reasons(error: ModelError, reason: str) -> None:
     assert EXACT.after(1, error, elapsed_s=0.0).reason == reason
 
 
+def unwatched(scheduled: RetryScheduled) -> None:
+    """Nobody asked to be told."""
+
+
 class Scripted:
     """Fails with these errors in turn, then opens; keeps what was waited and a clock that the waits move."""
 
@@ -142,12 +150,18 @@ class Scripted:
     def clock(self) -> float:
         return self.now
 
+    async def opened(self, policy: RetryPolicy = EXACT, tries: Tries | None = None) -> str:
+        tries = tries or Tries()
+        return await with_retries(
+            self.open, policy, tries, observe=tries.observe or unwatched, sleep=self.sleep, clock=self.clock
+        )
+
 
 @pytest.mark.anyio
 async def test_retries_until_it_opens() -> None:
     """Attempts are numbered from 1, waits add up, the observer sees each failure."""
     run, told = Scripted(ServerError("x"), RateLimitError("x", retry_after_s=7.0)), list[RetryScheduled]()
-    opened = await with_retries(run.open, EXACT, observe=told.append, sleep=run.sleep, clock=run.clock)
+    opened = await run.opened(tries=Tries(told.append))
     assert (opened, run.attempts) == ("opened at 7.5", [1, 2, 3])
     assert [(one.attempt, one.delay_s, one.will_retry) for one in told] == [(1, 0.5, True), (2, 7.0, True)]
 
@@ -157,7 +171,7 @@ async def test_the_budget_ends_it() -> None:
     """Waits count against the budget; the last error is raised as it is, numbered."""
     run = Scripted(*(RateLimitError(f"no {n}", retry_after_s=100.0) for n in range(1, 9)))
     with pytest.raises(RateLimitError, match="no 3") as caught:
-        await with_retries(run.open, EXACT, observe=None, sleep=run.sleep, clock=run.clock)
+        await run.opened()
     assert (caught.value.attempt, caught.value.retry_after_s, run.now) == (3, 100.0, 200.0)
 
 
@@ -166,15 +180,92 @@ async def test_what_is_not_retried_is_not_announced() -> None:
     """A bad key is raised at once and no observer hears of a retry."""
     run, told = Scripted(AuthenticationError("x", status=401)), list[RetryScheduled]()
     with pytest.raises(AuthenticationError):
-        await with_retries(run.open, EXACT, observe=told.append, sleep=run.sleep, clock=run.clock)
+        await run.opened(tries=Tries(told.append))
     assert (told, run.attempts) == ([], [1])
+
+
+def test_which_errors_is_the_callers_to_say() -> None:
+    """`on` narrows what is retried; it cannot make a 400 worth a try."""
+    only = RetryPolicy(on=(OverloadedError, InvalidRequestError))
+    assert only.retries(OverloadedError("x"))
+    assert not only.retries(ServerError("x", status=500))
+    assert not only.retries(InvalidRequestError("x", status=400, retryable=True))
+
+
+def broken(output: bool = True, **facts: float) -> StreamInterrupted:
+    error = StreamInterrupted("cut")
+    error.output_emitted = output
+    error.retry_after_s = facts.get("retry_after_s")
+    return error
+
+
+@pytest.mark.anyio
+async def test_requests_and_restarts_add_up() -> None:
+    """W-S1-20: a sample costs at most the sum of both counts, however they alternate; its requests are numbered."""
+    policy = RetryPolicy(max_attempts=3, max_restarts=2, jitter_s=0.0)
+    run, tries = Scripted(*(ServerError(f"no {n}") for n in range(1, 9))), Tries()
+    with pytest.raises(ServerError, match="no 3"):
+        await run.opened(policy, tries)
+    assert (run.attempts, tries.failed, tries.attempt) == ([1, 2, 3], 3, 4)
+
+    run, tries = Scripted(), Tries()
+    for _ in range(2):
+        run.errors.append(ServerError("busy"))
+        await run.opened(policy, tries)
+        assert (again := tries.broke(broken(), policy)) is not None and again.will_retry
+    run.errors.append(ServerError("busy"))
+    with pytest.raises(ServerError):
+        await run.opened(policy, tries)
+    assert run.attempts == [1, 2, 3, 4, 5]
+    assert (last := tries.broke(broken(), policy)) is not None and last.gave_up == "attempts"
+
+
+@pytest.mark.anyio
+async def test_one_budget_for_both_and_none_of_it_for_reading() -> None:
+    """Attempts and waits of requests and restarts share it; the time an answer took to come and break is not in it."""
+    policy = RetryPolicy(budget_s=100.0, jitter_s=0.0)
+    run, tries = Scripted(RateLimitError("busy", retry_after_s=60.0)), Tries()
+    await run.opened(policy, tries)
+    run.now += 3600.0  # an hour of answer
+    assert (again := tries.broke(broken(retry_after_s=30.0), policy)) is not None
+    assert (again.will_retry, again.delay_s, tries.spent_s) == (True, 30.0, 90.0)
+    run.errors.append(RateLimitError("busy", retry_after_s=20.0))
+    with pytest.raises(RateLimitError):
+        await run.opened(policy, tries)
+    assert tries.spent_s == 90.0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [broken(output=False), MalformedStream("html"), ContextLengthError("long"), InvalidRequestError("x", status=400)],
+)
+def test_what_is_not_sampled_again(error: ModelError) -> None:
+    """What came before any output is the client's; what will not change is nobody's."""
+    if not isinstance(error, StreamInterrupted):
+        error.output_emitted = True
+    assert Tries().broke(error, EXACT) is None
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("max_attempts", 0), ("max_attempts", 101), ("jitter_s", -1.0), ("max_delay_s", float("inf")), ("budget_s", -1.0)],
+    [
+        ("max_attempts", 0),
+        ("max_attempts", 101),
+        ("max_attempts", 2.5),
+        ("max_attempts", "3"),
+        ("max_attempts", True),
+        ("max_restarts", -1),
+        ("jitter_s", -1.0),
+        ("jitter_s", "1"),
+        ("max_delay_s", float("inf")),
+        ("retry_after_cap_s", float("nan")),
+        ("retry_after_cap_s", None),
+        ("budget_s", -1.0),
+        ("on", [RateLimitError]),
+        ("on", (ValueError,)),
+    ],
 )
-def test_policies_that_make_no_sense(field: str, value: float) -> None:
+def test_policies_that_make_no_sense(field: str, value: object) -> None:
     """Refused when they are made, naming the field."""
     with pytest.raises(ConfigError, match=field):
         RetryPolicy(**{field: value})  # type: ignore[arg-type]  # wrong on purpose

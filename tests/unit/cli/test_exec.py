@@ -216,7 +216,7 @@ def test_an_answer_that_broke_is_asked_for_again(tmp_path: Path, capsys: pytest.
     """What was shown of it is declared void; stdout holds only the whole one."""
     text = "This sentence is long enough to be cut somewhere in its middle."
     with model(Step(text=text, failures=(Step(text=text, cut_after_events=4),))) as (_, to):
-        code, out, err = run(["Go", "--cd", str(tmp_path), *to], capsys)
+        code, out, err = run(["Go", "--cd", str(tmp_path), *to, "--retries", "1"], capsys)
     assert (code, out, "the answer above is dropped and asked for again" in err) == (Exit.OK, text + "\n", True)
 
 

@@ -122,8 +122,18 @@ CASES: list[tuple[TurnEvent, JsonObject | None]] = [
         {"type": "sample.restarted", "number": 1, "reason": "cut", "delay_s": 0.5},
     ),
     (
-        RetryScheduled(1, 0.5, "overloaded", will_retry=True),
-        {"type": "retry.scheduled", "attempt": 1, "reason": "overloaded", "delay_s": 0.5, "will_retry": True},
+        RetryScheduled(1, 0.5, "overloaded", will_retry=True, max_attempts=5, model="lab/m"),
+        {
+            "type": "retry.scheduled",
+            "attempt": 1,
+            "reason": "overloaded",
+            "delay_s": 0.5,
+            "will_retry": True,
+            "stage": "request",
+            "model": "lab/m",
+            "gave_up": None,
+            "max_attempts": 5,
+        },
     ),
     (
         ToolStarted(CALL),

@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import tracemalloc
+import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -207,7 +208,9 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
 def test_a_process_that_was_forked_does_not_write(tmp_path: Path) -> None:
     """It shares the file and its lock, so nothing else would keep the two apart."""
     session = Session.create(tmp_path / "s.jsonl")
-    child = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads: pytest's own are idle
+        child = os.fork()
     if not child:
         try:
             session.append(user_message("from the child"))

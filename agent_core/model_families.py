@@ -7,6 +7,8 @@ without what stands before its last slash (`anthropic/claude-…`, `@cf/meta/lla
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .providers import CompatOverrides, ModelRule
 
 __all__ = ["FAMILIES", "NO_CUSTOM_TOOLS", "OLD_CLAUDE"]
@@ -62,6 +64,51 @@ _CLAUDE = (
     ModelRule("claude-2*", {"default_max_tokens": 4096}, "messages"),
 )
 
+# Tokens a prompt may have, by the data of genai-prices 0.2.3 (October 2026), as a rule what the maker offers: a host
+# that offers less says so when it refuses a prompt, and compaction keeps to that. OpenAI's reasoning models are counted
+# without the 128,000 tokens of their answer; Codex takes 272,000 for GPT-5 too (codex.md 2.5). Later patterns win.
+_WINDOWS: Mapping[str, int] = {
+    "gpt-3.5*": 16_385,
+    "gpt-4*": 8_192,
+    "gpt-4-32k*": 32_000,
+    "gpt-4-[01tv]*": 128_000,
+    "*gpt-4o*": 128_000,
+    "gpt-4.1*": 1_000_000,
+    "o[134]*": 200_000,
+    "o1-[mp]*": 128_000,
+    "gpt-5*": 272_000,
+    "gpt-5.[456]*": 922_000,
+    "gpt-5.?-[mn]*": 272_000,
+    "gpt-5*-chat*": 128_000,
+    "gpt-6*": 922_000,
+    "gpt-oss*": 131_072,
+    "claude-*": 200_000,
+    "claude-opus-4[-.][678]*": 1_000_000,
+    "claude-sonnet-4[-.]6*": 1_000_000,
+    **dict.fromkeys((f"claude-{name}-5*" for name in ("opus", "sonnet", "haiku", "fable", "mythos")), 1_000_000),
+    "gemini-[23]*": 1_000_000,
+    "deepseek-v3*": 128_000,
+    "deepseek-v4*": 1_000_000,
+    "grok-3*": 131_072,
+    "grok-4*": 256_000,
+    "grok-4*-fast*": 2_000_000,
+    "grok-4.[23]*": 1_000_000,
+    "grok-4.[567]*": 500_000,
+    "grok-code-fast*": 256_000,
+    "kimi-k2*": 131_072,
+    "kimi-k2-0905*": 262_144,
+    "kimi-k2[-.][567t]*": 262_144,
+    "kimi-k3*": 1_000_000,
+    "glm-4.5*": 131_072,
+    "glm-4.[67]*": 200_000,
+    "glm-5*": 200_000,
+    "glm-5.[23]*": 1_000_000,
+    "minimax-m2*": 196_000,
+    "minimax-m3*": 512_000,
+    "mistral-*": 128_000,
+    "codestral*": 256_000,
+}
+
 FAMILIES: tuple[ModelRule, ...] = (
     *_OPENAI,
     *_CLAUDE,
@@ -76,4 +123,5 @@ FAMILIES: tuple[ModelRule, ...] = (
         ModelRule(pattern, {"required_choice": "auto", "strict_tools": False})
         for pattern in ("qwen3-coder*", "qwen-3-coder*")
     ),
+    *(ModelRule(pattern, {"context_window": tokens}) for pattern, tokens in _WINDOWS.items()),
 )

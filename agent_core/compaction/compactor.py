@@ -92,8 +92,8 @@ class Compactor:
 
     @property
     def window(self) -> int | None:
-        """The model's window in tokens, where anybody has said."""
-        return self._policy.window or self._compat.context_window or self._memory.window
+        """The model's window in tokens, where anybody has said: the caller, the server itself, or the table."""
+        return self._policy.window or self._memory.window or self._compat.context_window
 
     @property
     def limit(self) -> int | None:

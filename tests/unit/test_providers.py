@@ -355,3 +355,33 @@ def test_facts_of_rows(model: str, wire: str | None, expected: CompatOverrides) 
     """Facts of providers.md 3a and 3b arrive in the Compat of the call."""
     compat = compat_of(model, wire)
     assert {name: getattr(compat, name) for name in expected} == expected
+
+
+WINDOWS = {
+    "openai/gpt-4o-mini": 128_000,
+    "openai/gpt-4-turbo": 128_000,
+    "openai/gpt-4": 8_192,
+    "openai/o4-mini": 200_000,
+    "openai/gpt-5-mini": 272_000,
+    "openai/gpt-5.4-mini": 272_000,
+    "openai/gpt-5.6-sol": 922_000,
+    "openai/gpt-5.1-chat-latest": 128_000,
+    "anthropic/claude-haiku-4-5-20251001": 200_000,
+    "anthropic/claude-sonnet-4-6": 1_000_000,
+    "anthropic/claude-opus-5-5": 1_000_000,
+    "openrouter/anthropic/claude-sonnet-4.5": 200_000,
+    "xai/grok-4-1-fast-reasoning": 2_000_000,
+    "xai/grok-4.5": 500_000,
+    "moonshot/kimi-k2-thinking": 262_144,
+    "groq/moonshotai/kimi-k2-instruct": 131_072,
+    "groq/openai/gpt-oss-120b": 131_072,
+    "zai/glm-5.1": 200_000,
+    "deepseek/deepseek-v4-pro": 1_000_000,
+    "ollama/qwen3": None,
+}
+
+
+@pytest.mark.parametrize("model", WINDOWS)
+def test_windows_of_models(model: str) -> None:
+    """What compaction goes by where a caller does not say and a server has not yet."""
+    assert resolve(model, env=ENV).compat.context_window == WINDOWS[model]

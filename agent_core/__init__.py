@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .approvals import ApprovalPolicy, ApprovalRequest, AskPolicy, Decision
     from .client import ModelClient
     from .codecs import CODECS
+    from .compaction import CompactionPolicy
     from .errors import AgentCoreError
     from .events import Response, Usage
     from .items import assistant_message, system_message, user_message
@@ -39,6 +40,7 @@ __all__ = [
     "ApprovalPolicy",
     "ApprovalRequest",
     "AskPolicy",
+    "CompactionPolicy",
     "Decision",
     "Limits",
     "ModelClient",
@@ -77,6 +79,7 @@ _HOME = {
     "ApprovalRequest": "approvals",
     "AskPolicy": "approvals",
     "CODECS": "codecs",
+    "CompactionPolicy": "compaction",
     "Decision": "approvals",
     "Limits": "limits",
     "ModelClient": "client",

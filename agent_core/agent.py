@@ -273,16 +273,18 @@ class Agent:
         self.session.turn_finished(turn_id, stop, state.usage)
 
     def _compactor(self, client: ModelClient, state: RunState, emit: Emit) -> Compactor:
-        from .compaction.compactor import Compactor
+        from .compaction.compactor import Compactor, open_sealed
         from .compaction.summary import Summariser
 
         compat = client.resolved.compat
+        open_sealed(self.session, wire=client.resolved.wire, provider=compat.provider)
         summariser = Summariser(
             model=client,
             prompt_for=self._prompt_for,
             compat=compat,
             spend=partial(state.answered, client.model),
             retry=client.retry,
+            endpoint=client.compact if self._compaction.endpoint and compat.compact_endpoint else None,
         )
         return Compactor(
             self.session,

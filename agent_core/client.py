@@ -17,7 +17,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import anyio
 
@@ -28,7 +28,7 @@ from .codecs.api_errors import html_title, request_id
 from .codecs.base import Encoded
 from .codecs.rate_limits import rate_limits
 from .codecs.whole import cut_answer
-from .errors import ApiError, ConfigError, MalformedStream, ModelError, TransportError
+from .errors import ApiError, ConfigError, MalformedStream, ModelError, TransportError, UnsupportedError
 from .event_stream import EventStream, TimedBody, Timers
 from .events import Response
 from .items import WireName
@@ -153,14 +153,30 @@ class ModelClient:
     async def complete(self, prompt: Prompt | str) -> Response:
         """One answer, whole. Raises as `stream` does, and what `stream` would raise while being read."""
         prompt = self._filled(prompt)
-        encoded = self._encoder.encode(prompt, stream=False)
+        return await self._whole(prompt, self._encoder.encode(prompt, stream=False), self.resolved.url)
+
+    async def compact(self, prompt: Prompt | str) -> Response:
+        """The provider's own compaction of a history: among the items is one Compaction, which only it can read. Raises
+        UnsupportedError where its row has no such endpoint (`Compat.compact_endpoint`), else as `complete` does."""
+        from .codecs.responses_compact import COMPACT_PATH, compact_request
+
+        if self.wire != "responses" or not self.resolved.compat.compact_endpoint:
+            raise UnsupportedError(f"{self.resolved.provider.name!r} has no endpoint for compaction on {self.wire!r}")
+        prompt = self._filled(prompt)
+        parts = urlsplit(self.resolved.url)
+        url = urlunsplit(parts._replace(path=parts.path + COMPACT_PATH))
+        return await self._whole(prompt, compact_request(self._encoder.encode(prompt, stream=False)), url)
+
+    async def _whole(self, prompt: Prompt, encoded: Encoded, url: str) -> Response:
         total_s = self.timeouts.total_s or _WHOLE_ANSWER_S
         timeouts = replace(self.timeouts, first_event_s=None, idle_s=None, total_s=total_s)
         started = anyio.current_time()
         timers = Timers(timeouts, started=started, total_by=started + total_s)
         span = start_call(self.resolved, streamed=False)
         try:
-            response = await self._with_retries(lambda _: self._fetch_whole(prompt, encoded, timers), Tries(), span, [])
+            response = await self._with_retries(
+                lambda _: self._fetch_whole(prompt, encoded, timers, url), Tries(), span, []
+            )
             span.answered(response.id, response.model, response.finish_reason, response.usage)
             return response
         finally:
@@ -213,7 +229,7 @@ class ModelClient:
         """One attempt, up to its first content event. The stack that is returned closes the connection."""
         async with AsyncExitStack() as stack:
             timers = Timers(self.timeouts, started=anyio.current_time(), total_by=total_by)
-            http, body = await self._send(stack, prompt, encoded, timers, accept="text/event-stream")
+            http, body = await self._send(stack, prompt, encoded, timers, self.resolved.url, accept="text/event-stream")
             head = await body.head()
             whole: Response | None = None
             if head.lstrip(_BLANK)[:1] in _NO_STREAM:
@@ -225,10 +241,10 @@ class ModelClient:
             return stack.pop_all(), events
         raise AssertionError("unreachable: the stack swallows nothing")
 
-    async def _fetch_whole(self, prompt: Prompt, encoded: Encoded, timers: Timers) -> Response:
+    async def _fetch_whole(self, prompt: Prompt, encoded: Encoded, timers: Timers, url: str) -> Response:
         """One attempt at an answer that is not streamed."""
         async with AsyncExitStack() as stack:
-            _, body = await self._send(stack, prompt, encoded, timers, accept="application/json")
+            _, body = await self._send(stack, prompt, encoded, timers, url, accept="application/json")
             data, broken = await body.rest(b"", MAX_ANSWER_BYTES)
         if not data.lstrip(_BLANK).startswith((b"data:", b"event:", b":")):
             return self._decode_whole(data, broken, prompt)
@@ -242,11 +258,11 @@ class ModelClient:
         return decoder.snapshot()
 
     async def _send(
-        self, stack: AsyncExitStack, prompt: Prompt, encoded: Encoded, timers: Timers, *, accept: str
+        self, stack: AsyncExitStack, prompt: Prompt, encoded: Encoded, timers: Timers, url: str, *, accept: str
     ) -> tuple[HttpStream, TimedBody]:
         """Send, and take the head of a good answer. Raises ApiError for any status but 2xx."""
         headers = await timers.bounded(self._request_headers(prompt, accept))  # a key may have to be fetched
-        request = HttpRequest(self.resolved.url, headers, encoded.body)
+        request = HttpRequest(url, headers, encoded.body)
         opening = self._transport.open(request, connect_s=self.timeouts.connect_s)
         http = await timers.bounded(stack.enter_async_context(opening))
         body = TimedBody(http.chunks, timers)

@@ -93,10 +93,6 @@ class RunState:
         else:
             self._cost = cost if self._cost is None else self._cost + cost
 
-    def spend(self, usage: Usage) -> None:
-        """Count what a request took that is no sample: one for a summary."""
-        self.usage += usage
-
     def limit_reached(self, limits: Limits) -> StopReason | None:
         """Why no further request may be made."""
         if limits.max_turns is not None and self.samples >= limits.max_turns:

@@ -20,7 +20,13 @@ __all__ = ["ROWS"]
 _MCT: CompatOverrides = {"max_tokens_field": "max_completion_tokens"}
 
 # Encrypted reasoning goes with store=false and without ids (3b, behaviours.md S1-54); free-form tools came with GPT-5.
-_OPENAI_RESPONSES: CompatOverrides = {"encrypted_reasoning": True, "store": False, "custom_tools": True}
+# The endpoint for compaction: OpenAI's and Azure's API references, October 2026; Codex uses it at both (codex.md 2.5).
+_OPENAI_RESPONSES: CompatOverrides = {
+    "encrypted_reasoning": True,
+    "store": False,
+    "custom_tools": True,
+    "compact_endpoint": True,
+}
 
 # Strict schemas have to be of a certain form (3d): those that ask for strict are brought into it.
 _STRICT_SCHEMAS: CompatOverrides = {"schema_dialect": "openai_strict"}
@@ -38,9 +44,7 @@ _AZURE = Provider(
         # No file parts on Chat; Foundry's Mistral models know only max_tokens (3a).
         "chat": Endpoint(compat={**_MCT, "call_id_max": 40, "files": False}),
         # Responses are stored there, and items go back under their ids (behaviours.md S1-53).
-        "responses": Endpoint(
-            compat={"encrypted_reasoning": True, "store": True, "send_item_ids": True, "custom_tools": True}
-        ),
+        "responses": Endpoint(compat={**_OPENAI_RESPONSES, "store": True, "send_item_ids": True}),
     },
     key_env=("AZURE_OPENAI_API_KEY", "AZURE_API_KEY"),
     auth="api-key",

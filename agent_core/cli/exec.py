@@ -17,6 +17,7 @@ from typing import Literal, cast
 
 from ..approvals import ApprovalPolicy, AskPolicy, Decision, allow_all
 from ..codecs import WIRES
+from ..compaction import CompactionMode, CompactionPolicy
 from ..config import REHEARSAL_MODEL, default_model
 from ..errors import CallerError, ConfigError
 from ..items import Message, WireName
@@ -25,7 +26,7 @@ from ..prices import ListedPrices
 from ..session import Session
 from ..turn_events import TurnEvent, TurnResult
 from .exits import UsageProblem, exit_of_result, refused
-from .numbers import dollars, seconds, whole_number
+from .numbers import dollars, seconds, share, whole_number
 from .render import summary_text
 from .screen import Screen, write_text
 from .watch import Show, errors_told, follow, watcher
@@ -81,10 +82,19 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", type=seconds(_TIMEOUT_MAX_S), metavar="S", help="seconds the whole run may take (default: no end)"
     )
+    parser.add_argument(
+        "--compact",
+        type=share("auto", "off"),
+        default="auto",
+        metavar="auto|off|N%",
+        help="when a long history is replaced by a summary: at N%% of the model's window (default: auto, 90%%)",
+    )
     files = parser.add_mutually_exclusive_group()
     files.add_argument("--session", metavar="FILE", help="keep the conversation in this new file")
     files.add_argument("--resume", metavar="FILE", help="go on with the conversation in this file")
-    parser.add_argument("-v", "--verbose", action="store_true", help="also show requests, repairs and losses")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="also show requests, repairs, losses and compactions"
+    )
 
 
 def run(args: Namespace) -> int:
@@ -131,6 +141,7 @@ def _converse(args: Namespace, screen: Screen, session: Session, *, model: str, 
                 max_cost=cast("Decimal | None", args.max_cost),
                 deadline_s=cast("float | None", args.timeout),
             ),
+            compaction=_compaction(cast("str | float", args.compact)),
             prices=listed,
             retry=RetryPolicy() if retries is None else RetryPolicy(max_attempts=retries + 1, max_restarts=retries),
         ) as agent:
@@ -148,6 +159,12 @@ def _finish(args: Namespace, screen: Screen, result: TurnResult, session: Sessio
         why = "refusal" if result.stop_reason == "completed" else result.stop_reason
         screen.line(f"stopped: {why}", "bad")
     screen.line(summary_text(result, str(session.path) if session.path else None), "dim")
+
+
+def _compaction(word: str | float) -> CompactionMode | CompactionPolicy:
+    if isinstance(word, float):
+        return CompactionPolicy(at=word)
+    return "off" if word == "off" else "auto"
 
 
 def _task(word: str) -> str:

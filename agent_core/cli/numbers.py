@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from .screen import one_line
 
-__all__ = ["dollars", "seconds", "whole_number"]
+__all__ = ["dollars", "seconds", "share", "whole_number"]
 
 
 def whole_number(least: int, most: int) -> Callable[[str], int]:
@@ -49,5 +49,19 @@ def dollars(most: int) -> Callable[[str], Decimal]:
         if not (amount.is_finite() and 0 < amount <= most):
             raise ArgumentTypeError(f"{one_line(word, 40)!r} is not a number of US dollars up to {most:,}")
         return amount
+
+    return read
+
+
+def share(*words: str) -> Callable[[str], str | float]:
+    """An argparse type: one of `words`, or a percentage from 1% to 100%, as a share of 1."""
+
+    def read(word: str) -> str | float:
+        if word in words:
+            return word
+        digits = word.removesuffix("%")
+        if digits != word and digits.isdecimal() and digits.isascii() and 1 <= int(digits[:4]) <= 100:
+            return int(digits) / 100
+        raise ArgumentTypeError(f"{one_line(word, 40)!r} is none of {', '.join(words)} and 1% to 100%")
 
     return read

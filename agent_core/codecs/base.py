@@ -184,6 +184,8 @@ class Compat(Struct, frozen=True, kw_only=True):
     files: bool = True
 
     # storing and caching
+    compact_endpoint: bool = False
+    """Responses: the server has `…/responses/compact`, which makes an encrypted compaction of a history."""
     store: bool | None = None
     """Responses: the `store` member; None leaves it out unless the prompt says."""
     send_item_ids: bool = False

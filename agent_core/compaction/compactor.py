@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..codecs.base import Compat
+from ..codecs.replay_origin import same_origin
 from ..errors import AgentCoreError, CompactionError, ContextLengthError, ModelError
-from ..items import Compaction, JsonValue, Message, ResponseItem
+from ..items import Compaction, JsonValue, Message, ResponseItem, WireName
 from ..prompt import CustomToolSpec, HostedToolSpec, Prompt
 from ..session.compact import choose_cut, kept_messages
 from ..session.estimate import estimate_item
@@ -23,7 +24,7 @@ from ..turn_events import CompactionFailed, CompactionFinished, CompactionReason
 from .policy import CompactionPolicy, WindowMemory
 from .summary import Summariser
 
-__all__ = ["CompactedSession", "Compactor"]
+__all__ = ["CompactedSession", "Compactor", "open_sealed"]
 
 MARGIN = 20
 """A twentieth of the window is left free beside the cap on the answer: the request for a summary has to fit too."""
@@ -193,6 +194,26 @@ class Compactor:
         finished = CompactionFinished(reason, summary.kind, plan.tokens, self.tokens(), replaced, summary.usage)
         await self._emit(finished)
         return finished
+
+
+class UncompactedSession(Protocol):
+    @property
+    def replacement(self) -> tuple[ResponseItem, ...]: ...
+
+    def uncompact(self) -> bool: ...
+
+
+def open_sealed(session: UncompactedSession, *, wire: WireName, provider: str) -> None:
+    """Take compactions back that this provider cannot read: another one made and sealed them, and to it the history
+    would begin nowhere. What they replaced is still in the session; it is summarised where it is too large."""
+    while any(_is_sealed(item, wire, provider) for item in session.replacement):
+        session.uncompact()
+
+
+def _is_sealed(item: ResponseItem, wire: WireName, provider: str) -> bool:
+    if not isinstance(item, Compaction) or item.summary:
+        return False
+    return not same_origin(item.origin, wire=wire, provider=provider)
 
 
 def _is_news(item: ResponseItem) -> bool:

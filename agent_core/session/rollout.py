@@ -10,6 +10,7 @@
     rollback          turns                                             the last user turns no longer belong to it
     compaction        kind, replaced, last, items                       the first items (`last` is their last) are stood
                                                                         for by these: ids, or whole items
+    uncompaction                                                        the newest compaction no longer counts
     lost              bytes, lines?                                     something stood here that could not be read
 
 Every line also has `n` and `crc`, some have `more` (lines.py). A type that a reader does not know annotates and is

@@ -128,6 +128,13 @@ class SessionState:
         self._view = None
         self._estimates.clear()
 
+    def drop_compaction(self) -> None:
+        """The newest one no longer counts; what a provider counted since was of a history it had shortened."""
+        last = self.compactions.pop()
+        del self.measured[last.measured :]
+        self._view = None
+        self._estimates.clear()
+
     def estimate(self, budget: OutputBudget | None) -> TokenEstimate:
         known = self._estimates.get(budget) or self._counted(budget)
         estimate = self._estimates[budget] = known.over(self.items, budget)
@@ -182,6 +189,10 @@ class SessionState:
                 self.roll_back(min(turns, self.turns))
             case "compaction":
                 self.take_compaction(load_compacted(record, self.items, self.places, len(self.measured), where))
+            case "uncompaction":
+                if not self.compactions:
+                    raise SessionError(f"{where} takes back a compaction, and there is none")
+                self.drop_compaction()
             case "lost":
                 # One of the lost records may have said that a tool was started.
                 self.started.update(call.id for call in self.open_calls.calls if call.id is not None)

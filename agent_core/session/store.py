@@ -161,6 +161,11 @@ class Session:
         return self._state.usage
 
     @property
+    def replacement(self) -> tuple[ResponseItem, ...]:
+        """What of `items` stands for the beginning of the transcript; nothing where it was not compacted."""
+        return self._state.compacted.items
+
+    @property
     def path(self) -> Path | None:
         return self._journal.path if self._journal else None
 
@@ -216,6 +221,15 @@ class Session:
         replaced = upto - len(last.items) + last.replaced
         named = tuple(item if item.id is not None else _named(item) for item in items)
         self._add_compaction(Compacted(replaced, named, kind, len(self._state.measured)))
+
+    def uncompact(self) -> bool:
+        """Take the newest compaction back, whatever was said since: the conversation has again what it replaced. False
+        if there is none. A marker, like it; tokens spent on it stay spent."""
+        if not self._state.compactions:
+            return False
+        self._note({"type": "uncompaction"})
+        self._state.drop_compaction()
+        return True
 
     def output(self, call_id: str) -> FunctionCallOutput | CustomToolCallOutput | None:
         """A whole tool output, by its own id or that of its call; the newest, where a call id was used twice."""

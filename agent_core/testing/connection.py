@@ -1,6 +1,7 @@
 """One HTTP connection of the rehearsal server: a request in, an answer of its wire out, on time or broken as scripted.
 
     POST …/chat/completions  …/responses  …/messages     an answer, a stream of it, or an error of that wire
+    POST …/responses/compact                              a compaction of the history
     GET  …/models                                         the scripts, in a shape both vendors' clients read
     anything else                                         404, as an OpenAI error
 
@@ -30,11 +31,12 @@ from urllib.parse import urlsplit
 
 from ..codecs import CODECS
 from ..codecs.base import DecodedRequest, StreamEncoder, WireCodec, json_object
+from ..codecs.responses_compact import COMPACT_PATH, encode_compacted
 from ..errors import ApiError, InvalidRequestError, ModelNotFoundError
 from ..events import Created, OutputItemAdded, OutputItemDone, ResponseEvent
 from ..items import JsonObject, WireName
 from ..prompt import Prompt
-from .scripts import Script, Step, answer_events, answer_response, error_of_status, step_for
+from .scripts import Script, Step, answer_events, answer_response, compaction_of, error_of_status, step_for
 from .validators import check_request
 
 __all__ = ["Answer", "Connection", "RecordedRequest", "Rehearsal", "Strike", "will_reset"]
@@ -51,7 +53,12 @@ _LINGER = struct.Struct("hh" if sys.platform == "win32" else "ii")
 _STREAM_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
 _GARBAGE = b'data: {"no event": "of any wire\x00\xff\n\n'
 
-_PATHS: Mapping[str, WireName] = {"/chat/completions": "chat", "/responses": "responses", "/messages": "messages"}
+_PATHS: Mapping[str, WireName] = {
+    "/chat/completions": "chat",
+    "/responses": "responses",
+    "/messages": "messages",
+    f"/responses{COMPACT_PATH}": "responses",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +178,9 @@ class Connection(BaseHTTPRequestHandler):
             if self._rehearsal.strict:
                 _judge(wire, body)
             name, script = self._rehearsal.script(asked.prompt.model)
+            if self._path().endswith(COMPACT_PATH):
+                self._compact(asked.prompt)
+                return
             step = self._rehearsal.attempt(step_for(name, script, asked.prompt), body)
         except ApiError as error:
             self.refuse(error)
@@ -251,6 +261,13 @@ class Connection(BaseHTTPRequestHandler):
                 code="not_found",
             )
         )
+
+    def _compact(self, prompt: Prompt) -> None:
+        made = compaction_of(prompt)
+        response = answer_response(
+            Step(text=made.encrypted_content or ""), prompt, "responses", request=self._asked.body
+        )
+        self._send(200, {"content-type": "application/json"}, encode_compacted(prompt, (made,), response))
 
     def _perform(self, step: Step, asked: DecodedRequest, codec: WireCodec) -> None:
         strike = self._rehearsal.strike

@@ -50,6 +50,7 @@ from ..events import (
 from ..items import (
     AssistantPart,
     CallItem,
+    Compaction,
     CustomToolCall,
     FunctionCall,
     ItemStatus,
@@ -74,6 +75,7 @@ __all__ = [
     "answer_response",
     "answers_in",
     "asks_for_summary",
+    "compaction_of",
     "error_of_status",
     "last_user_text",
     "step_for",
@@ -182,6 +184,8 @@ def answers_in(items: Sequence[ResponseItem]) -> int:
     for item in items:
         if isinstance(item, Message) and item.role == "user":
             count += sum(map(int, _SUMMARISED.findall(text_of(item))))
+        elif isinstance(item, Compaction):
+            count += sum(map(int, _SUMMARISED.findall(item.encrypted_content or "")))
         made = _made_by_model(item)
         count += made and not inside
         inside = made
@@ -192,6 +196,15 @@ def asks_for_summary(prompt: Prompt) -> bool:
     """Whether a request is for a summary of its history, with the words an agent uses unless it is told others."""
     last = prompt.items[-1] if prompt.items else None
     return isinstance(last, Message) and last.role == "user" and SUMMARY_PROMPT in text_of(last)
+
+
+def compaction_of(prompt: Prompt) -> Compaction:
+    """What the compaction endpoint of a rehearsed provider makes of a history: sealed, for all a client knows."""
+    return Compaction(encrypted_content=f"rehearsal: {_summary(prompt)}", origin=Origin(wire="responses"))
+
+
+def _summary(prompt: Prompt) -> str:
+    return f"A rehearsed summary of {answers_in(prompt.items)} answers."
 
 
 def turn_items(prompt: Prompt) -> tuple[ResponseItem, ...]:
@@ -227,7 +240,7 @@ def step_for(name: str, script: Script, prompt: Prompt) -> Step:
             raise InvalidRequestError(problem, status=400, code="script_failed") from error
     number = answers_in(prompt.items)
     if asks_for_summary(prompt):
-        return Step(text=f"A rehearsed summary of {number} answers.")
+        return Step(text=_summary(prompt))
     if number < len(script):
         return script[number]
     raise InvalidRequestError(

@@ -19,7 +19,7 @@ from agent_core import (
 )
 from agent_core.events import ResponseEvent
 from agent_core.items import ResponseItem
-from agent_core.turn_events import TurnEvent
+from agent_core.turn_events import CompactionFinished, TurnEvent
 
 
 @tool
@@ -38,6 +38,7 @@ async def agent_methods(agent: Agent) -> None:
     assert_type(await agent.ask("x"), str)
     assert_type(await agent.run("x"), TurnResult)
     assert_type(agent.run_sync("x"), TurnResult)
+    assert_type(await agent.compact("x"), CompactionFinished)
     async with agent.stream("x") as turn:
         async for event in turn:
             assert_type(event, TurnEvent)
@@ -55,5 +56,6 @@ def values(session: Session, events: list[ResponseEvent]) -> None:
     assert_type(ask("openai/x", "y"), str)
     assert_type(fold(events), Response)
     assert_type(session.items, tuple[ResponseItem, ...])
+    assert_type(session.transcript, tuple[ResponseItem, ...])
     assert_type(Decision("denied").approved, bool)
     assert_type(add(1, b=3), int)  # a tool is still the function it was

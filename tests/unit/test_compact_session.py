@@ -153,6 +153,26 @@ def test_rollback_past_the_second_compaction_brings_back_the_first() -> None:
     assert session.items == before
 
 
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_a_compaction_can_be_taken_back(tmp_path: Path, on_disk: bool) -> None:
+    """Whatever was said since stays; one at a time, the newest first. What was counted of the short history is not
+    counted on."""
+    session = kept(tmp_path / "s.jsonl" if on_disk else None)
+    talk(session, "one", "two")
+    compact(session, 2, 0)
+    talk(session, "three")
+    compact(session, 6, 0, 2, 4)
+    talk(session, "four")
+    assert session.uncompact()
+    if on_disk:
+        session = reopened(session)
+    assert texts(session.items) == ["one", "SUMMARY", "two", "re two", "three", "re three", "four", "re four"]
+    assert session.estimated_tokens() == 6000 + sum(map(estimate_item, session.items[-2:]))
+    assert session.uncompact() and session.items == session.transcript
+    assert not session.uncompact()
+    session.close()
+
+
 def test_estimates_right_after() -> None:
     """Kept items and summary are estimated, the provider's old count is forgotten, and its next one is taken."""
     session = Session()
@@ -221,6 +241,7 @@ DAMAGED: dict[str, tuple[str, JsonValue, str]] = {
     "an id nobody has": ("items", ["msg_0"], "keeps an item"),
     "no item": ("items", [3], "no readable item"),
     "no items": ("items", None, "what is not there"),
+    "nothing to take back": ("type", "uncompaction", "there is none"),
 }
 
 

@@ -17,8 +17,9 @@ import pytest
 from agent_core.cli import main
 from agent_core.cli.exits import Exit
 from agent_core.codecs import WIRES
-from agent_core.items import Message, WireName, text_of
+from agent_core.items import Message, WireName, assistant_message, text_of, user_message
 from agent_core.providers import PROVIDERS
+from agent_core.session import Session
 from agent_core.testing import Call, RehearsalServer, Step
 
 TOUCH = (Call("shell", {"command": "echo made > made.txt"}, "call_1"),)
@@ -91,6 +92,21 @@ def test_without_a_terminal_nothing_is_allowed(tmp_path: Path, capsys: pytest.Ca
         code, out, err = run(["Touch it", "--cd", str(tmp_path), *to], capsys)
     assert (code, out, list(tmp_path.iterdir())) == (Exit.DENIED, "I may not.\n", [])
     assert "! not allowed: echo made > made.txt (nobody can be asked" in err
+
+
+@pytest.mark.parametrize(("compact", "happens"), [("40%", True), ("auto", False), ("off", False)])
+def test_compact_says_at_what_share_of_the_window(
+    compact: str, happens: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """gpt-4 has 8,192 tokens, whoever serves it; this history takes half of them."""
+    path = str(tmp_path / "s.jsonl")
+    with Session.create(path) as session:
+        session.append(user_message("x" * 8_000), assistant_message("y" * 8_000))
+    with model(Step(text="one"), Step(text="two")) as (_, to):
+        to = [*to, "-m", "lab/gpt-4", "--compact", compact, "--json", "--cd", str(tmp_path)]
+        code, out, _ = run(["and?", "--resume", path, *to], capsys)
+    assert code == Exit.OK
+    assert ("compaction.finished" in types(out)) == happens
 
 
 LIMITS: list[tuple[str, str, str]] = [
@@ -251,6 +267,8 @@ BAD_INPUT: list[tuple[list[str], Exit, str]] = [
     (["x", "--max-cost", "0"], Exit.USAGE, "'0' is not a number of US dollars"),
     (["x", "--max-cost", "1e400"], Exit.USAGE, "is not a number of US dollars"),
     (["x", "--max-cost", "$1", "-m", "lab/x", "--base-url", "http://127.0.0.1:9/v1"], Exit.USAGE, "no price is known"),
+    (["x", "--compact", "0%"], Exit.USAGE, "'0%' is none of auto, off and 1% to 100%"),
+    (["x", "--compact", "90"], Exit.USAGE, "'90' is none of auto, off and 1% to 100%"),
     (["x", "-m", "nosuch/model"], Exit.USAGE, "nosuch"),
     (["x", "-m", "nomodel"], Exit.USAGE, "nomodel"),
     (["x", "-m", "openai/gpt-5"], Exit.USAGE, "OPENAI_API_KEY"),

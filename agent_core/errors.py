@@ -3,7 +3,8 @@
     AgentCoreError
     ├── CallerError                 the caller's fault: fix the code or the configuration; nothing was sent
     │   ├── ConfigError             unknown provider, unusable base URL, bad option
-    │   │   └── MissingKeyError     no API key for a provider that needs one
+    │   │   ├── MissingKeyError     no API key for a provider that needs one
+    │   │   └── SandboxUnavailable  nothing on this machine can hold the sandbox that was asked for
     │   ├── InvalidPromptError      the prompt is not a prompt (bad item, schema, duplicate tool, broken image)
     │   └── UnsupportedError        the wire cannot carry something the prompt insists on (a hard loss)
     ├── ModelError                  the call to the model failed
@@ -76,6 +77,7 @@ __all__ = [
     "PermissionDeniedError",
     "QuotaExceededError",
     "RateLimitError",
+    "SandboxUnavailable",
     "ServerError",
     "SessionError",
     "StreamError",
@@ -131,6 +133,10 @@ class MissingKeyError(ConfigError):
     """No API key where the provider needs one."""
 
     default_remedy = "set the provider's environment variable or pass api_key="
+
+
+class SandboxUnavailable(ConfigError):
+    """Nothing on this machine can hold the sandbox that was asked for; no command was run without it."""
 
 
 class InvalidPromptError(CallerError):

@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ from .paths import resolve_inside
 if TYPE_CHECKING:
     from anyio.abc import Process
 
+    from ..sandbox import Confined, Sandbox, SandboxPolicy
     from .requests import ShellRequest
 
 __all__ = ["INHERITED_ENV", "Shell", "child_environment"]
@@ -103,7 +105,8 @@ class Shell:
     A string runs under bash where it is installed, else /bin/sh; a list is a program and its arguments, without a
     shell. Processes left in the background are ended with the command, except those in a session of their own
     (`setsid`): those may hold the output open for `drain_s` seconds. `inherit` and `env` widen the environment, see
-    `child_environment`.
+    `child_environment`. `sandbox`: what commands may touch; None for no sandbox. One that cannot be held here is an
+    error, SandboxUnavailable, at once; nothing is run without it. In a sandbox every process ends with the command.
     """
 
     name: str = "shell"
@@ -120,6 +123,7 @@ class Shell:
         inherit: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         drain_s: float = DRAIN_S,
+        sandbox: SandboxPolicy | None = None,
     ) -> None:
         if not 0 < timeout_ms <= MAX_TIMEOUT_MS:
             raise ConfigError(f"timeout_ms must be from 1 to {MAX_TIMEOUT_MS}, got {timeout_ms!r}")
@@ -130,6 +134,7 @@ class Shell:
         self._inherit = tuple(inherit)
         self._env = dict(env or {})
         self._drain_s = drain_s
+        self._sandbox = _held(sandbox)
 
     @property
     def spec(self) -> ToolSpec:
@@ -174,10 +179,20 @@ class Shell:
                 capture=Capture(self._max_output_bytes),
                 emit=context.emit,
                 drain_s=self._drain_s,
+                confine=None if self._sandbox is None else partial(self._sandbox.confine, cwd=cwd, roots=context.roots),
             )
         except ToolError as error:
             return ToolOutput(f"{error.message}; {error.remedy}", success=False)
         return _output(ended)
+
+
+def _held(policy: SandboxPolicy | None) -> Sandbox | None:
+    """The sandbox for a policy. Raises SandboxUnavailable."""
+    if policy is None or policy.kind == "full_access":
+        return None
+    from ..sandbox import Sandbox
+
+    return Sandbox(policy)
 
 
 def _request(call: ToolCall) -> ShellRequest:
@@ -209,6 +224,8 @@ class _Ended:
     output: str
     left_out: int
     timed_out_after_s: float | None = None
+    sandbox: str = ""
+    """What the sandbox had to do with it: the limit that was met, `denied`, or nothing."""
 
 
 def _output(ended: _Ended) -> ToolOutput:
@@ -216,6 +233,7 @@ def _output(ended: _Ended) -> ToolOutput:
     body = ended.output
     if ended.timed_out_after_s is not None:
         body = f"command timed out after {round(ended.timed_out_after_s * 1000)} ms and was stopped\n{body}"
+    body += _SANDBOX_NOTES.get(ended.sandbox, "")
     return ToolOutput(
         f"Exit code: {ended.exit_code}\nWall time: {ended.duration_s:.1f} s\nOutput:\n{body}",
         success=ended.exit_code == 0,
@@ -224,8 +242,16 @@ def _output(ended: _Ended) -> ToolOutput:
             "duration_s": round(ended.duration_s, 3),
             "timed_out": ended.timed_out_after_s is not None,
             "truncated_bytes": ended.left_out,
+            **({"sandbox": ended.sandbox} if ended.sandbox else {}),
         },
     )
+
+
+_SANDBOX_NOTES = {
+    "denied": "\n[the sandbox may have denied this: it limits what commands may write, read, reach and use]",
+    "memory": "\n[ended by the sandbox: the command used more memory than it may]",
+    "processes": "\n[ended by the sandbox: the command started more processes than it may]",
+}
 
 
 async def _execute(
@@ -237,38 +263,81 @@ async def _execute(
     capture: Capture,
     emit: Callable[[str], Awaitable[None]],
     drain_s: float,
+    confine: Callable[[Sequence[str]], Confined] | None = None,
 ) -> _Ended:
     """Runs `argv` to its end. Raises ToolError if it cannot be started; never leaves a process behind."""
-    import anyio
+    from ..sandbox import looks_denied
 
     started = time.monotonic()
+    confined = await _confined(argv, confine)
+    try:
+        pump = partial(_Pump, capture=capture, emit=emit)
+        timed_out, process = await _run_confined(confined, cwd, env, pump, timeout_s=timeout_s, drain_s=drain_s)
+    finally:
+        report = confined.finish()
+    output, left_out = capture.result()
+    exit_code = TIMED_OUT_EXIT if timed_out else _exit_code(process.returncode)
+    denied = confine is not None and not timed_out and looks_denied(output, exit_code)
+    return _Ended(
+        exit_code=exit_code,
+        duration_s=time.monotonic() - started,
+        output=output,
+        left_out=left_out,
+        timed_out_after_s=timeout_s if timed_out else None,
+        sandbox=report.limit or ("denied" if denied else ""),
+    )
+
+
+async def _confined(argv: Sequence[str], confine: Callable[[Sequence[str]], Confined] | None) -> Confined:
+    """Raises ToolError for a working directory that no sandbox can hold."""
+    import anyio
+
+    from ..sandbox import Confined
+
+    if confine is None:
+        return Confined(argv)
+    confined: Confined | None = None
+    try:
+        with anyio.CancelScope(shield=True):  # what it opens would be lost
+            confined = await anyio.to_thread.run_sync(confine, argv)
+    except ConfigError as error:
+        raise ToolError(error.message, remedy=error.remedy) from None
+    assert confined is not None  # nobody cancels that scope
+    return confined
+
+
+async def _run_confined(
+    confined: Confined,
+    cwd: Path,
+    env: Mapping[str, str],
+    pump: Callable[[int], _Pump],
+    *,
+    timeout_s: float,
+    drain_s: float,
+) -> tuple[bool, Process]:
+    """Whether it had to be stopped, and the process, which has ended."""
+    import anyio
+
     read_end, write_end = os.pipe()
     try:
         os.set_blocking(read_end, False)
         try:
-            process = await _open(argv, cwd=cwd, env=env, output=write_end)
+            process = await _open(confined, cwd=cwd, env={**env, **confined.env}, output=write_end)
         finally:
             os.close(write_end)
-        group = _Group(process)
+        group = _Group(process, alone=confined.ends_all)
         try:
-            timed_out = await _watch(group, _Pump(read_end, capture, emit), timeout_s=timeout_s, drain_s=drain_s)
+            timed_out = await _watch(group, pump(read_end), timeout_s=timeout_s, drain_s=drain_s)
         finally:
             with anyio.CancelScope(shield=True):
                 await group.end()
                 await process.aclose()
     finally:
         os.close(read_end)
-    output, left_out = capture.result()
-    return _Ended(
-        exit_code=TIMED_OUT_EXIT if timed_out else _exit_code(process.returncode),
-        duration_s=time.monotonic() - started,
-        output=output,
-        left_out=left_out,
-        timed_out_after_s=timeout_s if timed_out else None,
-    )
+    return timed_out, process
 
 
-async def _open(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], output: int) -> Process:
+async def _open(confined: Confined, *, cwd: Path, env: Mapping[str, str], output: int) -> Process:
     from subprocess import DEVNULL
 
     import anyio
@@ -277,10 +346,20 @@ async def _open(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], outpu
     try:
         with anyio.CancelScope(shield=True):  # a cancel between fork and return would lose the process
             process = await anyio.open_process(
-                argv, stdin=DEVNULL, stdout=output, stderr=output, cwd=cwd, env=env, start_new_session=True
+                confined.argv,
+                stdin=DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=cwd,
+                env=env,
+                start_new_session=True,
+                pass_fds=confined.pass_fds,
             )
+            confined.started()
     except FileNotFoundError:
-        raise ToolError(f"there is no program {argv[0][:200]!r}", remedy="check its name, or install it") from None
+        raise ToolError(
+            f"there is no program {confined.argv[0][:200]!r}", remedy="check its name, or install it"
+        ) from None
     except (OSError, ValueError) as error:  # not executable, too long, a NUL or a lone surrogate in it
         reason = error.strerror if isinstance(error, OSError) else str(error).split("\n")[0]
         raise ToolError(f"cannot start the command: {reason}", remedy="change the command") from None
@@ -361,12 +440,14 @@ class _Pump:
 
 
 class _Group:
-    """The process group of a command. `leader` is the command itself, started in a session of its own."""
+    """The process group of a command. `leader` is the command itself, started in a session of its own. `alone`: when it
+    has ended nothing is left that runs, though its dead may still be counted."""
 
-    __slots__ = ("_over", "leader")
+    __slots__ = ("_alone", "_over", "leader")
 
-    def __init__(self, leader: Process) -> None:
+    def __init__(self, leader: Process, *, alone: bool = False) -> None:
         self.leader = leader
+        self._alone = alone
         self._over = False
 
     async def end(self) -> None:
@@ -380,7 +461,7 @@ class _Group:
         if self._signal(signal.SIGTERM):
             with anyio.move_on_after(GRACE_S):
                 await self.leader.wait()
-                while self._signal(0):  # noqa: ASYNC110 - nothing tells when a group of other people's children ends
+                while not self._alone and self._signal(0):  # noqa: ASYNC110 - nothing tells when a group of other people's children ends
                     await anyio.sleep(0.01)
             self._signal(signal.SIGKILL)
         await self.leader.wait()

@@ -149,8 +149,8 @@ class Place:
         found = [f"{key} is {now!r}" for key, now in self.look().items() if now != before[key]]
         for server in servers:
             with suppress(BlockingIOError):
-                reached = server.recv(9) if server.type == socket.SOCK_DGRAM else server.accept()[0].close()
-                found.append(f"a server was reached: {reached!r}")
+                server.recv(9) if server.type == socket.SOCK_DGRAM else server.accept()
+                found.append(f"the server at {server.getsockname()!r} was reached")
         return [*found, *("a process is left" for _ in _processes(self.marked))]
 
     def look(self) -> dict[str, object]:

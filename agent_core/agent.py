@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from .limits import Limits, RunState, require_price
 from .prices import ListedPrices, Prices
 from .prompt import OutputSchema, Prompt, ReasoningSettings, SamplingSettings, ToolChoice
 from .session import OutputBudget, PromptView, Session
+from .telemetry import Telemetry, TurnSpan, turn_span
 from .tools.base import Tool
 from .turn_events import CompactionFinished, StopReason, TurnEvent, TurnResult
 
@@ -73,6 +74,7 @@ class Agent:
     list (extra `cost`) under `max_cost`.
     `output_budget`: how much of each tool output a request shows, by default 10,000 tokens. The session keeps all of it
     and an agent with tools gets `read_output` for the rest. None shows everything and adds no tool.
+    `name`, `telemetry`: what its spans call it, and what it records with (docs/tracing.md).
     `compaction`: "auto" (default) puts a summary in the place of a history that grows too large for its model, "off"
     never does; or a CompactionPolicy.
 
@@ -92,6 +94,8 @@ class Agent:
         prices: Prices | None = None,
         output_budget: OutputBudget | None = OutputBudget(),  # noqa: B008  # frozen
         compaction: CompactionMode | CompactionPolicy = "auto",
+        name: str = "",
+        telemetry: Telemetry | None = None,
         cwd: str | os.PathLike[str] | None = None,
         provider: Provider | None = None,
         wire: str | None = None,
@@ -114,6 +118,8 @@ class Agent:
         self.limits = _checked_limits(limits)
         self.prices = prices if prices is not None or self.limits.max_cost is None else ListedPrices()
         self.cwd = _directory(cwd)
+        self.name = name
+        self._telemetry = telemetry or Telemetry()
         self._approvals = _as_policy(approvals)
         self._compaction = checked_compaction(compaction)
         self._window = WindowMemory()
@@ -227,11 +233,17 @@ class Agent:
         try:
             await emit(TurnStarted(turn_id, self.session.id))
             async with AsyncExitStack() as stack:
+                span = stack.enter_context(self._span(turn_id, items, state))
                 client = self._client or await self._open_client(stack)
                 if self.limits.max_cost is not None:
                     require_price(self.prices, client.model, charged=bool(client.resolved.compat.charge_member))
                 dispatcher = Dispatcher(
-                    self.tools, approvals=self._approvals, session=self.session, emit=emit, cwd=self.cwd
+                    self.tools,
+                    approvals=self._approvals,
+                    session=self.session,
+                    emit=emit,
+                    cwd=self.cwd,
+                    telemetry=self._telemetry,
                 )
                 await stack.enter_async_context(dispatcher)
                 loop = Loop(
@@ -239,7 +251,7 @@ class Agent:
                     session=self.session,
                     dispatcher=dispatcher,
                     prompt_for=self._prompt_for,
-                    emit=emit,
+                    emit=span.watching(emit),
                     limits=self.limits,
                     state=state,
                     steered=steered,
@@ -248,6 +260,7 @@ class Agent:
                     compactor=self._compactor(client, state, emit),
                 )
                 stop = await loop.run(items)
+                span.stopped(stop)
             return stop
         except anyio.get_cancelled_exc_class():
             stop = "cancelled"
@@ -295,6 +308,22 @@ class Agent:
             compat=compat,
             budget=self._output_budget,
             emit=emit,
+            telemetry=self._telemetry,
+        )
+
+    def _span(self, turn_id: str, said: Sequence[ResponseItem], state: RunState) -> AbstractContextManager[TurnSpan]:
+        """The span of a turn that begins now."""
+        begins = len(self.session.transcript) + len(said)
+        return turn_span(
+            self._telemetry,
+            model=self.model,
+            agent=self.name,
+            conversation=self.session.id,
+            turn_id=turn_id,
+            base=self._base,
+            said=said,
+            spent=state,
+            answer=lambda: self.session.transcript[begins:],
         )
 
     def _prompt_for(self, items: tuple[ResponseItem, ...]) -> Prompt:
@@ -319,6 +348,7 @@ class Agent:
             http=options.http,
             retry=options.retry,
             timeouts=options.timeouts,
+            telemetry=self._telemetry,
         )
         return await stack.enter_async_context(client)
 

@@ -15,6 +15,7 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -35,7 +36,7 @@ from .items import WireName
 from .prompt import Prompt
 from .providers import CompatOverrides, Provider, Resolved, resolve
 from .retry import RetryPolicy, RetryScheduled, Tries, with_retries
-from .telemetry import CallSpan, start_call
+from .telemetry import CallSpan, Telemetry, call_span, trace_headers
 from .transport import HttpRequest, HttpStream, HttpxTransport, Timeouts, Transport
 
 if TYPE_CHECKING:
@@ -65,8 +66,9 @@ class ModelClient:
     `model`: "provider/model"; `provider`, `wire`, `base_url` as for `providers.resolve`; `compat`: fields of Compat
     that differ at this server. `api_key`: a string or a callable, else the variables of the provider's row. `http`: an
     httpx2.AsyncClient of yours, never closed here; or `transport`: anything that is a Transport. `headers`: sent with
-    every request, they win. `on_retry`: told of each failed attempt that could be retried; it must not block. `sleep`:
-    waits between attempts, `anyio.sleep` unless a test says otherwise.
+    every request, they win. `on_retry`: told of each failed attempt that could be retried; it must not block.
+    `telemetry`: what it records with, the program's own OpenTelemetry by default (docs/tracing.md). `sleep`: waits
+    between attempts, `anyio.sleep` unless a test says otherwise.
 
     Constructing does no I/O. A client belongs to one event loop; any number of calls may run at once. Close it, or use
     it as an async context manager: that closes the connections it opened itself.
@@ -87,6 +89,7 @@ class ModelClient:
         compat: CompatOverrides | None = None,
         headers: Mapping[str, str] | None = None,
         on_retry: Callable[[RetryScheduled], None] | None = None,
+        telemetry: Telemetry | None = None,
         sleep: Callable[[float], Awaitable[None]] | None = None,
     ) -> None:
         if http is not None and transport is not None:
@@ -100,6 +103,7 @@ class ModelClient:
         self._owns_transport = transport is None
         self._headers = _checked_headers(headers or {})
         self._on_retry = on_retry
+        self._telemetry = telemetry or Telemetry()
         self._sleep = sleep or anyio.sleep
         row = self.resolved.provider
         self._credentials = Credentials(
@@ -133,20 +137,21 @@ class ModelClient:
         encoded = self._encoder.encode(prompt, stream=True)
         total_s = self.timeouts.total_s
         total_by = None if total_s is None else anyio.current_time() + total_s
-        span = start_call(self.resolved, streamed=True)
+        span = call_span(self._telemetry, self.resolved, prompt, streamed=True)
         earlier: list[Response] = []
         try:
-            stack, events = await self._with_retries(
-                lambda attempt: self._open_stream(prompt, encoded, attempt, total_by), tries, span, earlier
-            )
+            with span.current():
+                stack, events = await self._with_retries(
+                    lambda attempt: self._open_stream(prompt, encoded, attempt, total_by), tries, span, earlier
+                )
             events.earlier = tuple(earlier)
             async with stack:
-                span.opened()
+                span.opened(events.request_id, events.earlier)
                 try:
                     yield events
                     await events.drain()
                 finally:
-                    span.ended(events.completed, events.error)
+                    span.ended(events.completed, events.error, events.snapshot)
         finally:
             span.end()
 
@@ -172,12 +177,12 @@ class ModelClient:
         timeouts = replace(self.timeouts, first_event_s=None, idle_s=None, total_s=total_s)
         started = anyio.current_time()
         timers = Timers(timeouts, started=started, total_by=started + total_s)
-        span = start_call(self.resolved, streamed=False)
+        span = call_span(self._telemetry, self.resolved, prompt, streamed=False)
         try:
-            response = await self._with_retries(
-                lambda _: self._fetch_whole(prompt, encoded, timers, url), Tries(), span, []
-            )
-            span.answered(response.id, response.model, response.finish_reason, response.usage)
+            with span.current():
+                fetch = partial(self._fetch_whole, prompt, encoded, timers, url)
+                response = await self._with_retries(lambda _: fetch(), Tries(), span, [])
+            span.answered(response)
             return response
         finally:
             span.end()
@@ -300,6 +305,7 @@ class ModelClient:
             # Compressed streams arrive in lumps, and what expands a thousandfold is not let in.
             "accept-encoding": "identity",
             "user-agent": f"agent-core/{__version__}",
+            **trace_headers(),
             **{name.lower(): value for name, value in self.resolved.headers_for(prompt).items()},
         }
         if not _AUTH_HEADERS & self._headers.keys():

@@ -31,12 +31,14 @@ from .items import (
     CustomToolCallOutput,
     FunctionCall,
     FunctionCallOutput,
+    InputText,
     JsonObject,
     LocalShellCall,
     ResponseItem,
     ToolSearchCall,
     ToolSearchOutput,
 )
+from .telemetry import Telemetry, tool_span
 from .tools.base import Tool, ToolCall, ToolContext, ToolOutput
 from .tools.run import Answer, approval_of, described, not_run, run_tool
 from .turn_events import ApprovalDecided, ApprovalRequested, ToolFinished, ToolProgress, ToolStarted, TurnEvent
@@ -88,6 +90,7 @@ class Dispatcher:
         roots: tuple[Path, ...] = (),
         max_calls: int = MAX_CALLS,
         timeout_s: float = TOOL_TIMEOUT_S,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._tools: Mapping[str, Tool] = {tool.spec.name: tool for tool in tools}
         self._approvals = approvals
@@ -96,6 +99,7 @@ class Dispatcher:
         self._context = ToolContext(cwd=cwd, session_id=session.id, roots=roots)
         self._max_calls = max_calls
         self._timeout_s = timeout_s
+        self._telemetry = telemetry or Telemetry()
         self._early: dict[ToolCall, _Early] = {}
         self._tasks: TaskGroup | None = None
 
@@ -277,7 +281,10 @@ class Dispatcher:
 
     async def _call(self, tool: Tool, call: ToolCall, cancelled: Callable[[Answer], None]) -> Answer:
         limit = tool.timeout_s if tool.timeout_s is not None else self._timeout_s
-        return await run_tool(tool, call, self._context_for(call), timeout_s=limit, cancelled=cancelled)
+        with tool_span(self._telemetry, call.name, call.call_id, call.arguments) as span:
+            answer = await run_tool(tool, call, self._context_for(call), timeout_s=limit, cancelled=cancelled)
+            span.answered(answer.outcome, lambda: _text(answer.output))
+            return answer
 
     def _context_for(self, call: ToolCall) -> ToolContext:
         async def emit(text: str) -> None:
@@ -359,3 +366,10 @@ def output_item(item: CallItem, output: ToolOutput) -> CallOutputItem:
 
 def _name(item: CallItem) -> str:
     return tool_call(item).name if not isinstance(item, FunctionCall | CustomToolCall) else item.name
+
+
+def _text(output: ToolOutput) -> str:
+    """What of an output is text."""
+    if isinstance(output.content, str):
+        return output.content
+    return "\n".join(part.text for part in output.content if isinstance(part, InputText))

@@ -131,8 +131,7 @@ class Loop:
                 state.denied += acted.denied
                 if acted.aborted:
                     return "aborted"
-            said = self.steered()
-            session.append(*said)
+            session.append(*(said := self.steered()))
             # Calls that were all cut off are answered but not repeated for: the cap that cut them would cut again.
             # Where no cap is named (vllm#53269, or a model that wrote broken JSON) it may try again, once in a row.
             cut_before, cut = cut, bool(calls) and all(call.status == "incomplete" for call in calls)
@@ -147,8 +146,7 @@ class Loop:
         calls = self.session.open_calls()
         started = [call for call in calls if self.session.was_started(call)]
         await self.dispatcher.give_up(started, OUTCOME_UNKNOWN)
-        waiting = [call for call in calls if call not in started]
-        if waiting:
+        if waiting := [call for call in calls if call not in started]:
             await self.dispatcher.act(waiting)
 
     async def _sample(self) -> Response | StopReason:
@@ -170,8 +168,7 @@ class Loop:
                 state.broke(self.model.model, error.partial, error.earlier)
                 if self.compactor and not squeezed and (squeezed := await self.compactor.overflowed(error)):
                     continue
-                scheduled = tries.broke(error, self.retry, model=self.model.model)
-                if scheduled is not None:
+                if (scheduled := tries.broke(error, self.retry, model=self.model.model)) is not None:
                     await self.emit(scheduled)
                 # Nothing of a sample runs before it is whole, so no call is open here; were one, it might run twice.
                 if scheduled is None or not scheduled.will_retry or self.session.open_calls():

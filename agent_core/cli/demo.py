@@ -20,10 +20,12 @@ from ..approvals import ApprovalPolicy, ApprovalRequest, AskPolicy
 from ..codecs import WIRES
 from ..items import JsonObject, WireName
 from ..session import Session
+from ..telemetry import Telemetry
 from ..turn_events import TurnResult
 from .exits import Exit
 from .render import summary_text
 from .screen import Screen, clean, write_json
+from .trace import Destination, add_trace_option, tracing
 from .watch import errors_told, follow, watcher
 
 __all__ = ["add_arguments", "run", "tests_pass"]
@@ -43,6 +45,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--dir", metavar="DIR", help="where to put the project (default: a new temporary directory)")
     parser.add_argument("--json", action="store_true", help="write events to stdout, one JSON object a line")
+    add_trace_option(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="also show requests, repairs and losses")
 
 
@@ -57,8 +60,9 @@ def run(args: Namespace) -> int:
     screen.line(f"a project with a failing test: {folder}", "dim")
     screen.line(f"model: {_MODEL}, scripted, over HTTP on loopback, wire {wire}", "dim")
     screen.line(f"\n> {_TASK}\n", "strong")
-    with errors_told(screen, as_json=args.json):
-        result = _repair(folder, wire, args, screen)
+    trace = tracing(cast("Destination | None", args.trace), screen)
+    with errors_told(screen, as_json=args.json), trace as telemetry:
+        result = _repair(folder, wire, args, screen, telemetry)
     passed, output = tests_pass(folder)
     if args.json:
         _write_verdict(folder, wire, passed=passed, duration_s=time.monotonic() - began)
@@ -95,7 +99,7 @@ def within(folder: Path) -> ApprovalPolicy:
     return AskPolicy(decide)
 
 
-def _repair(folder: Path, wire: WireName, args: Namespace, screen: Screen) -> TurnResult:
+def _repair(folder: Path, wire: WireName, args: Namespace, screen: Screen, telemetry: Telemetry | None) -> TurnResult:
     import anyio
 
     async def conversation() -> TurnResult:
@@ -103,7 +107,13 @@ def _repair(folder: Path, wire: WireName, args: Namespace, screen: Screen) -> Tu
         from ..tools import coding_tools
 
         async with Agent(
-            _MODEL, tools=coding_tools(), wire=wire, approvals=within(folder), cwd=folder, session=session
+            _MODEL,
+            tools=coding_tools(),
+            wire=wire,
+            approvals=within(folder),
+            cwd=folder,
+            session=session,
+            telemetry=telemetry,
         ) as agent:
             return await follow(agent, _TASK, watcher(screen, as_json=args.json, verbose=args.verbose))
 

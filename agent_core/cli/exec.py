@@ -24,11 +24,13 @@ from ..items import Message, WireName
 from ..limits import Limits
 from ..prices import ListedPrices
 from ..session import Session
+from ..telemetry import Telemetry
 from ..turn_events import TurnEvent, TurnResult
 from .exits import UsageProblem, exit_of_result, refused
 from .numbers import dollars, seconds, share, whole_number
 from .render import summary_text
 from .screen import Screen, write_text
+from .trace import Destination, add_trace_option, tracing
 from .watch import Show, errors_told, follow, watcher
 
 __all__ = ["add_arguments", "run"]
@@ -92,6 +94,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     files = parser.add_mutually_exclusive_group()
     files.add_argument("--session", metavar="FILE", help="keep the conversation in this new file")
     files.add_argument("--resume", metavar="FILE", help="go on with the conversation in this file")
+    add_trace_option(parser)
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="also show requests, repairs, losses and compactions"
     )
@@ -103,15 +106,24 @@ def run(args: Namespace) -> int:
         task = _task(cast("str", args.task))
         cwd = _directory(cast("str", args.cd))
         model = cast("str | None", args.model) or _default_model(screen)
-        with _session(args) as session:
+        with tracing(cast("Destination | None", args.trace), screen) as telemetry, _session(args) as session:
             for warning in session.warnings:
                 screen.line(warning, "bad")
-            result = _converse(args, screen, session, model=model, task=task, cwd=cwd)
+            result = _converse(args, screen, session, telemetry, model=model, task=task, cwd=cwd)
             _finish(args, screen, result, session)
     return exit_of_result(result)
 
 
-def _converse(args: Namespace, screen: Screen, session: Session, *, model: str, task: str, cwd: Path) -> TurnResult:
+def _converse(
+    args: Namespace,
+    screen: Screen,
+    session: Session,
+    telemetry: Telemetry | None,
+    *,
+    model: str,
+    task: str,
+    cwd: Path,
+) -> TurnResult:
     import anyio
 
     show = watcher(screen, as_json=args.json, verbose=args.verbose)
@@ -143,6 +155,7 @@ def _converse(args: Namespace, screen: Screen, session: Session, *, model: str, 
             ),
             compaction=_compaction(cast("str | float", args.compact)),
             prices=listed,
+            telemetry=telemetry,
             retry=RetryPolicy() if retries is None else RetryPolicy(max_attempts=retries + 1, max_restarts=retries),
         ) as agent:
             return await follow(agent, task, show)

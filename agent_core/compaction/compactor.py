@@ -20,6 +20,7 @@ from ..prompt import CustomToolSpec, HostedToolSpec, Prompt
 from ..session.compact import choose_cut, kept_messages
 from ..session.estimate import estimate_item
 from ..session.history import BYTES_PER_TOKEN, OutputBudget, text_bytes
+from ..telemetry import Telemetry, compaction_span
 from ..turn_events import CompactionFailed, CompactionFinished, CompactionReason, CompactionStarted, TurnEvent
 from .policy import CompactionPolicy, WindowMemory
 from .summary import Summariser
@@ -44,6 +45,9 @@ _WINDOWS = (  # what servers say of their window when they refuse a prompt (reco
 
 class CompactedSession(Protocol):
     """What compaction asks of a session. When `compact` returns the marker is written; or it raised and nothing is."""
+
+    @property
+    def id(self) -> str: ...
 
     @property
     def items(self) -> tuple[ResponseItem, ...]: ...
@@ -80,6 +84,7 @@ class Compactor:
         compat: Compat,
         budget: OutputBudget | None,
         emit: Callable[[TurnEvent], Awaitable[None]],
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._session = session
         self._summariser = summariser
@@ -89,6 +94,7 @@ class Compactor:
         self._compat = compat
         self._budget = budget
         self._emit = emit
+        self._telemetry = telemetry or Telemetry()
         self._base_tokens = -1
 
     @property
@@ -174,6 +180,12 @@ class Compactor:
         return refused if most is None else min(refused, most)
 
     async def _run(self, plan: _Plan, reason: CompactionReason, instructions: str = "") -> CompactionFinished:
+        with compaction_span(self._telemetry, reason, plan.tokens, self._session.id) as span:
+            finished = await self._summarised(plan, reason, instructions)
+            span.finished(finished.kind, finished.tokens_after, finished.replaced)
+            return finished
+
+    async def _summarised(self, plan: _Plan, reason: CompactionReason, instructions: str) -> CompactionFinished:
         await self._emit(CompactionStarted(reason, plan.tokens))
         ask = self._policy.prompt
         if instructions.strip():

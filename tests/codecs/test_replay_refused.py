@@ -27,11 +27,15 @@ from agent_core.items import (
 )
 
 PLAIN = Compat(provider="p")
+TIGHT = Compat(provider="p", calls_last=True)
 NAMED = Compat(provider="p", send_item_ids=True, encrypted_reasoning=True)
 USE: JsonObject = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
 RESULT: JsonObject = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}
 SHELL: JsonObject = {"type": "shell_call", "call_id": "sh_1", "action": {"commands": ["ls"]}, "status": "completed"}
 SHELL_OUTPUT: JsonObject = {"type": "shell_call_output", "call_id": "sh_1", "output": []}
+OTHER_USE: JsonObject = {**USE, "id": "srvtoolu_2"}
+OTHER_SHELL: JsonObject = {**SHELL, "call_id": "sh_2"}
+OTHER_OUTPUT: JsonObject = {**SHELL_OUTPUT, "call_id": "sh_2"}
 CODE: JsonObject = {"type": "code_interpreter_call", "id": "ci_1", "code": "1", "container_id": "c"}
 
 
@@ -140,7 +144,7 @@ PAIRS = (
         (u(), known("responses", SHELL), said("t"), UnknownItem(raw=SHELL_OUTPUT), said("v")),
         (u(), known("responses", SHELL), UnknownItem(raw=SHELL_OUTPUT), said("t"), said("v")),
         (("moved_output", 3),),
-        Compat(provider="p", calls_last=True),
+        TIGHT,
     ),
     Row(
         "a function call must not take the id of a shell call",
@@ -156,7 +160,96 @@ PAIRS = (
         ),
         (("renamed_call_id", 3), ("answered_open_call", 3)),
     ),
+    Row(
+        "what is left out takes nobody's id",
+        "responses",
+        (u(), known("responses", SHELL), call("sh_1"), FunctionCallOutput(call_id="sh_1", output="o"), u()),
+        (u(), call("sh_1"), FunctionCallOutput(call_id="sh_1", output="o"), u()),
+        (("dropped_item", 1),),
+    ),
+    Row(
+        "a use that text follows is no paused turn",
+        "messages",
+        (u(), known("messages", USE), said("t")),
+        (u(), said("t")),
+        (("dropped_item", 1),),
+    ),
+    Row(
+        "a trailing thought goes before all that runs at once, also where a use of it still waits",
+        "messages",
+        (u(), known("messages", USE), known("messages", OTHER_USE), known("messages", RESULT), SIGNED),
+        (u(), SIGNED, known("messages", USE), known("messages", OTHER_USE), known("messages", RESULT)),
+        (("moved_reasoning", 4),),
+    ),
 )
+
+SECOND_LOOKS = (
+    Row(
+        "a half that goes does not hide that its neighbour stands too far from its call",
+        "responses",
+        (
+            u(),
+            known("responses", SHELL),
+            said("t"),
+            known("responses", OTHER_SHELL),
+            UnknownItem(raw=SHELL_OUTPUT),
+            u(),
+        ),
+        (u(), known("responses", SHELL), UnknownItem(raw=SHELL_OUTPUT), said("t"), u()),
+        (("dropped_item", 3), ("moved_output", 4)),
+        TIGHT,
+    ),
+    Row(
+        "a call that goes last does not leave a result behind a thought",
+        "messages",
+        (u(), known("messages", USE), SIGNED, call("c1", "messages"), known("messages", RESULT), OUT, u()),
+        (u(), known("messages", USE), known("messages", RESULT), SIGNED, call("c1", "messages"), OUT, u()),
+        (("moved_message", 4), ("moved_output", 4)),
+    ),
+    Row(
+        "a result that goes makes neighbours of equal texts",
+        "responses",
+        (u(), known("responses", SHELL), said("t"), UnknownItem(raw=SHELL_OUTPUT), said("t"), u()),
+        (u(), known("responses", SHELL), UnknownItem(raw=SHELL_OUTPUT), said("t"), u()),
+        (("moved_output", 3), ("dropped_duplicate_message", 4)),
+        TIGHT,
+    ),
+    Row(
+        "a text that goes leaves a result behind a thought",
+        "responses",
+        (
+            u(),
+            known("responses", SHELL),
+            said("t"),
+            thought(),
+            said("t"),
+            UnknownItem(raw=SHELL_OUTPUT),
+            call("c1"),
+            OUT,
+        ),
+        (u(), known("responses", SHELL), UnknownItem(raw=SHELL_OUTPUT), said("t"), thought(), call("c1"), OUT),
+        (("dropped_duplicate_message", 4), ("moved_output", 5)),
+        Compat(provider="p", reasoning_replay="open_calls"),
+    ),
+    Row(
+        "results in the order of calls that ran at once stay where they are",
+        "responses",
+        (
+            u(),
+            *(known("responses", raw) for raw in (SHELL, OTHER_SHELL)),
+            *(UnknownItem(raw=raw) for raw in (SHELL_OUTPUT, OTHER_OUTPUT)),
+            said("t"),
+        ),
+        (
+            u(),
+            *(known("responses", raw) for raw in (SHELL, OTHER_SHELL)),
+            *(UnknownItem(raw=raw) for raw in (SHELL_OUTPUT, OTHER_OUTPUT)),
+            said("t"),
+        ),
+        compat=TIGHT,
+    ),
+)
+"""Where one repair makes the next one due: all of them in one replay."""
 
 NAMES = (
     Row(
@@ -248,7 +341,7 @@ CONTENT = (
         (u(), call("c1"), said("and"), call("c2"), OUT, FunctionCallOutput(call_id="c2", output="o")),
         (u(), said("and"), call("c1"), call("c2"), OUT, FunctionCallOutput(call_id="c2", output="o")),
         (("moved_message", 2),),
-        Compat(provider="p", calls_last=True),
+        TIGHT,
     ),
     Row(
         "sealed elsewhere than in a block of this wire's, without a signature",
@@ -280,7 +373,7 @@ CONTENT = (
 )
 
 
-@pytest.mark.parametrize("row", [*PAIRS, *NAMES, *CONTENT], ids=lambda row: row.name)
+@pytest.mark.parametrize("row", [*PAIRS, *SECOND_LOOKS, *NAMES, *CONTENT], ids=lambda row: row.name)
 def test_what_servers_refuse_is_mended_and_reported(row: Row) -> None:
     """The items that are sent and the repairs are exactly those of the row, and a second replay repairs nothing."""
     replayed = replay(row.items, wire=row.wire, model="m", compat=row.compat)

@@ -88,6 +88,8 @@ class Stock:
 
     items: tuple[ResponseItem, ...]
     turns: tuple[tuple[ResponseItem, ...], ...]
+    close: tuple[tuple[ResponseItem, ...], ...]
+    """Items of one sort each, all of this profile's own making, that repeat, answer or stand in the way of others."""
 
 
 @cache
@@ -95,12 +97,17 @@ def stock_of(profile: Profile) -> Stock:
     """Always the same for the same profile."""
     made = _Maker(profile, Random(f"{profile}"))
     turns = tuple(made.turn() for _ in range(48))
-    return Stock(made.loose(), turns)
+    return Stock(made.loose(), turns, made.close())
 
 
 def history(random: Random, stock: Stock) -> list[ResponseItem]:
-    """An arbitrary list of items, or the turns of a run that something happened to."""
-    if random.random() < 0.3:
+    """An arbitrary list of items, one of items that have to do with one another, or the turns of a run that something
+    happened to."""
+    kind = random.random()
+    if kind < 0.2:
+        near = [each for sort in stock.close for each in random.sample(sort, random.randint(0, 3))]
+        return random.choices(near, k=random.randint(2, 14)) if near else []
+    if kind < 0.45:
         pool = random.choices(stock.items, k=random.randint(1, 6)) if random.random() < 0.5 else stock.items
         return random.choices(pool, k=random.randint(0, 14))
     items: list[ResponseItem] = []
@@ -167,6 +174,59 @@ class _Maker:
             *(own.model_copy(update={"wire": wire}) for wire in others),
             None,
         )
+
+    # items that meet
+
+    def close(self) -> tuple[tuple[ResponseItem, ...], ...]:
+        """Texts, thoughts, calls, what the provider ran, what is ours: few texts, names and ids among all of them."""
+        own = self._origins[0]
+        assert own is not None
+        said = tuple(
+            Message(role="assistant", content=(OutputText(text=text),), origin=own.model_copy(update={"item_id": name}))
+            for text in ("a", "b")
+            for name in ("", "msg_1", "msg_2")
+        )
+        foreign = Reasoning(content=("a",), origin=own.model_copy(update={"provider": "elsewhere"}))
+        refused = Message(role="assistant", content=(Refusal(refusal="a"),))
+        calls: list[ResponseItem] = []
+        for call_id in ("c1", "c2"):
+            calls += (self._call(call_id, own, kind) for kind in ("function", "custom", "search"))
+            calls += (self._output(kind, call_id) for kind in ("function", "custom", "search"))
+        ours = (self._user(), self._user(), Compaction(summary="told"), GhostSnapshot(ghost_commit={"id": "1"}))
+        texts: tuple[ResponseItem, ...] = (*said, refused, foreign)
+        return texts, self._thoughts(own), tuple(calls), self._halves(own), ours
+
+    def _thoughts(self, own: Origin) -> tuple[ResponseItem, ...]:
+        """Stored or not, sealed in each way, readable or not."""
+        made = (
+            Reasoning(content=("a",)),
+            Reasoning(content=("b",), details=({"type": "reasoning.text", "text": "t"},)),
+            Reasoning(encrypted_content="sealed"),
+            Reasoning(content=("hm",), signature="signed"),
+            Reasoning(),
+        )
+        field = {"messages": "thinking", "chat": "reasoning"}.get(own.wire, "encrypted_content")
+        redacted = own.model_copy(update={"field": "redacted_thinking"})
+        return (
+            Reasoning(encrypted_content="sealed", origin=redacted),
+            *(
+                each.model_copy(update={"origin": own.model_copy(update={"item_id": name, "field": field})})
+                for each in made
+                for name in ("", "rs_1", "rs_2")
+            ),
+        )
+
+    def _halves(self, own: Origin) -> tuple[ResponseItem, ...]:
+        raws: list[JsonObject] = []
+        for name in ("sh_1", "sh_2", "c1"):
+            if own.wire == "messages":
+                raws.append({"type": "server_tool_use", "id": name, "name": "web_search", "input": {}})
+                raws.append({"type": "web_search_tool_result", "tool_use_id": name, "content": []})
+            else:
+                action: JsonObject = {"commands": ["ls"]}
+                raws.append({"type": "shell_call", "call_id": name, "action": action, "status": "completed"})
+                raws.append({"type": "shell_call_output", "call_id": name, "output": []})
+        return tuple(UnknownItem(raw=raw, origin=own) for raw in raws)
 
     # loose items
 

@@ -9,6 +9,8 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
+from typing import NamedTuple
 
 from agent_core.codecs import CODECS
 from agent_core.codecs.base import Encoded, RepairKind
@@ -32,9 +34,11 @@ from .profiles import Profile
 
 __all__ = [
     "SETTINGS",
+    "Continued",
+    "continued",
     "encoded",
-    "prefix_problems",
     "prompt_of",
+    "replay_problems",
     "request_problems",
     "shared_prefix",
     "steadiness_problems",
@@ -127,32 +131,46 @@ def _lost(items: Sequence[ResponseItem], request: Encoded) -> list[str]:
 
 def steadiness_problems(profile: Profile, items: Sequence[ResponseItem], settings: str, request: Encoded) -> list[str]:
     """The same prompt gives the same bytes; replaying what was replayed changes nothing."""
-    found: list[str] = []
     again = encoded(profile, items, settings)
-    if again != request:
-        found.append("the same prompt gave another request")
+    found = [] if again == request else ["the same prompt gave another request"]
+    return found + replay_problems(profile, items)
+
+
+def replay_problems(profile: Profile, items: Sequence[ResponseItem]) -> list[str]:
+    """Replaying what was replayed repairs nothing, and gives the very same items."""
     once = replay(items, wire=profile.wire, model=profile.model, compat=profile.compat)
     twice = replay(once.items, wire=profile.wire, model=profile.model, compat=profile.compat)
-    if twice.repairs or twice.items != once.items:
-        found.append(f"replaying the replayed repaired again: {twice.repairs[:3]}")
-    return found
+    if twice.repairs or any(a is not b for a, b in zip_longest(twice.items, once.items)):
+        return [f"replaying the replayed repaired again: {[repair.kind for repair in twice.repairs]}"]
+    return []
 
 
 # a history that grows
 
 
-def prefix_problems(
+class Continued(NamedTuple):
+    """A request and the next one of its conversation."""
+
+    problems: list[str]
+    bytes: int = 0
+    """Of the first request."""
+    repeated: int = 0
+    """How many of them, from the start, the second one has too."""
+
+
+def continued(
     profile: Profile, early: Sequence[ResponseItem], late: Sequence[ResponseItem], settings: str
-) -> list[str]:
+) -> Continued:
     """Up to the last user message of the shorter history, the longer one begins with its bytes. Where a server takes
-    one system message only, new ones change the first message; they are left out here."""
-    if profile.compat.merge_system:
-        late = [item for item in late if not (isinstance(item, Message) and item.role in ("system", "developer"))]
+    one system message only, new ones change the first message; no promise is made for them."""
     short, long = encoded(profile, early, settings), encoded(profile, (*early, *late), settings)
     if short is None or long is None:
-        return []
-    kept = _up_to_last_user(profile, early, short.body)
-    return [] if long.body.startswith(kept) else ["a longer history changed the bytes of the shorter one"]
+        return Continued([])
+    repeated = shared_prefix(short.body, long.body)
+    promised = not (profile.compat.merge_system and any(map(_is_system, late)))
+    changed = promised and repeated < len(_up_to_last_user(profile, early, short.body))
+    problems = ["a longer history changed the bytes of the shorter one"] if changed else []
+    return Continued(problems, len(short.body), repeated)
 
 
 def shared_prefix(short: bytes, long: bytes) -> int:
@@ -173,6 +191,10 @@ def _up_to_last_user(profile: Profile, items: Sequence[ResponseItem], body: byte
     holding = [n for n, entry in enumerate(entries) if last and last in json.dumps(entry)]
     before = json.dumps(entries[: holding[-1]], ensure_ascii=False, separators=(",", ":")) if holding else "[]"
     return body[: start + len(before.encode()) - 2]
+
+
+def _is_system(item: ResponseItem) -> bool:
+    return isinstance(item, Message) and item.role in ("system", "developer")
 
 
 def _is_users(item: ResponseItem) -> bool:

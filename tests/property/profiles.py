@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from random import Random
+
+from msgspec import structs
 
 from agent_core.codecs.base import Compat
 from agent_core.items import WireName
@@ -64,6 +67,26 @@ def profiles() -> tuple[Profile, ...]:
                 at = resolve(f"{row.name}/{model}", wire=wire, env=ENV)
                 found.append(Profile(row.name, wire, model, at.compat))
     return tuple(found)
+
+
+def varied(random: Random, compat: Compat) -> Compat:
+    """The same with a few switches of replay's turned: a row that somebody may write."""
+    turned = {name: random.choice(values) for name, values in _SWITCHES.items() if random.random() < 0.3}
+    return structs.replace(compat, **turned)
+
+
+_SWITCHES: dict[str, tuple[object, ...]] = {
+    "reasoning_replay": ("never", "open_calls", "always"),
+    "foreign_reasoning": ("drop", "text"),
+    "reasoning_always_present": (False, True),
+    "encrypted_reasoning": (False, True),
+    "unsigned_thinking": (False, True),
+    "send_item_ids": (False, True),
+    "calls_last": (False, True),
+    "custom_tools": (False, True),
+    "qualify_call_ids": (False, True),
+    "call_id_exact": (None, 9),
+}
 
 
 @cache

@@ -1,7 +1,9 @@
 """Very many histories through every profile, on all cores: `python -m tests.property.soak 1000000`.
 
-Ends at the number of histories or after `--minutes`, whichever comes first, and tells what went wrong, each kind once
-with the seed that shows it again (`--seed`). Also says how much of a request the next one of its conversation repeats.
+Every history is judged as a request, and replayed twice for a profile like it of which some switches are turned. One in
+four is also encoded a second time, replayed twice for its own profile, and continued; that also says how much of a
+request the next one of its conversation repeats. Ends at the number of histories or after `--minutes`, whichever comes
+first, and tells what went wrong, each kind once with the seed that shows it again (`--seed`).
 """
 
 from __future__ import annotations
@@ -12,24 +14,32 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from random import Random
 
 from agent_core.items import InputText, Message
 
 from .histories import history, stock_of
-from .judging import SETTINGS, encoded, prefix_problems, request_problems, shared_prefix, steadiness_problems
-from .profiles import Profile, profiles
+from .judging import (
+    SETTINGS,
+    continued,
+    encoded,
+    replay_problems,
+    request_problems,
+    steadiness_problems,
+)
+from .profiles import Profile, profiles, varied
 
 _BATCH = 2000
-_STEADY_EVERY = 16  # of how many histories one is encoded, replayed and continued again
+_STEADY = 0.25  # share of the histories that are also encoded again and continued
 _NEXT = Message(role="user", content=(InputText(text="U0u next"),))
 
 
 @dataclass
 class Tally:
     histories: int = 0
+    steady: int = 0
     refused: int = 0
     """Before anything was sent: nothing to send, or a schema nobody can be held to."""
     wrong: dict[str, tuple[int, str]] = field(default_factory=dict[str, tuple[int, str]])
@@ -39,6 +49,7 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         self.histories += other.histories
+        self.steady += other.steady
         self.refused += other.refused
         self.short_bytes += other.short_bytes
         self.repeated_bytes += other.repeated_bytes
@@ -60,7 +71,7 @@ def run_batch(seed: int, size: int = _BATCH) -> Tally:
     for n in range(seed, seed + size):
         random = Random(n)
         profile = known[n % len(known)]
-        _judge(random, profile, random.choice(settings), steady=n % _STEADY_EVERY == 0, seed=n, tally=tally)
+        _judge(random, profile, random.choice(settings), steady=random.random() < _STEADY, seed=n, tally=tally)
     return tally
 
 
@@ -73,15 +84,16 @@ def _judge(random: Random, profile: Profile, settings: str, *, steady: bool, see
         tally.refused += 1
         return
     tally.note(request_problems(profile, items, request), where)
+    tally.note(replay_problems(replace(profile, compat=varied(random, profile.compat)), items), f"varied {where}")
     if not steady:
         return
+    tally.steady += 1
     tally.note(steadiness_problems(profile, items, settings, request), where)
     late = [_NEXT, *random.choice(stock_of(profile).turns)]
-    tally.note(prefix_problems(profile, items, late, "told"), where)
-    short, long = encoded(profile, items, "told"), encoded(profile, (*items, *late), "told")
-    if short is not None and long is not None:
-        tally.short_bytes += len(short.body)
-        tally.repeated_bytes += shared_prefix(short.body, long.body)
+    grown = continued(profile, items, late, "told")
+    tally.note(grown.problems, where)
+    tally.short_bytes += grown.bytes
+    tally.repeated_bytes += grown.repeated
 
 
 def run(count: int, *, minutes: float, seed: int, workers: int) -> Tally:
@@ -115,7 +127,8 @@ def main() -> int:
     share = tally.repeated_bytes / tally.short_bytes if tally.short_bytes else 1.0
     speed = f"{took:.0f} s, {tally.histories / took:.0f} a second"
     print(f"{tally.histories} histories on {len(profiles())} profiles in {speed}")
-    print(f"{tally.refused} refused before sending; {share:.1%} of a request's bytes repeated by the next turn's")
+    print(f"{tally.steady} of them also encoded again and continued; {tally.refused} refused before sending")
+    print(f"{share:.1%} of a request's bytes repeated by the next turn's")
     for kind, (times, first) in sorted(tally.wrong.items(), key=lambda each: -each[1][0]):
         print(f"{times:7d}  {kind}\n         first: {first}")
     print(f"{len(tally.wrong)} kinds of problems")

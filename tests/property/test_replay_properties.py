@@ -28,6 +28,7 @@ from agent_core.items import (
     InputFile,
     InputImage,
     InputText,
+    JsonObject,
     JsonValue,
     LocalShellAction,
     LocalShellCall,
@@ -58,6 +59,7 @@ COMPATS = (
     Compat(provider="p", call_id_exact=9, reasoning_field="none", foreign_reasoning="text"),
     Compat(provider="p", qualify_call_ids=True, encrypted_reasoning=True, send_item_ids=True),
     Compat(provider="p", call_id_max=24, qualify_call_ids=True, foreign_reasoning="text", custom_tools=True),
+    Compat(provider="p", calls_last=True, send_item_ids=True, reasoning_replay="open_calls", foreign_reasoning="text"),
 )
 
 _texts = st.sampled_from(("", "  ", "a", "b", "ab", "né", "\0", "x\ud800", "\ud83d\ude00"))
@@ -112,12 +114,20 @@ _reasonings: st.SearchStrategy[ResponseItem] = st.builds(
     opaque=_opaque,
     origin=_origins,
 )
+_halves: st.SearchStrategy[JsonObject] = st.sampled_from(
+    (
+        {"type": "server_tool_use", "id": "c1", "name": "web_search", "input": {}},
+        {"type": "web_search_tool_result", "tool_use_id": "c1", "content": []},
+        {"type": "shell_call", "call_id": "c2", "action": {}},
+        {"type": "shell_call_output", "call_id": "c2", "output": []},
+    )
+)
 _others: st.SearchStrategy[ResponseItem] = (
     st.builds(WebSearchCall, action=_opaque, origin=_origins)
     | st.builds(ImageGenerationCall, result=_texts, origin=_origins)
     | st.builds(GhostSnapshot, ghost_commit=st.just({}))
     | st.builds(Compaction, summary=st.none() | _texts, encrypted_content=st.none() | st.just("c"), origin=_origins)
-    | st.builds(UnknownItem, raw=st.just({"type": "new"}), origin=_origins)
+    | st.builds(UnknownItem, raw=st.just({"type": "new"}) | _halves, origin=_origins)
 )
 _messages: st.SearchStrategy[ResponseItem] = (
     st.builds(Message, role=_roles, content=_contents, opaque=_opaque, origin=_origins)

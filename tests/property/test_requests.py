@@ -7,6 +7,7 @@ shuffled, mixed with strangers). `AGENT_CORE_HYPOTHESIS=ci` makes many more of t
 from __future__ import annotations
 
 import os
+from itertools import chain
 
 import pytest
 from hypothesis import HealthCheck, given, note, settings
@@ -17,7 +18,7 @@ from agent_core.errors import AgentCoreError
 from agent_core.items import InputText, Message, ResponseItem
 
 from .histories import CHANGES, Change, Stock, changed, stock_of
-from .judging import SETTINGS, encoded, prefix_problems, prompt_of, request_problems, steadiness_problems
+from .judging import SETTINGS, continued, encoded, prompt_of, request_problems, steadiness_problems
 from .profiles import Profile, profiles
 
 CI = os.environ.get("AGENT_CORE_HYPOTHESIS") == "ci"
@@ -29,7 +30,7 @@ LIMITS = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-"""8 shards of 2,600 are 20,800 histories of the first test; the others keep their everyday number."""
+"""8 shards of 2,600 are 20,800 histories of each of the first two tests; the third keeps its everyday number."""
 
 NEXT = Message(role="user", content=(InputText(text="U0u next"),))
 
@@ -40,7 +41,14 @@ def profiles_of(shard: int) -> st.SearchStrategy[Profile]:
 
 def histories_for(profile: Profile) -> st.SearchStrategy[list[ResponseItem]]:
     stock = stock_of(profile)
-    return st.lists(st.sampled_from(stock.items), max_size=14) | runs_of(stock)
+    pools = st.tuples(*(st.lists(st.sampled_from(sort), max_size=3) for sort in stock.close))
+    close = (
+        pools.map(chain.from_iterable)
+        .map(tuple)
+        .filter(bool)
+        .flatmap(lambda pool: st.lists(st.sampled_from(pool), max_size=14))
+    )
+    return st.lists(st.sampled_from(stock.items), max_size=14) | close | runs_of(stock)
 
 
 def runs_of(stock: Stock) -> st.SearchStrategy[list[ResponseItem]]:
@@ -73,7 +81,7 @@ def test_any_history_makes_a_request_its_server_takes(shard: int, data: st.DataO
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
-@settings(LIMITS, max_examples=60)
+@LIMITS
 @given(st.data())
 def test_a_request_is_steady(shard: int, data: st.DataObject) -> None:
     """The same prompt gives the same bytes; what was replayed needs no second repair; what follows changes no byte
@@ -85,7 +93,7 @@ def test_a_request_is_steady(shard: int, data: st.DataObject) -> None:
     if request is not None:
         assert steadiness_problems(profile, items, chosen, request) == []
         late = data.draw(st.sampled_from(stock_of(profile).turns))
-        assert prefix_problems(profile, items, (NEXT, *late), "told") == []
+        assert continued(profile, items, (NEXT, *late), "told").problems == []
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))

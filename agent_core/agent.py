@@ -284,6 +284,11 @@ class Agent:
     def _end(self, turn_id: str, stop: StopReason | Literal["error"], state: RunState) -> None:
         self._running = False
         self.session.turn_finished(turn_id, stop, state.usage)
+        if stop in _LIMITS:
+            from .logs import limit_reached
+
+            used = state.samples, state.tool_calls, state.usage.total
+            limit_reached(stop, *used, session_id=self.session.id, turn_id=turn_id)
 
     def _compactor(self, client: ModelClient, state: RunState, emit: Emit) -> Compactor:
         from .compaction.compactor import Compactor, open_sealed

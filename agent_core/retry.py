@@ -25,6 +25,7 @@ from .errors import (
     StreamError,
     TransportError,
 )
+from .logs import retry_scheduled
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -175,6 +176,7 @@ class Tries:
         self.restarts += 1
         scheduled = policy.after(self.restarts, error, elapsed_s=self.spent_s, stage="stream", model=model)
         self.spent_s += scheduled.delay_s
+        retry_scheduled(scheduled)
         return scheduled
 
 
@@ -203,6 +205,7 @@ async def with_retries(
                 raise
             tries.failed += 1
             scheduled = policy.after(tries.failed, error, elapsed_s=tries.spent_s + clock() - began, model=model)
+            retry_scheduled(scheduled)
             observe(scheduled)
             if not scheduled.will_retry:
                 raise

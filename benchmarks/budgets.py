@@ -1,4 +1,4 @@
-"""What agent_core costs, beside the official SDKs: import, first request, one streamed token, a long answer.
+"""What agent_core costs, beside the official SDKs: import, first request, one streamed token, a long answer, tracing.
 
     python benchmarks/budgets.py [--json FILE]
 
@@ -69,7 +69,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", metavar="FILE")
     args = parser.parse_args()
-    report = {"python": platform.python_version(), "machine": platform.machine(), "rows": [*imports(), *decoding()]}
+    report = {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "rows": [*imports(), *decoding(), *tracing()],
+    }
     for row in report["rows"]:
         print(f"{row['what']:58} {row['value']:>12} {row['unit']}")
     if args.json:
@@ -137,6 +141,48 @@ def decoding() -> list[dict[str, object]]:
         {"what": "  ratio (budget 4)", "value": round(decoded / parsed, 2), "unit": "×"},
         {"what": "100,000 deltas against 10 × 10,000 (linear: 1)", "value": round(long / short / 10, 2), "unit": "×"},
     ]
+
+
+def tracing() -> list[dict[str, object]]:
+    """What a turn of one answer and one tool records, where nobody records and where OpenTelemetry's SDK does."""
+    from agent_core.events import Completed, Response, Usage
+    from agent_core.limits import RunState
+    from agent_core.prompt import Prompt
+    from agent_core.providers import resolve
+    from agent_core.telemetry import Telemetry, call_span, tool_span, trace_headers, turn_span
+
+    resolved, prompt = resolve("lab/m", base_url="http://127.0.0.1:8000/v1"), Prompt("x", model="m")
+    end, response, state = Completed("r", "m", "stop", usage=Usage(input=9, output=9)), Response(), RunState()
+
+    def turns(telemetry: Telemetry) -> None:
+        for _ in range(2000):
+            with turn_span(
+                telemetry, model="lab/m", agent="", conversation="c", turn_id="t", base=prompt, said=prompt.items,
+                spent=state, answer=tuple,
+            ) as turn:  # fmt: skip
+                call = call_span(telemetry, resolved, prompt, streamed=True)
+                with call.current():
+                    trace_headers()
+                call.opened("id", ())
+                call.ended(end, None, lambda: response)
+                call.end()
+                with tool_span(telemetry, "add", "call_1", "{}") as tool:
+                    tool.answered("ok", str)
+                turn.stopped("completed")
+
+    (nobody,) = interleaved(lambda: turns(Telemetry()))
+    rows: list[dict[str, object]] = [
+        {"what": "a turn's three spans and metrics, no SDK", "value": round(nobody * 500, 2), "unit": "µs"}
+    ]
+    try:
+        from opentelemetry.sdk.metrics import MeterProvider
+        from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+        from opentelemetry.sdk.trace import TracerProvider
+    except ImportError:
+        return rows
+    sdk = Telemetry(tracer_provider=TracerProvider(), meter_provider=MeterProvider([InMemoryMetricReader()]))
+    (somebody,) = interleaved(lambda: turns(sdk))
+    return [*rows, {"what": "  the same with an SDK", "value": round(somebody * 500, 2), "unit": "µs"}]
 
 
 def interleaved(*jobs: Callable[[], None]) -> list[float]:

@@ -16,7 +16,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("prompt",),
     ("codecs",),
     ("providers", "provider_rows", "host_rows", "model_families"),
-    ("retry", "auth", "transport", "telemetry", "prices"),
+    ("retry", "auth", "transport", "telemetry", "prices", "logs"),
     ("event_stream",),
     ("client", "aggregation"),
     ("approvals", "sandbox", "tools", "session"),

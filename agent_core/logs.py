@@ -1,0 +1,92 @@
+"""What a run tells a log: standard `logging` under "agent_core", set up by the program and never here.
+
+Records have a fixed sentence and their facts as fields (`extra`), for a formatter or a handler that writes them.
+Nothing that was said is among them, nor a key, nor an error's own words, which may quote either. docs/tracing.md lists
+the fields.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .retry import RetryScheduled
+
+__all__ = ["compaction_failed", "fields_of", "limit_reached", "retry_scheduled", "session_warned"]
+
+# The library convention: without it, Python writes the warnings of a program that set nothing up to stderr.
+logging.getLogger("agent_core").addHandler(logging.NullHandler())
+
+_RETRY = logging.getLogger("agent_core.retry")
+_TURN = logging.getLogger("agent_core.turn")
+_SESSION = logging.getLogger("agent_core.session")
+
+fields_of: dict[str, tuple[str, ...]] = {
+    "retry": (
+        "model", "stage", "reason", "attempt", "max_attempts", "will_retry", "delay_s", "gave_up", "status",
+        "request_id",
+    ),
+    "limit": ("session_id", "turn_id", "limit", "samples", "tool_calls", "tokens"),
+    "session": ("session_id", "warning"),
+    "compaction": ("session_id", "reason", "error"),
+}  # fmt: skip
+"""The fields of each `event`, which is one itself."""
+
+
+def retry_scheduled(scheduled: RetryScheduled) -> None:
+    """A request failed, or a stream broke, and what comes of it."""
+    what = "request failed" if scheduled.stage == "request" else "stream broke"
+    comes = f"trying again in {scheduled.delay_s:.2f} s" if scheduled.will_retry else "giving up"
+    _RETRY.warning(
+        "%s (%s), %d of %d: %s",
+        what,
+        scheduled.reason,
+        scheduled.attempt,
+        scheduled.max_attempts,
+        comes,
+        extra={
+            "event": "retry",
+            "model": scheduled.model,
+            "stage": scheduled.stage,
+            "reason": scheduled.reason,
+            "attempt": scheduled.attempt,
+            "max_attempts": scheduled.max_attempts,
+            "will_retry": scheduled.will_retry,
+            "delay_s": scheduled.delay_s,
+            "gave_up": scheduled.gave_up,
+            "status": scheduled.error.status,
+            "request_id": scheduled.error.request_id,
+        },
+    )
+
+
+def limit_reached(limit: str, samples: int, tool_calls: int, tokens: int, *, session_id: str, turn_id: str) -> None:
+    """A turn ended at a limit of the run."""
+    _TURN.warning(
+        "turn ended at its limit %s",
+        limit,
+        extra={
+            "event": "limit",
+            "session_id": session_id,
+            "turn_id": turn_id,
+            "limit": limit,
+            "samples": samples,
+            "tool_calls": tool_calls,
+            "tokens": tokens,
+        },
+    )
+
+
+def session_warned(warning: str, *, session_id: str) -> None:
+    """A session's file was not as it should be. The warning is ours: it names the file, and nothing in it."""
+    _SESSION.warning("%s", warning, extra={"event": "session", "session_id": session_id, "warning": warning})
+
+
+def compaction_failed(reason: str, error: str, *, session_id: str) -> None:
+    """A history could not be compacted and goes on as it was. `error` is the error's word or class."""
+    _SESSION.warning(
+        "compaction failed (%s)",
+        error,
+        extra={"event": "compaction", "session_id": session_id, "reason": reason, "error": error},
+    )

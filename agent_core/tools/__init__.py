@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .function import FunctionTool, tool
     from .plan import Question, RequestUserInput, UpdatePlan
     from .read_output import ReadOutput
+    from .safe_commands import is_known_safe
     from .search import Glob, Grep, ListDir
     from .shell import Shell
     from .view_image import ViewImage
@@ -43,6 +44,7 @@ __all__ = [
     "ViewImage",
     "WriteFile",
     "coding_tools",
+    "is_known_safe",
     "tool",
 ]
 
@@ -67,6 +69,7 @@ _WHERE = {
     "UpdatePlan": "plan",
     "ViewImage": "view_image",
     "WriteFile": "edit",
+    "is_known_safe": "safe_commands",
     "tool": "function",
 }
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import httpx2
 
     from .auth import ApiKey
-    from .client import ModelClient
+    from .client import KeptBodies, ModelClient
     from .compaction.compactor import Compactor
     from .dispatch import Emit
     from .providers import Provider
@@ -125,6 +125,7 @@ class Agent:
         self._window = WindowMemory()
         self._given = self._client = client
         self._kept: AsyncExitStack | None = None
+        self._bodies: KeptBodies | None = None
         self._running = False
         self._output_budget = output_budget
         self._view = PromptView(output_budget, readable=any(_reads_outputs(entry) for entry in self.tools))
@@ -336,9 +337,10 @@ class Agent:
 
     async def _open_client(self, stack: AsyncExitStack) -> ModelClient:
         """A client (and, for a rehearsal model, its server) that lives as long as `stack`."""
-        from .client import ModelClient
+        from .client import KeptBodies, ModelClient
 
         options = self._options
+        self._bodies = self._bodies or KeptBodies()  # what one turn wrote the next goes on with, over another client
         provider = options.provider
         if provider is None and options.base_url is None and self.model.startswith("rehearsal/"):
             from .testing import RehearsalServer
@@ -354,6 +356,7 @@ class Agent:
             retry=options.retry,
             timeouts=options.timeouts,
             telemetry=self._telemetry,
+            kept=self._bodies,
         )
         return await stack.enter_async_context(client)
 

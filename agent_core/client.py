@@ -26,7 +26,7 @@ from . import __version__
 from .auth import ApiKey, Credentials
 from .codecs import codec_for
 from .codecs.api_errors import html_title, request_id
-from .codecs.base import Encoded
+from .codecs.base import Compat, Encoded, RequestEncoder
 from .codecs.rate_limits import rate_limits
 from .codecs.whole import cut_answer
 from .errors import ApiError, ConfigError, MalformedStream, ModelError, TransportError, UnsupportedError
@@ -42,7 +42,7 @@ from .transport import HttpRequest, HttpStream, HttpxTransport, Timeouts, Transp
 if TYPE_CHECKING:
     import httpx2
 
-__all__ = ["EventStream", "ModelClient"]
+__all__ = ["EventStream", "KeptBodies", "ModelClient"]
 
 MAX_ERROR_BYTES = 1024 * 1024
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -60,6 +60,25 @@ _ERROR_BODY_S = 5.0  # an error that takes longer to say is reported without its
 _WHOLE_ANSWER_S = 900.0  # behaviours.md S0-88
 
 
+class KeptBodies:
+    """What was written of conversations so far, for clients that follow each other (an agent's, one a turn): each goes
+    on with it if it writes for the same server as the one before, else it begins anew. Bounded as a client's own
+    (`codecs.incremental`), and in no event loop's hands; not for several threads at a time."""
+
+    __slots__ = ("_encoder", "_written_for")
+
+    def __init__(self) -> None:
+        self._encoder: RequestEncoder | None = None
+        self._written_for: tuple[WireName, Compat] | None = None
+
+    def encoder_for(self, resolved: Resolved) -> RequestEncoder:
+        written_for = resolved.wire, resolved.compat
+        if self._encoder is None or self._written_for != written_for:
+            self._encoder = codec_for(resolved.wire).request_encoder(resolved.compat)
+            self._written_for = written_for
+        return self._encoder
+
+
 class ModelClient:
     """One model at one provider. Arguments:
 
@@ -68,7 +87,8 @@ class ModelClient:
     httpx2.AsyncClient of yours, never closed here; or `transport`: anything that is a Transport. `headers`: sent with
     every request, they win. `on_retry`: told of each failed attempt that could be retried; it must not block.
     `telemetry`: what it records with, the program's own OpenTelemetry by default (docs/tracing.md). `sleep`: waits
-    between attempts, `anyio.sleep` unless a test says otherwise.
+    between attempts, `anyio.sleep` unless a test says otherwise. `kept`: what clients before this one wrote, to go on
+    with; otherwise it keeps its own, until it is closed.
 
     Constructing does no I/O. A client belongs to one event loop; any number of calls may run at once. Close it, or use
     it as an async context manager: that closes the connections it opened itself.
@@ -91,6 +111,7 @@ class ModelClient:
         on_retry: Callable[[RetryScheduled], None] | None = None,
         telemetry: Telemetry | None = None,
         sleep: Callable[[float], Awaitable[None]] | None = None,
+        kept: KeptBodies | None = None,
     ) -> None:
         if http is not None and transport is not None:
             raise ConfigError("http= and transport= are two ways to send a request", remedy="pass one of them")
@@ -98,7 +119,7 @@ class ModelClient:
         self.retry = _checked(retry, RetryPolicy, "retry")
         self.timeouts = _checked(timeouts, Timeouts, "timeouts")
         self._codec = codec_for(self.resolved.wire)
-        self._encoder = self._codec.request_encoder(self.resolved.compat)
+        self._encoder = (kept or KeptBodies()).encoder_for(self.resolved)
         self._transport: Transport = transport or HttpxTransport(http)
         self._owns_transport = transport is None
         self._headers = _checked_headers(headers or {})

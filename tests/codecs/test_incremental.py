@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import json
-import sys
-from collections.abc import Callable
-from types import FrameType
 
 import pytest
 
@@ -28,6 +24,7 @@ from agent_core.items import (
     user_message,
 )
 from agent_core.prompt import Prompt, ToolSpec
+from tests.counting import calls_made
 
 ASKED = user_message("Why?")
 ANSWERED = assistant_message("Because.")
@@ -49,24 +46,6 @@ def turn(n: int) -> Items:
 
 def turns(count: int) -> Items:
     return (ASKED, *(item for n in range(count) for item in turn(n)))
-
-
-def calls_made(work: Callable[[], object]) -> int:
-    """How many Python functions `work` calls: what it costs, the same on every machine."""
-    made = 0
-
-    def count(frame: FrameType, event: str, arg: object) -> None:
-        nonlocal made
-        made += event == "call"
-
-    gc.disable()  # what listens to the collector would be counted too
-    sys.setprofile(count)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-        gc.enable()
-    return made
 
 
 def cost_of_one_more_turn(encoder: RequestEncoder, count: int) -> int:

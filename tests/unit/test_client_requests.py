@@ -5,12 +5,13 @@ from __future__ import annotations
 import httpx2
 import pytest
 
-from agent_core.client import ModelClient
+from agent_core.client import KeptBodies, ModelClient
 from agent_core.codecs import WIRES, codec_for
 from agent_core.errors import ApiError
 from agent_core.events import Response
 from agent_core.items import ResponseItem, WireName, assistant_message, user_message
 from agent_core.prompt import Prompt
+from agent_core.providers import resolve
 
 pytestmark = pytest.mark.anyio
 
@@ -33,6 +34,20 @@ async def test_codex_builder_headers_of_a_sub_agent(wire: WireName) -> None:
                 await client.complete("hi")
         await client.aclose()
     assert [{name: headers[name] for name in mine} for headers in sent] == [mine, mine]
+
+
+async def test_what_is_kept_goes_on_for_the_same_kind_of_server() -> None:
+    """Another address of the same row goes on; another wire or another way to write begins anew, and so does the way
+    back."""
+    kept = KeptBodies()
+    chat = resolve("lab/m", base_url="http://127.0.0.1:1/v1")
+    moved = resolve("lab/n", base_url="http://127.0.0.1:2/v1")
+    strings = resolve("lab/m", base_url="http://127.0.0.1:1/v1", compat={"content_as_string": True})
+    messages = resolve("lab/m", base_url="http://127.0.0.1:1/v1", wire="messages")
+    first = kept.encoder_for(chat)
+    assert kept.encoder_for(moved) is first
+    others = [kept.encoder_for(strings), kept.encoder_for(messages), kept.encoder_for(chat)]
+    assert first not in others and len(set(map(id, others))) == 3
 
 
 @pytest.mark.parametrize("wire", WIRES)

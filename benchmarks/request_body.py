@@ -3,9 +3,11 @@
     python benchmarks/request_body.py [--items 10,100,1000,10000] [--repeat 7] [--json FILE]
 
 Per wire and length: the body written with nothing kept (`first`), the same by an encoder that wrote the request before
-(`turn`: three more items), and beside them the floors: a copy of the body, and its JSON written from finished dicts by
-`pydantic_core.to_json`; and what the official SDKs need until their transport has the body, where they are installed.
-CPU time, medians of interleaved repetitions. Quote ratios of one run, never its milliseconds.
+(`item`: one more item; `turn`: three), a whole user turn of an agent that opens a client each time (`agent`: sampling,
+session and answer included, up to the transport), and beside them the floors: a copy of the body, and its JSON written
+from finished dicts by `pydantic_core.to_json`; and what other libraries need until their transport has the body, where
+they are installed (`peers`). CPU time, medians of interleaved repetitions. Quote ratios of one run, never its
+milliseconds.
 
 `repeated` is how much of the conversation's bytes the next request begins with again: what a prompt cache can use.
 """
@@ -13,20 +15,23 @@ CPU time, medians of interleaved repetitions. Quote ratios of one run, never its
 from __future__ import annotations
 
 import argparse
-import asyncio
 import gc
 import json
 import platform
 import random
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 
+import httpx2
+from peers import Job, peers
 from pydantic_core import from_json, to_json
 
+from agent_core import Agent, Session
 from agent_core.codecs import WIRES, codec_for
-from agent_core.codecs.base import Compat
+from agent_core.codecs.base import Compat, WireCodec
+from agent_core.events import Response
 from agent_core.items import (
     FunctionCall,
     FunctionCallOutput,
@@ -42,7 +47,8 @@ from agent_core.prompt import Prompt, ToolSpec
 GROWING: Mapping[WireName, str] = {"chat": "messages", "responses": "input", "messages": "messages"}
 TOOL = ToolSpec("read_file", "Read a file.", {"type": "object", "properties": {"path": {"type": "string"}}})
 WORDS = ("list", "string", "file", "test", "error", "import", "class", "self", "None", "True", "über", "→", "✓", "else")
-Job = Callable[[], object]
+NOWHERE = "http://server.test/v1"
+_OWN = frozenset({"wire", "items", "bytes", "repeated", "first", "item", "turn", "agent", "copy", "to_json"})
 
 
 def main() -> None:
@@ -89,6 +95,13 @@ class Bench:
         for n in range(repeat + 1):
             items = checked_items(items + step(10**6 + n))
             self.turns.append(self.prompt_of(items))
+        self.growing = self.codec.request_encoder(Compat())
+        self.growing.encode(self.prompt)
+        self.longer: list[Prompt] = []
+        items = self.items
+        for n in range(repeat + 1):
+            items = checked_items((*items, user_message(text(n, 300))))
+            self.longer.append(self.prompt_of(items))
 
     def prompt_of(self, items: tuple[ResponseItem, ...]) -> Prompt:
         return Prompt(items, model="m", instructions="You are a coding agent.", tools=[TOOL], max_output_tokens=4096)
@@ -96,12 +109,13 @@ class Bench:
     def jobs(self) -> dict[str, Job]:
         jobs: dict[str, Job] = {
             "first": lambda: self.codec.encode_request(self.prompt, Compat()),
+            "item": lambda: self.growing.encode(self.longer.pop(0)),
             "turn": lambda: self.kept.encode(self.turns.pop(0)),
+            "agent": agent_turn(self.codec, self.items),
             "copy": lambda: b"".join((b"{", memoryview(self.body))),
             "to_json": lambda: to_json(self.values),
         }
-        peer = sdk(self.wire, self.values)
-        return jobs if peer is None else jobs | {"sdk": peer}
+        return jobs | peers(self.wire, self.items, self.values)
 
     def repeated(self) -> float:
         """The share of the conversation's bytes that one more turn begins with again."""
@@ -109,6 +123,19 @@ class Bench:
         before, after = conversation(self.body, self.wire), conversation(longer, self.wire)
         same = next((n for n, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), len(before))
         return same / len(before)
+
+
+def agent_turn(codec: WireCodec, items: tuple[ResponseItem, ...]) -> Job:
+    """The next user turn of an agent with this history, each time over a client and a connection of its own."""
+    answer = codec.encode_response(Response("r", "m", (assistant_message("Yes."),), "stop"), Prompt("x"))
+
+    def taken(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, content=answer, headers={"content-type": "application/json"})
+
+    http = httpx2.AsyncClient(transport=httpx2.MockTransport(taken))
+    agent = Agent("lab/m", base_url=NOWHERE, wire=codec.wire, http=http, session=Session(items=items))
+    agent.run_sync("continue")
+    return lambda: agent.run_sync("continue")
 
 
 def conversation(body: bytes, wire: WireName) -> bytes:
@@ -151,44 +178,6 @@ def _words(words: tuple[str, ...]) -> str:
 _TEXTS = (_words(tuple(word for word in WORDS if word.isascii())), _words(WORDS))
 
 
-def sdk(wire: WireName, body: JsonObject) -> Job | None:
-    """The official SDK, given the body's members: what it does until its transport has the bytes."""
-    try:
-        import httpx2
-
-        if wire == "messages":
-            import anthropic as vendor
-        else:
-            import openai as vendor
-    except ImportError:
-        return None
-
-    class Sent(BaseException):
-        pass
-
-    def taken(request: httpx2.Request) -> httpx2.Response:
-        assert len(request.content) > 100
-        raise Sent
-
-    http = httpx2.AsyncClient(transport=httpx2.MockTransport(taken))
-    make = getattr(vendor, "AsyncAnthropic", None) or vendor.AsyncOpenAI
-    client = make(base_url="http://127.0.0.1:1", api_key="k", max_retries=0, http_client=http)
-    create = {"chat": "chat.completions", "responses": "responses", "messages": "messages"}[wire]
-    target = client
-    for name in create.split("."):
-        target = getattr(target, name)
-    loop = asyncio.new_event_loop()
-
-    def send() -> None:
-        try:
-            loop.run_until_complete(target.create(**body))
-        except Sent:
-            return
-        raise AssertionError("nothing was sent")
-
-    return send
-
-
 def interleaved(jobs: dict[str, Job], repeat: int) -> dict[str, float]:
     """Median CPU seconds of each job, run in turn. Short ones are slow to measure: the clock counts nanoseconds."""
     samples: dict[str, list[float]] = {name: [] for name in jobs}
@@ -203,18 +192,29 @@ def interleaved(jobs: dict[str, Job], repeat: int) -> dict[str, float]:
 
 
 def show(rows: list[dict[str, float | str]]) -> None:
+    names = sorted({name for row in rows for name in row} - _OWN)
     print(
-        f"{'wire':10}{'items':>7}{'KB':>8}{'first':>10}{'turn':>9}{'copy':>9}{'to_json':>9}{'SDK':>10}   ms"
-        f"{'first/SDK':>12}{'turn/copy':>11}{'turn/SDK':>10}{'repeated':>10}"
+        f"{'wire':10}{'items':>7}{'KB':>8}{'first':>10}{'item':>9}{'turn':>9}{'agent':>9}{'copy':>9}{'to_json':>9}"
+        + "".join(f"{name:>15}" for name in names)
+        + f"   ms{'turn/copy':>11}{'repeated':>10}"
     )
     for row in rows:
-        first, turn, copy = (float(row[name]) for name in ("first", "turn", "copy"))
-        peer = float(row.get("sdk", "nan"))
+        cells = [float(row.get(name, "nan")) for name in ("first", "item", "turn", "agent", "copy", "to_json")]
+        others = "".join(f"{float(row[name]):>15.2f}" if name in row else f"{'-':>15}" for name in names)
         print(
-            f"{row['wire']:10}{row['items']:>7}{float(row['bytes']) / 1024:>8.0f}{first:>10.3f}{turn:>9.3f}{copy:>9.3f}"
-            f"{float(row['to_json']):>9.3f}{peer:>10.2f}     {first / peer:>12.3f}{turn / copy:>11.2f}"
-            f"{turn / peer:>10.5f}{float(row['repeated']):>10.4f}"
+            f"{row['wire']:10}{row['items']:>7}{float(row['bytes']) / 1024:>8.0f}{cells[0]:>10.3f}"
+            + "".join(f"{cell:>9.3f}" for cell in cells[1:])
+            + others
+            + f"     {float(row['turn']) / float(row['copy']):>11.2f}{float(row['repeated']):>10.4f}"
         )
+    for name in names:
+        times = [
+            f"{row['wire']} {row['items']}: first ×{float(row[name]) / float(row['first']):.1f}, "
+            f"turn ×{float(row[name]) / float(row['turn']):.0f}"
+            for row in rows
+            if name in row
+        ]
+        print(f"{name}, times ours: " + "; ".join(times))
     for wire in WIRES:
         own = [row for row in rows if row["wire"] == wire]
         growth = [

@@ -79,7 +79,8 @@ class Agent:
     never does; or a CompactionPolicy.
 
     Used as an async context manager it keeps connections open between turns and closes them at the end; otherwise each
-    turn opens and closes its own (and goes on with what the turn before wrote of its requests). The session is the caller's to close. A second turn at a time raises CallerError.
+    turn opens and closes its own; what it wrote of its requests goes on either way. The session is the caller's to
+    close. A second turn at a time raises CallerError.
     """
 
     def __init__(

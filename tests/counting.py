@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -12,7 +12,7 @@ __all__ = ["calls_made", "counted_calls"]
 
 
 @contextmanager
-def counted_calls() -> Iterator[list[int]]:
+def counted_calls() -> Generator[list[int]]:
     """How many Python functions the block calls: what it costs, the same on every machine."""
     made = [0]
 

@@ -203,6 +203,22 @@ async def test_images_parallel_calls_and_signed_reasoning(wire: WireName) -> Non
     ]  # fmt: skip
 
 
+async def test_pending_input_with_mid_turn_compaction() -> None:
+    """codex.md 8, pending_input: what the user says while the summary is written joins at the next boundary: the model
+    goes on first. What was said before stays word for word."""
+    with RehearsalServer(working(24), pace_s=0) as server:
+        agent = Agent(server.model, provider=server.provider, tools=[look], compaction=policy(12_000))
+        async with agent.stream("go") as turn:
+            async for event in turn:
+                if isinstance(event, CompactionStarted):
+                    turn.steer("and hurry")
+        after = server.requests[summary_requests(server)[0] + 1]
+    assert after.prompt is not None and "and hurry" not in kept_texts(after.prompt.items)
+    said = [text_of(i) for i in agent.session.transcript if isinstance(i, Message) and i.role == "user"]
+    assert said == ["go", "and hurry"]
+    assert kept_texts(agent.session.items) == said
+
+
 # when a request does not fit
 
 

@@ -9,11 +9,18 @@ What it cannot see is held here: which events the turn had, and that no tool was
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 import httpx2
 import pytest
+
+pytest.importorskip("openai", reason="the openai SDK is not installed")
+pytest.importorskip("anthropic", reason="the anthropic SDK is not installed")
+
+import anthropic
+import openai
+from anthropic.types import MessageParam
 
 from agent_core import Agent, RetryPolicy, Tool, tool
 from agent_core.codecs import WIRES
@@ -96,7 +103,7 @@ async def seen(turn: Turn) -> tuple[str, ...]:
     happened: list[str] = []
     async for event in turn:
         match event:
-            case RetryScheduled(reason=reason):
+            case RetryScheduled(stage="request", reason=reason):
                 happened.append(f"tried again: {reason}")
             case SampleRestarted(error=error):
                 happened.append(f"sampled again: {type(error).__name__}")
@@ -146,19 +153,72 @@ async def test_a_broken_call_is_answered_and_never_run(kind: str, wire: WireName
     assert await judge.verdict() == PASS
 
 
-CARELESS: dict[str, JsonObject] = {
-    "truncated_stream_accepted": stream_fault("truncate"),
-    "retry_after_ignored": {"type": "fail", "status": 429, "retry_after": 1},
-    "malformed_chunk_ignored": stream_fault("malformed"),
-}
+async def openai_chat(url: str) -> str:
+    async with openai.AsyncOpenAI(base_url=url + "/v1", api_key="k") as client:
+        stream = await client.chat.completions.create(
+            model="m", messages=[{"role": "user", "content": "Say it all."}], stream=True
+        )
+        return "".join([chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices])
 
 
-@pytest.mark.parametrize("finding", CARELESS)
-async def test_a_careless_client_does_not_pass(finding: str, judge: Judge) -> None:
-    """The judge is no rubber stamp: who takes what comes, and asks again at once, hears of it."""
-    await judge.script({"type": "reply", "text": ANSWER, "times": None}, CARELESS[finding])
+async def openai_responses(url: str) -> str:
+    async with openai.AsyncOpenAI(base_url=url + "/v1", api_key="k") as client:
+        stream = await client.responses.create(model="m", input="Say it all.", stream=True)
+        return "".join([event.delta async for event in stream if event.type == "response.output_text.delta"])
+
+
+async def anthropic_messages(url: str) -> str:
+    asked: MessageParam = {"role": "user", "content": "Say it all."}
+    async with (
+        anthropic.AsyncAnthropic(base_url=url + "/anthropic", api_key="k") as client,
+        client.messages.stream(model="m", max_tokens=99, messages=[asked]) as stream,
+    ):
+        return "".join([text async for text in stream.text_stream])
+
+
+async def a_loop(url: str) -> str:
+    """What is often written instead: ask until the status is fine, take what comes."""
     request: JsonObject = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "Say it all."}]}
-    async with httpx2.AsyncClient(base_url=judge.url) as careless:
-        while not (await careless.post("/v1/chat/completions", json=request)).is_success:
+    async with httpx2.AsyncClient(base_url=url) as http:
+        while not (response := await http.post("/v1/chat/completions", json=request)).is_success:
             pass
-    assert finding in await judge.verdict()
+    return response.text
+
+
+async def our_agent(url: str) -> str:
+    agent = Agent("llmock/m", base_url=url + "/v1", wire="chat", retry=RETRY, timeouts=TIMEOUTS)
+    return (await agent.run("Say it all.")).text
+
+
+TRUNCATED = stream_fault("truncate")
+TOO_MANY: JsonObject = {"type": "fail", "status": 429, "retry_after": 1}
+TORN = stream_fault("malformed")
+OTHERS: list[tuple[Callable[[str], Awaitable[str]], JsonObject, str]] = [
+    (our_agent, TRUNCATED, PASS),
+    (our_agent, TOO_MANY, PASS),
+    (our_agent, TORN, PASS),
+    (openai_chat, TRUNCATED, "FAIL  truncated_stream_accepted"),
+    (openai_responses, TRUNCATED, "FAIL  truncated_stream_accepted"),
+    (anthropic_messages, TRUNCATED, "FAIL  truncated_stream_accepted"),
+    (openai_chat, TOO_MANY, PASS),
+    (anthropic_messages, TOO_MANY, PASS),
+    (a_loop, TRUNCATED, "FAIL  truncated_stream_accepted"),
+    (a_loop, TOO_MANY, "FAIL  retry_after_ignored"),
+    (a_loop, TORN, "WARN  malformed_chunk_ignored"),
+]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize(
+    ("ask", "behaviour", "verdict"),
+    [pytest.param(*row, id=f"{row[0].__name__}-{row[1].get('kind', '429')}-{row[2].split()[0]}") for row in OTHERS],
+)
+async def test_what_it_says_of_others(
+    ask: Callable[[str], Awaitable[str]], behaviour: JsonObject, verdict: str, judge: Judge
+) -> None:
+    """The judge is no rubber stamp: it passes who does well, and finds what the official SDKs do with half an answer
+    (they return it) and what a loop does with Retry-After."""
+    await judge.script({"type": "reply", "text": ANSWER, "times": None}, behaviour)
+    said = await ask(judge.url)
+    assert (await judge.verdict()).startswith(verdict)
+    assert verdict != PASS or said == ANSWER

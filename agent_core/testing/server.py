@@ -48,7 +48,7 @@ class _LoopbackServer(ThreadingTCPServer):
 
     allow_reuse_address = os.name == "posix"  # elsewhere it would let two servers share a port
     daemon_threads = True
-    request_queue_size = 128
+    request_queue_size = 1024  # of a thousand clients at once none has to ask again a second later
 
     def __init__(self, port: int, rehearsal: Rehearsal, *, deaf_s: float = 0.0) -> None:
         self.rehearsal = rehearsal

@@ -14,7 +14,6 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -302,7 +301,7 @@ class Agent:
             model=client,
             prompt_for=self._prompt_for,
             compat=compat,
-            spend=partial(state.answered, client.model),
+            spend=lambda attempt: state.answered(attempt.model or client.model, attempt.response),
             retry=client.retry,
             endpoint=client.compact if self._compaction.endpoint and compat.compact_endpoint else None,
         )

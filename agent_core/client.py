@@ -31,7 +31,7 @@ from .codecs.rate_limits import rate_limits
 from .codecs.whole import cut_answer
 from .errors import ApiError, ConfigError, MalformedStream, ModelError, TransportError, UnsupportedError
 from .event_stream import EventStream, TimedBody, Timers
-from .events import Response
+from .events import Attempt, Response
 from .items import WireName
 from .prompt import Prompt
 from .providers import CompatOverrides, Provider, Resolved, resolve
@@ -159,7 +159,7 @@ class ModelClient:
         total_s = self.timeouts.total_s
         total_by = None if total_s is None else anyio.current_time() + total_s
         span = call_span(self._telemetry, self.resolved, prompt, streamed=True)
-        earlier: list[Response] = []
+        earlier: list[Attempt] = []
         try:
             with span.current():
                 stack, events = await self._with_retries(
@@ -223,7 +223,7 @@ class ModelClient:
         await self.aclose()
 
     async def _with_retries(
-        self, open_once: Callable[[int], Awaitable[_Opened]], tries: Tries, span: CallSpan, earlier: list[Response]
+        self, open_once: Callable[[int], Awaitable[_Opened]], tries: Tries, span: CallSpan, earlier: list[Attempt]
     ) -> _Opened:
         """`earlier` gets what failed attempts had used, where the server had counted it."""
         policy, total_s = self.retry, self.timeouts.total_s
@@ -234,7 +234,7 @@ class ModelClient:
             span.retried(scheduled)
             partial = scheduled.error.partial
             if scheduled.will_retry and partial is not None and partial.usage is not None:
-                earlier.append(partial)
+                earlier.append(Attempt(self.model, partial))
             for told in (tries.observe, self._on_retry):
                 if told is not None:
                     told(scheduled)
@@ -246,6 +246,7 @@ class ModelClient:
             )
         except ModelError as error:
             error.earlier = tuple(earlier)
+            error.model = self.model
             span.failed(error)
             raise
 
@@ -262,7 +263,9 @@ class ModelClient:
                 # Asked for a stream, the server sent something else: a whole answer, an error, or a web page.
                 whole = self._decode_whole(*await body.rest(head, MAX_ANSWER_BYTES), prompt)
             decoder = self._codec.stream_decoder(prompt, self.resolved.compat)
-            events = EventStream(decoder, body, http, encoded, attempt=attempt, request_id=request_id(http.headers))
+            events = EventStream(
+                decoder, body, http, encoded, attempt=attempt, request_id=request_id(http.headers), model=self.model
+            )
             await events.open(head, whole, rate_limits(http.headers))
             return stack.pop_all(), events
         raise AssertionError("unreachable: the stack swallows nothing")

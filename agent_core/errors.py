@@ -48,7 +48,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from .events import Response
+    from .events import Attempt, Response
 
 __all__ = [
     "AgentCoreError",
@@ -163,8 +163,8 @@ class ModelError(AgentCoreError):
     `partial`: what had been decoded when the stream broke (items marked incomplete), or None. `status`, `code`,
     `request_id`, `body`: what the peer said, where it said anything. `reason`: the class in one word, for machines.
 
-    Set by the client: `attempt`, 1 for the first try; `earlier`, what had been decoded of the tries before it, where
-    the server had counted it; `output_emitted`, the consumer already saw an event of it. Set by the loop:
+    Set by the client: `model`, whose failure it was; `attempt`, 1 for the first try; `earlier`, the tries before it
+    that the server had counted; `output_emitted`, the consumer already saw an event of it. Set by the loop:
     `side_effects_started`, a tool with side effects ran earlier in this turn; its output is in the session, so go on
     with the session instead of running the turn anew. Set by a Fallback: `tried`, the models before, in order.
     """
@@ -190,7 +190,8 @@ class ModelError(AgentCoreError):
         self.request_id: str | None = None
         self.body = ""
         self.attempt = 1
-        self.earlier: tuple[Response, ...] = ()
+        self.earlier: tuple[Attempt, ...] = ()
+        self.model = ""
         self.output_emitted = False
         self.side_effects_started = False
         self.tried: tuple[Tried, ...] = ()

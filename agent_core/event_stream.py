@@ -21,7 +21,7 @@ import anyio
 from .codecs.base import Encoded, Loss, Repair, StreamDecoder
 from .codecs.whole import response_events
 from .errors import EventTooLarge, ModelError, StreamError, TimeoutKind, TransportError, TransportTimeout
-from .events import Completed, Created, RateLimits, Response, ResponseEvent
+from .events import Attempt, Completed, Created, RateLimits, Response, ResponseEvent
 from .transport import HttpStream, Timeouts
 
 __all__ = ["EventStream", "TimedBody", "Timers"]
@@ -167,7 +167,7 @@ class EventStream:
 
     It ends after `Completed`, or raises one ModelError: with `partial`, what had come; `attempt`; and `output_emitted`
     if an event was given out before. `losses` and `repairs` say what the request could not carry as it stood; `earlier`
-    is what attempts before this one used, where the server had counted it.
+    is what attempts before this one used, where the server had counted it; `model` is "provider/model" as asked for.
     """
 
     def __init__(
@@ -179,11 +179,13 @@ class EventStream:
         *,
         attempt: int,
         request_id: str | None,
+        model: str = "",
     ) -> None:
         self.losses: tuple[Loss, ...] = encoded.losses
         self.repairs: tuple[Repair, ...] = encoded.repairs
         self.attempt = attempt
-        self.earlier: tuple[Response, ...] = ()
+        self.earlier: tuple[Attempt, ...] = ()
+        self.model = model
         self.request_id = request_id
         self.status = http.status
         self.headers: Mapping[str, str] = http.headers
@@ -296,6 +298,7 @@ class EventStream:
             self._raised = True
             self.error.attempt = self.attempt
             self.error.earlier = self.earlier
+            self.error.model = self.model
             self.error.output_emitted = self._emitted
             self.error.request_id = self.error.request_id or self.request_id
             raise self.error

@@ -31,6 +31,7 @@ from .items import (
 )
 
 __all__ = [
+    "Attempt",
     "Completed",
     "Created",
     "DeltaEvent",
@@ -278,3 +279,10 @@ class Response(Struct, frozen=True):
             if isinstance(item, (FunctionCall, CustomToolCall, LocalShellCall))
             or (isinstance(item, ToolSearchCall) and item.execution == "client")
         )
+
+
+class Attempt(Struct, frozen=True):
+    """One try at an answer: the model that was asked ("provider/model"), and what had come of it."""
+
+    model: str
+    response: Response

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from .errors import ConfigError
-from .events import Response, Usage
+from .events import Attempt, Response, Usage
 from .items import ResponseItem
 from .prices import Cost, Prices, cost_of
 from .turn_events import StopReason, TurnResult
@@ -68,19 +68,21 @@ class RunState:
             return self._cost
         return replace(self._cost, at_least=True)
 
-    def answered(self, model: str, response: Response, earlier: Sequence[Response] = ()) -> None:
+    def answered(self, model: str, response: Response, earlier: Sequence[Attempt] = ()) -> None:
         """Add what a whole answer used, and the attempts before it. `model` is "provider/model" as asked for. Called
         for every answer that came, those of sub-calls too."""
         for attempt in earlier:
-            self._add(model, attempt)
+            self._add(attempt.model, attempt.response)
         self._add(model, response)
         self._unpriced += response.usage is None
 
-    def broke(self, model: str, partial: Response | None, earlier: Sequence[Response] = ()) -> None:
+    def broke(self, model: str, partial: Response | None, earlier: Sequence[Attempt] = ()) -> None:
         """Add what a broken or stopped answer used, as far as the server had said it by then."""
-        for attempt in earlier if partial is None else (*earlier, partial):
-            self._add(model, attempt)
-            self._uncounted += attempt.usage is None and bool(attempt.items)
+        for attempt in earlier:
+            self._add(attempt.model, attempt.response)
+        if partial is not None:
+            self._add(model, partial)
+            self._uncounted += partial.usage is None and bool(partial.items)
 
     def _add(self, model: str, response: Response) -> None:
         if response.usage is None:

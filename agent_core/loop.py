@@ -32,7 +32,7 @@ from .codecs.base import Loss, Repair
 from .compaction.compactor import Compactor
 from .dispatch import Dispatcher, Emit, SessionLog
 from .errors import ModelError
-from .events import Completed, FinishReason, OutputItemDone, Response, ResponseEvent, Usage
+from .events import Attempt, Completed, FinishReason, OutputItemDone, Response, ResponseEvent, Usage
 from .items import CallItem, Message, ResponseItem
 from .limits import Limits, RunState
 from .prompt import Prompt
@@ -48,12 +48,13 @@ _STOP: dict[FinishReason, StopReason] = {"length": "length", "content_filter": "
 
 
 class ModelStream(Protocol):
-    """One response as it streams; `snapshot` is the response so far, `earlier` attempts that failed and were counted.
-    Raises ModelError when the stream breaks."""
+    """One response as it streams; `snapshot` is the response so far, `model` who gives it ("provider/model"), `earlier`
+    attempts that failed and were counted. Raises ModelError when the stream breaks."""
 
     losses: tuple[Loss, ...]
     repairs: tuple[Repair, ...]
-    earlier: tuple[Response, ...]
+    model: str
+    earlier: tuple[Attempt, ...]
 
     def __aiter__(self) -> AsyncIterator[ResponseEvent]: ...
 
@@ -113,8 +114,7 @@ class Loop:
         return "deadline"
 
     async def _repeat(self) -> StopReason:
-        state, session = self.state, self.session
-        cut = False
+        state, session, cut = self.state, self.session, False
         while True:
             if (reached := state.limit_reached(self.limits)) is not None:
                 return reached
@@ -161,11 +161,11 @@ class Loop:
                 async with self.model.stream(self.prompt_for(self.session.items), tries=tries) as events:
                     await self.emit(SampleStarted(state.samples, self.model.model, events.losses, events.repairs))
                     response = await self._read(events)
-                state.answered(self.model.model, response, events.earlier)
+                state.answered(events.model, response, events.earlier)
                 return response
             except ModelError as error:
                 self.dispatcher.drop_early()
-                state.broke(self.model.model, error.partial, error.earlier)
+                state.broke(error.model, error.partial, error.earlier)
                 if self.compactor and not squeezed and (squeezed := await self.compactor.overflowed(error)):
                     continue
                 if (scheduled := tries.broke(error, self.retry, model=self.model.model)) is not None:
@@ -192,7 +192,7 @@ class Loop:
             self.dispatcher.drop_early()
             partial = events.snapshot()
             self.state.text = partial.text
-            self.state.broke(self.model.model, partial, events.earlier)
+            self.state.broke(events.model, partial, events.earlier)
             # What was said is kept; calls and reasoning of half a response are not history.
             self.session.append(*(item for item in partial.items if isinstance(item, Message) and item.content))
             raise

@@ -25,7 +25,6 @@ from .errors import (
     StreamError,
     TransportError,
 )
-from .logs import retry_scheduled
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -176,7 +175,7 @@ class Tries:
         self.restarts += 1
         scheduled = policy.after(self.restarts, error, elapsed_s=self.spent_s, stage="stream", model=model)
         self.spent_s += scheduled.delay_s
-        retry_scheduled(scheduled)
+        _log(scheduled)
         return scheduled
 
 
@@ -205,7 +204,7 @@ async def with_retries(
                 raise
             tries.failed += 1
             scheduled = policy.after(tries.failed, error, elapsed_s=tries.spent_s + clock() - began, model=model)
-            retry_scheduled(scheduled)
+            _log(scheduled)
             observe(scheduled)
             if not scheduled.will_retry:
                 raise
@@ -213,6 +212,12 @@ async def with_retries(
             tries.spent_s += clock() - began
         await sleep(scheduled.delay_s)
         tries.spent_s += scheduled.delay_s
+
+
+def _log(scheduled: RetryScheduled) -> None:
+    from .logs import retry_scheduled  # with logging: not before there is something to say
+
+    retry_scheduled(scheduled)
 
 
 def _state(attempt: int, *, elapsed_s: float = 0.0, delay_s: float = 0.0) -> RetryCallState:

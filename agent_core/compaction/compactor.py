@@ -16,7 +16,6 @@ from ..codecs.base import Compat
 from ..codecs.replay_origin import same_origin
 from ..errors import AgentCoreError, CompactionError, ContextLengthError, ModelError
 from ..items import Compaction, JsonValue, Message, ResponseItem, WireName
-from ..logs import compaction_failed
 from ..prompt import CustomToolSpec, HostedToolSpec, Prompt
 from ..session.compact import choose_cut, kept_messages
 from ..session.estimate import estimate_item
@@ -201,6 +200,8 @@ class Compactor:
                 raise CompactionError(f"with the summary it would take {after} tokens, without it {plan.tokens}")
             self._session.compact(plan.at, items, kind=summary.kind)
         except AgentCoreError as error:
+            from ..logs import compaction_failed
+
             word = error.reason if isinstance(error, ModelError) else type(error).__name__
             compaction_failed(reason, word, session_id=self._session.id)
             await self._emit(CompactionFailed(reason, error))

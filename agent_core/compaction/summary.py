@@ -17,7 +17,7 @@ from typing import Protocol
 from ..aggregation import fold_stream
 from ..codecs.base import Compat
 from ..errors import ApiError, CompactionError, ContextLengthError, ModelError, StreamError
-from ..events import Response, ResponseEvent, Usage
+from ..events import Attempt, Response, ResponseEvent, Usage
 from ..items import Compaction, ResponseItem, checked_items, user_message
 from ..prompt import Prompt
 from ..retry import RetryPolicy, Tries
@@ -45,7 +45,8 @@ Endpoint = Callable[[Prompt], Awaitable[Response]]
 class SummaryStream(Protocol):
     """One answer, as the loop reads it."""
 
-    earlier: tuple[Response, ...]
+    model: str
+    earlier: tuple[Attempt, ...]
 
     def __aiter__(self) -> AsyncIterator[ResponseEvent]: ...
 
@@ -80,7 +81,7 @@ class Summariser:
         model: SummaryModel,
         prompt_for: Callable[[tuple[ResponseItem, ...]], Prompt],
         compat: Compat,
-        spend: Callable[[Response], None],
+        spend: Callable[[Attempt], None],
         retry: RetryPolicy,
         endpoint: Endpoint | None = None,
     ) -> None:
@@ -109,7 +110,7 @@ class Summariser:
 
     async def _from_endpoint(self, endpoint: Endpoint, items: tuple[ResponseItem, ...]) -> Compaction:
         response = await endpoint(self._prompt_for(items))
-        self._count(response)
+        self._count(Attempt("", response))
         made = [item for item in response.items if isinstance(item, Compaction) and item.encrypted_content]
         if len(made) != 1:
             raise CompactionError(f"the provider's endpoint gave {len(made)} compactions, not one")
@@ -151,22 +152,23 @@ class Summariser:
             try:
                 async with self._model.stream(prompt, tries=tries) as events:
                     response = await fold_stream(events)
-                for answer in (*events.earlier, response):
-                    self._count(answer)
+                for attempt in (*events.earlier, Attempt(events.model, response)):
+                    self._count(attempt)
                 return response
             except ModelError as error:
-                for partial in (*error.earlier, error.partial):
-                    if partial is not None and partial.usage is not None:
-                        self._count(partial)
+                broken = () if error.partial is None else (Attempt(error.model, error.partial),)
+                for attempt in (*error.earlier, *broken):
+                    if attempt.response.usage is not None:
+                        self._count(attempt)
                 scheduled = tries.broke(error, self._retry)
                 if scheduled is None or not scheduled.will_retry:
                     raise
                 await anyio.sleep(scheduled.delay_s)
 
-    def _count(self, response: Response) -> None:
-        if response.usage is not None:
-            self._used += response.usage
-        self._spend(response)
+    def _count(self, attempt: Attempt) -> None:
+        if attempt.response.usage is not None:
+            self._used += attempt.response.usage
+        self._spend(attempt)
 
 
 def _newest(items: tuple[ResponseItem, ...], share: float) -> tuple[ResponseItem, ...]:

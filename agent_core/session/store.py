@@ -23,7 +23,6 @@ from ..items import (
     checked_items,
     dump_item,
 )
-from ..logs import session_warned
 from .compact import Compacted, dump_compacted, safe_cuts
 from .history import OutputBudget
 from .lines import Record
@@ -376,8 +375,11 @@ class Session:
         if self._state.left_out:
             warnings.append(f"{self._state.left_out} secrets in tool outputs were left out of {str(path)!r}")
         self.warnings = tuple(warnings)
-        for warning in warnings:
-            session_warned(warning, session_id=self.id)
+        if warnings:
+            from ..logs import session_warned
+
+            for warning in warnings:
+                session_warned(warning, session_id=self.id)
 
 
 def _named(item: ResponseItem) -> ResponseItem:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from ..errors import ModelError
-from ..events import Completed, Response, Usage
+from ..events import Attempt, Completed, Response, Usage
 from ..items import Compaction, ResponseItem
 from ..prices import Cost
 from ..prompt import Prompt
@@ -73,7 +73,7 @@ class CallSpan:
         self._started = perf_counter()
         self._error = ""
         self._usage: Usage | None = None
-        self._earlier: Sequence[Response] = ()
+        self._earlier: Sequence[Attempt] = ()
         self._said: Callable[[], Response] | None = None
 
     def current(self) -> AbstractContextManager[None]:
@@ -83,7 +83,7 @@ class CallSpan:
         if self._span is not None:
             self._span.add_event(names.RETRY, _retry_attributes(scheduled))
 
-    def opened(self, request_id: str | None, earlier: Sequence[Response]) -> None:
+    def opened(self, request_id: str | None, earlier: Sequence[Attempt]) -> None:
         """The first content event is there."""
         if self._span is None or self._sink is None:
             return
@@ -130,7 +130,8 @@ class CallSpan:
             return
         usage = self._usage
         for attempt in self._earlier:
-            usage = attempt.usage if usage is None else usage + (attempt.usage or Usage())
+            counted = attempt.response.usage or Usage()
+            usage = counted if usage is None else usage + counted
         if usage is not None:
             _set(span, _usage_attributes(usage))
         self._content(span, sink)

@@ -14,7 +14,7 @@ import anyio.lowlevel
 
 from ..codecs.base import Loss, Repair
 from ..errors import AgentCoreError, ModelError
-from ..events import OutputItemDone, Response, ResponseEvent
+from ..events import Attempt, OutputItemDone, Response, ResponseEvent
 from ..items import ResponseItem
 from ..prompt import Prompt
 from ..retry import RetryPolicy, Tries
@@ -52,7 +52,9 @@ class ScriptedModel:
         answer = self._answers[len(self.prompts) - 1]
         if isinstance(answer, ModelError):
             raise answer
-        yield ScriptedStream(answer_events(answer) if isinstance(answer, Response) else answer)
+        stream = ScriptedStream(answer_events(answer) if isinstance(answer, Response) else answer)
+        stream.model = self.model
+        yield stream
 
 
 class ScriptedStream:
@@ -60,7 +62,8 @@ class ScriptedStream:
 
     losses: tuple[Loss, ...] = ()
     repairs: tuple[Repair, ...] = ()
-    earlier: tuple[Response, ...] = ()
+    earlier: tuple[Attempt, ...] = ()
+    model = ""
 
     def __init__(self, events: Iterable[ScriptedEvent]) -> None:
         self._events = iter(events)

@@ -25,7 +25,7 @@ from agent_core.errors import (
     StreamInterrupted,
     TransportError,
 )
-from agent_core.events import FinishReason, OutputItemAdded, OutputItemDone, OutputTextDelta, Response, Usage
+from agent_core.events import Attempt, FinishReason, OutputItemAdded, OutputItemDone, OutputTextDelta, Response, Usage
 from agent_core.items import (
     Compaction,
     FunctionCall,
@@ -98,8 +98,8 @@ class Stage:
         async def emit(event: TurnEvent) -> None:
             self.seen.append(event)
 
-        def spend(response: Response) -> None:
-            self.spent += response.usage or Usage()
+        def spend(attempt: Attempt) -> None:
+            self.spent += attempt.response.usage or Usage()
 
         summariser = Summariser(
             model=self.model,

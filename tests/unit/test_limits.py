@@ -10,7 +10,7 @@ import pytest
 
 from agent_core.agent import Agent
 from agent_core.errors import ConfigError, LimitReached, OverloadedError
-from agent_core.events import Response, Usage
+from agent_core.events import Attempt, Response, Usage
 from agent_core.items import JsonObject, assistant_message
 from agent_core.limits import Limits, RunState, require_price
 from agent_core.prices import Cost, Price, PriceTable
@@ -20,8 +20,8 @@ from agent_core.turn_events import StopReason
 
 from ..loopback import END, STALL, exchange, serve, sse
 
-DOLLARS = PriceTable({"lab/m": Price(1_000_000, 1_000_000)})
-"""A dollar for each token."""
+DOLLARS = PriceTable({"lab/m": Price(1_000_000, 1_000_000), "big/m": Price(10_000_000, 10_000_000)})
+"""A dollar for each token, ten where it is big."""
 
 
 def said(tokens: int, model: str = "m") -> Response:
@@ -37,9 +37,22 @@ COSTS: dict[str, tuple[Callable[[RunState], None], Cost | None, int]] = {
         Cost(Decimal(2)),
         2,
     ),
-    "attempts before it": (lambda run: run.answered("lab/m", said(2), [said(3)]), Cost(Decimal(5)), 5),
-    "a broken stream that was counted": (lambda run: run.broke("lab/m", said(3), [said(1)]), Cost(Decimal(4)), 4),
+    "attempts before it": (
+        lambda run: run.answered("lab/m", said(2), [Attempt("lab/m", said(3))]),
+        Cost(Decimal(5)),
+        5,
+    ),
+    "a broken stream that was counted": (
+        lambda run: run.broke("lab/m", said(3), [Attempt("lab/m", said(1))]),
+        Cost(Decimal(4)),
+        4,
+    ),
     "a failure before anything came": (lambda run: run.broke("lab/m", None), None, 0),
+    "two models, one after the other failed": (
+        lambda run: run.answered("big/m", said(2, "big"), [Attempt("lab/m", said(3))]),
+        Cost(Decimal(23)),
+        5,
+    ),
     "no price": (lambda run: run.answered("lab/n", said(2, "n")), None, 2),
 }
 

@@ -20,6 +20,7 @@ _COMMANDS: dict[str, str] = {
     "exec": "run one task and print the answer",
     "decode": "show what captured .sse streams fold to",
     "providers": "list the providers, and which keys are set",
+    "sessions": "list, search, show, prune, fork, take back and repair kept conversations",
     "probe": "ask a live endpoint what it takes, and print its provider row",
 }
 

@@ -9,29 +9,31 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Generator
-from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from ..approvals import ApprovalPolicy, AskPolicy, Decision, allow_all
 from ..codecs import WIRES
 from ..compaction import CompactionMode, CompactionPolicy
 from ..config import REHEARSAL_MODEL, default_model
-from ..errors import CallerError, ConfigError
-from ..items import Message, WireName
+from ..errors import ConfigError
+from ..items import WireName
 from ..limits import Limits
 from ..prices import ListedPrices
 from ..session import Session
 from ..telemetry import Telemetry
 from ..turn_events import TurnEvent, TurnResult
 from .exits import UsageProblem, exit_of_result, refused
+from .kept import add_session_arguments, goes_on, session_of
 from .numbers import dollars, seconds, share, whole_number
 from .render import summary_text
 from .screen import Screen, write_text
 from .trace import Destination, add_trace_option, tracing
 from .watch import Show, errors_told, follow, watcher
+
+if TYPE_CHECKING:
+    from ..agent import AgentInput
 
 __all__ = ["add_arguments", "run"]
 
@@ -49,7 +51,12 @@ _NOBODY = Decision("denied", "nobody can be asked in this run; its user may allo
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("task", metavar="TASK", help="what to do; - reads it from stdin")
+    parser.add_argument(
+        "task",
+        nargs="?",
+        metavar="TASK",
+        help="what to do; - reads it from stdin; may be left out where a session was left in the middle of a turn",
+    )
     parser.add_argument(
         "-m", "--model", metavar="PROVIDER/MODEL", help="default: AGENT_CORE_MODEL, else by the keys set"
     )
@@ -91,9 +98,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="auto|off|N%",
         help="when a long history is replaced by a summary: at N%% of the model's window (default: auto, 90%%)",
     )
-    files = parser.add_mutually_exclusive_group()
-    files.add_argument("--session", metavar="FILE", help="keep the conversation in this new file")
-    files.add_argument("--resume", metavar="FILE", help="go on with the conversation in this file")
+    add_session_arguments(parser)
     add_trace_option(parser)
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="also show requests, repairs, losses and compactions"
@@ -103,13 +108,16 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     screen = Screen(sys.stderr)
     with errors_told(screen, as_json=args.json):
-        task = _task(cast("str", args.task))
+        task = _task(args)
         cwd = _directory(cast("str", args.cd))
-        model = cast("str | None", args.model) or _default_model(screen)
-        with tracing(cast("Destination | None", args.trace), screen) as telemetry, _session(args) as session:
+        with tracing(cast("Destination | None", args.trace), screen) as telemetry, session_of(args, cwd) as session:
             for warning in session.warnings:
                 screen.line(warning, "bad")
-            result = _converse(args, screen, session, telemetry, model=model, task=task, cwd=cwd)
+            if task is None and not session.awaits_answer:
+                raise UsageProblem("this session waits for nothing", remedy="say what to do next")
+            model = cast("str | None", args.model) or session.model or _default_model(screen)
+            words: AgentInput = [] if task is None else task
+            result = _converse(args, screen, session, telemetry, model=model, task=words, cwd=cwd)
             _finish(args, screen, result, session)
     return exit_of_result(result)
 
@@ -121,7 +129,7 @@ def _converse(
     telemetry: Telemetry | None,
     *,
     model: str,
-    task: str,
+    task: AgentInput,
     cwd: Path,
 ) -> TurnResult:
     import anyio
@@ -180,22 +188,30 @@ def _compaction(word: str | float) -> CompactionMode | CompactionPolicy:
     return "off" if word == "off" else "auto"
 
 
-def _task(word: str) -> str:
-    """The task: the argument, or stdin where it is `-`."""
-    if word == "-":
-        read = sys.stdin.buffer.read(_TASK_MAX_BYTES + 1)
-        if len(read) > _TASK_MAX_BYTES:
-            raise UsageProblem(
-                f"the task on stdin is larger than {_TASK_MAX_BYTES:,} bytes", remedy="name the files to read in it"
-            )
-        word = read.decode("utf-8", "replace")
+def _task(args: Namespace) -> str | None:
+    """The task: the argument, or stdin where it is `-`. None: to go on with a session as it is."""
+    word = cast("str | None", args.task)
+    if word is None:
+        if goes_on(args):
+            return None
+        raise UsageProblem("there is no task", remedy='say what to do, e.g. agent-core exec "run the tests"')
+    text = _stdin() if word == "-" else word
     try:
-        word.encode()
+        text.encode()
     except UnicodeEncodeError:  # bytes that the locale's encoding does not know; people type UTF-8
-        word = os.fsencode(word).decode("utf-8", "replace")
-    if not word.strip():
+        text = os.fsencode(text).decode("utf-8", "replace")
+    if not text.strip():
         raise UsageProblem("the task is empty", remedy='say what to do, e.g. agent-core exec "run the tests"')
-    return word
+    return text
+
+
+def _stdin() -> str:
+    read = sys.stdin.buffer.read(_TASK_MAX_BYTES + 1)
+    if len(read) > _TASK_MAX_BYTES:
+        raise UsageProblem(
+            f"the task on stdin is larger than {_TASK_MAX_BYTES:,} bytes", remedy="name the files to read in it"
+        )
+    return read.decode("utf-8", "replace")
 
 
 def _directory(word: str) -> Path:
@@ -213,24 +229,6 @@ def _default_model(screen: Screen) -> str:
     if model == REHEARSAL_MODEL:
         screen.line(f"no model was named and no key is set: {model}, a scripted model, answers", "dim")
     return model
-
-
-@contextmanager
-def _session(args: Namespace) -> Generator[Session]:
-    """The session of this run, closed at its end. Where the command cannot be run as it was given, a file made for it
-    goes again: the corrected command may name it too."""
-    if args.resume:
-        session = Session.resume(cast("str", args.resume))
-    else:
-        session = Session.create(cast("str", args.session)) if args.session else Session()
-    with session:
-        try:
-            yield session
-        except CallerError:
-            unused = all(isinstance(item, Message) and item.role == "user" for item in session.items)
-            if args.session and unused and session.path is not None:
-                session.path.unlink(missing_ok=True)
-            raise
 
 
 def _approvals(approve: Literal["deny", "ask", "all"], screen: Screen, show: Show) -> tuple[ApprovalPolicy, Show]:

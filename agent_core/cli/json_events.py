@@ -160,7 +160,7 @@ def _sample_event(event: SampleStarted | SampleFinished | SampleRestarted | Retr
                 "model": response.model,
                 "status": response.status,
                 "finish_reason": response.finish_reason,
-                "usage": _usage(response.usage) if response.usage else None,
+                "usage": usage_to_json(response.usage) if response.usage else None,
             }
         case SampleRestarted():
             return {
@@ -220,7 +220,7 @@ def _compaction_event(event: CompactionStarted | CompactionFinished | Compaction
                 "tokens_before": event.tokens_before,
                 "tokens_after": event.tokens_after,
                 "replaced": event.replaced,
-                "usage": _usage(event.usage),
+                "usage": usage_to_json(event.usage),
             }
         case CompactionFailed():
             return {
@@ -237,7 +237,7 @@ def _turn_finished(event: TurnFinished) -> JsonObject:
         "type": "turn.finished",
         "stop_reason": result.stop_reason,
         "text": result.text,
-        "usage": _usage(result.usage),
+        "usage": usage_to_json(result.usage),
         "cost": _cost(result.cost),
         "samples": result.samples,
         "tool_calls": result.tool_calls,
@@ -254,7 +254,7 @@ def _cost(cost: Cost | None) -> JsonObject | None:
     return {"amount": float(cost.amount), "currency": cost.currency, "at_least": cost.at_least, "dated": dated}
 
 
-def _usage(usage: Usage) -> JsonObject:
+def usage_to_json(usage: Usage) -> JsonObject:
     """The disjoint counters (see events.Usage) and their total."""
     return {
         "input": usage.input,

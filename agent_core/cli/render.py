@@ -28,7 +28,9 @@ from ..events import (
 )
 from ..items import (
     CustomToolCall,
+    CustomToolCallOutput,
     FunctionCall,
+    FunctionCallOutput,
     InputText,
     JsonObject,
     JsonValue,
@@ -216,7 +218,7 @@ def render_response(screen: Screen, response: Response) -> None:
 
 
 def render_item(screen: Screen, item: ResponseItem) -> None:
-    """One item a model made."""
+    """One item a model made, or what answered it."""
     match item:
         case Message():
             for part in item.content:
@@ -234,6 +236,8 @@ def render_item(screen: Screen, item: ResponseItem) -> None:
             _render_call(screen, item.name, _pretty(item.arguments), cut=item.status == "incomplete")
         case CustomToolCall():
             _render_call(screen, item.name, item.input, cut=item.status == "incomplete")
+        case FunctionCallOutput() | CustomToolCallOutput():
+            _render_output(screen, ToolOutput(item.output))
         case _:
             screen.line(f"{_mark(screen)} {_kind(item)}", "strong")
             fields: JsonObject = {key: value for key, value in dump_item(item).items() if key not in ("type", "origin")}

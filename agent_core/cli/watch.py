@@ -13,7 +13,7 @@ from .render import TurnView
 from .screen import Screen, write_json
 
 if TYPE_CHECKING:
-    from ..agent import Agent
+    from ..agent import Agent, AgentInput
     from ..turn_events import TurnEvent, TurnResult
 
 __all__ = ["Show", "errors_told", "follow", "watcher"]
@@ -30,7 +30,7 @@ _INTERRUPTED: JsonObject = {
 }
 
 
-async def follow(agent: Agent, task: str, show: Show) -> TurnResult:
+async def follow(agent: Agent, task: AgentInput, show: Show) -> TurnResult:
     """Run one turn and show its events as they come."""
     async with agent.stream(task) as turn:
         async for event in turn:

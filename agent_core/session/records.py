@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 
 from ..events import Usage
 from ..items import JsonObject, JsonValue
 
-__all__ = ["count_of", "dump_usage", "load_usage", "text_at", "utc_now"]
+__all__ = ["count_of", "dump_usage", "load_usage", "new_session_id", "random_id", "text_at", "utc_now"]
+
+
+def random_id() -> str:
+    return os.urandom(12).hex()
+
+
+def new_session_id() -> str:
+    return f"ses_{random_id()}"
 
 
 def utc_now() -> str:

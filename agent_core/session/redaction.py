@@ -30,7 +30,7 @@ __all__ = ["DEFAULT_REDACTION", "SECRET_SHAPES", "Redaction", "Redactor", "Secre
 
 MIN_VALUE_CHARS = 16
 """Shorter values of variables are words ("EMPTY", "postgres") that would be cut out of innocent text."""
-_SECRET_NAME = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD)(?:_|$)")
+_SECRET_NAME = r"(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD)(?:_|$)"
 
 
 class SecretShape(Struct, frozen=True):
@@ -162,7 +162,7 @@ def _secrets_of(env: Mapping[str, str]) -> dict[str, str]:
         value: name
         for name, value in env.items()
         if len(value) >= MIN_VALUE_CHARS
-        and _SECRET_NAME.search(name.upper())
+        and re.search(_SECRET_NAME, name.upper())
         and not value.startswith(("/", "~", "."))
         and "://" not in value
         and not any(map(str.isspace, value))

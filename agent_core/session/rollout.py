@@ -1,13 +1,13 @@
 """The journal: one append-only JSONL file per session, one record per line.
 
     type              members                                           meaning
-    session           v, id, created, forked_from?, labels?             always the first
+    session           v, id, created, labels?, forked_from?, model?     always the first
     item              item, redacted?                                   an item of the conversation
     turn_started      turn_id, model, at
     tool_started      call_id, item_id                                  written before a tool with side effects starts
     sample_finished   usage                                             after the items of a response: what was counted
-    turn_finished     turn_id, stop_reason, usage, at, totals           totals: turns, items and usage of the session
-    rollback          turns                                             the last user turns no longer belong to it
+    turn_finished     turn_id, stop_reason, usage, at, totals           totals: turns, items, model, usage until then
+    rollback          turns, items?                                     the last user turns no longer belong to it
     compaction        kind, replaced, last, items                       the first items (`last` is their last) are stood
                                                                         for by these: ids, or whole items
     uncompaction                                                        the newest compaction no longer counts
@@ -39,7 +39,7 @@ from ..items import JsonObject
 from .lines import Record, write_line
 from .reading import READ_BYTES, VERSION, Extent, TakeRecord, read_records
 
-__all__ = ["Fsync", "Journal", "TORN_SUFFIX", "read_only", "unusable"]
+__all__ = ["Fsync", "Journal", "TORN_SUFFIX", "open_locked", "open_to_read", "read_only", "sync_folder", "unusable"]
 
 Fsync: TypeAlias = Literal["turn", "item", "never"]
 TORN_SUFFIX = ".torn"
@@ -135,12 +135,7 @@ class Journal:
     def open(cls, path: Path, take: TakeRecord, *, fsync: Fsync = "turn") -> Journal:
         """An existing file; `take` is told every record. A torn tail is set aside: a `lost` record stands for it."""
         _check_fsync(fsync)
-        try:
-            file = _opened(path)
-        except FileNotFoundError:
-            raise SessionError(f"there is no session file {str(path)!r}", remedy="check the path") from None
-        except (OSError, ValueError) as error:
-            raise unusable(path, error) from error
+        file = open_locked(path)
         try:
             extent = read_records(path, file, take)
             if extent.torn:
@@ -197,7 +192,7 @@ class Journal:
         try:
             os.fsync(self._file.fileno())
             if self._new:
-                _sync_folder(self.path.parent)
+                sync_folder(self.path.parent)
                 self._new = False
         except (OSError, ValueError) as error:
             self._broken = True
@@ -228,10 +223,18 @@ class Journal:
 
 def read_only(path: Path, take: TakeRecord) -> Extent:
     """Tell `take` every whole record, also of a file that another process writes to. Locks and changes nothing."""
+    try:
+        with open_to_read(path) as file:
+            return read_records(path, file, take)
+    except OSError as error:
+        raise unusable(path, error) from error
+
+
+def open_to_read(path: Path) -> FileIO:
+    """A session's file, to read alone: not locked, and perhaps written to meanwhile. Raises SessionError."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)  # opening a pipe must not wait for its writer
     try:
-        with _regular(FileIO(os.open(path, flags), "rb"), path) as file:
-            return read_records(path, file, take)
+        return _regular(FileIO(os.open(path, flags), "rb"), path)
     except FileNotFoundError:
         raise SessionError(f"there is no session file {str(path)!r}", remedy="check the path") from None
     except (OSError, ValueError) as error:
@@ -270,8 +273,18 @@ def _name_draft(draft: Path, path: Path) -> None:
         draft.unlink()
 
 
+def open_locked(path: Path) -> FileIO:
+    """A session's file, to read and append, locked. Raises SessionError where that cannot be had."""
+    try:
+        return _opened(path)
+    except FileNotFoundError:
+        raise SessionError(f"there is no session file {str(path)!r}", remedy="check the path") from None
+    except (OSError, ValueError) as error:
+        raise unusable(path, error) from error
+
+
 def _opened(path: Path) -> FileIO:
-    """The file under this name, locked. It may have been replaced (by a repair) or removed until the lock was there."""
+    """The file under this name. It may have been replaced (by a repair) or removed until the lock was there."""
     while True:
         file = _locked(_regular(FileIO(os.open(path, os.O_RDWR | os.O_APPEND), "r+"), path), path)
         try:
@@ -330,7 +343,7 @@ def _locked(file: FileIO, path: Path) -> FileIO:
     return file
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """A new file's name lives in its folder. Where folders cannot be opened (Windows) they need no syncing."""
     if os.name != "posix":
         return

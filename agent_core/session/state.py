@@ -38,8 +38,8 @@ class SessionState:
     `turns` counts its user turns, `left_out` the secrets its file does not hold."""
 
     __slots__ = (
-        "_calls", "_estimates", "_view", "compactions", "id", "items", "labels", "left_out", "measured", "places",
-        "started", "turns", "unended", "usage",
+        "_calls", "_estimates", "_view", "compactions", "id", "items", "labels", "left_out", "measured", "model",
+        "places", "started", "turns", "unended", "usage",
     )  # fmt: skip
 
     def __init__(self, session_id: str) -> None:
@@ -49,6 +49,7 @@ class SessionState:
         self.places: dict[str, int] = {}
         self.compactions: list[Compacted] = []
         self.started: set[str] = set()
+        self.model = ""
         self.turns = 0
         self.left_out = 0
         self.usage = Usage()
@@ -96,12 +97,17 @@ class SessionState:
             self._calls.take(item)
         self.turns += _begins_turn(item)
 
-    def roll_back(self, turns: int) -> tuple[ResponseItem, ...]:
-        """Take the last user turns off the end; at least one, at most `self.turns`."""
+    def start_of(self, turns: int) -> int:
+        """Where the last user turns begin; at least one, at most `self.turns`."""
         start, left = len(self.items), turns
         while start and left:
             start -= 1
             left -= _begins_turn(self.items[start])
+        return start
+
+    def roll_back(self, turns: int) -> tuple[ResponseItem, ...]:
+        """Take the last user turns off the end."""
+        start = self.start_of(turns)
         gone = tuple(self.items[start:])
         del self.items[start:]
         self.turns -= turns
@@ -166,6 +172,7 @@ class SessionState:
         match record.get("type"):
             case "session":
                 self.id = text_at(record, "id") or self.id
+                self.model = text_at(record, "model")
                 labels = record.get("labels")
                 self.labels = {k: str(v) for k, v in labels.items()} if isinstance(labels, dict) else {}
             case "item":
@@ -175,6 +182,7 @@ class SessionState:
             case "turn_started":
                 self.end_reading()
                 self.unended = Usage()
+                self.model = text_at(record, "model") or self.model
             case "sample_finished":
                 usage = load_usage(record.get("usage"))
                 self.measure(usage)

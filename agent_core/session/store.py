@@ -27,7 +27,7 @@ from .compact import Compacted, dump_compacted, safe_cuts
 from .history import OutputBudget
 from .lines import Record
 from .reading import TakeRecord
-from .records import dump_usage, utc_now
+from .records import dump_usage, new_session_id, random_id, utc_now
 from .redaction import DEFAULT_REDACTION, Redaction, Redactor
 from .rollout import TORN_SUFFIX, Fsync, Journal, read_only
 from .state import SessionState
@@ -55,7 +55,7 @@ class Session:
 
     def __init__(self, *, session_id: str | None = None, items: Iterable[ResponseItem] = ()) -> None:
         self.warnings: tuple[str, ...] = ()
-        self._state = SessionState(session_id or f"ses_{_random()}")
+        self._state = SessionState(session_id or new_session_id())
         self._journal: Journal | None = None
         self._redactor: Redactor | None = None
         self._options: tuple[Fsync, Redaction | None] = ("turn", DEFAULT_REDACTION)
@@ -67,6 +67,7 @@ class Session:
         cls,
         path: str | os.PathLike[str],
         *,
+        session_id: str | None = None,
         fsync: Fsync = "turn",
         redact: Redaction | None = DEFAULT_REDACTION,
         labels: Mapping[str, str] | None = None,
@@ -78,7 +79,7 @@ class Session:
         `redact`: which secrets in tool outputs are left out of the file; None writes everything. `labels` are kept in
         the file's first line, and shown in lists.
         """
-        session = cls()
+        session = cls(session_id=session_id)
         session._state.labels = dict(labels or {})
         session._keep(Journal.create(Path(path), session._header(), fsync=fsync), fsync, redact)
         return session
@@ -107,20 +108,21 @@ class Session:
         session._was_read(place, extent.torn)
         return session
 
-    def fork(self, path: str | os.PathLike[str] | None = None) -> Session:
+    def fork(self, path: str | os.PathLike[str] | None = None, *, session_id: str | None = None) -> Session:
         """A new session with the same history, in a new file or in memory; from here on they go separate ways.
 
         It has used nothing yet (`usage` is zero). Calls that are open here are open there and are answered in both, so
         a tool may run in each; one that was started already is run in neither. Raises SessionError if the file exists
         or cannot be written; then none is left behind.
         """
-        fork = Session()
+        fork = Session(session_id=session_id)
         fork._state.labels = self.labels
+        fork._state.model = self.model
         if path is None:
             fork._copy(self)
             return fork
         fsync, redact = self._options
-        journal = Journal.draft(Path(path), fork._header(forked_from=self.id), fsync=fsync)
+        journal = Journal.draft(Path(path), fork._header(forked_from=self.id, model=self.model), fsync=fsync)
         try:
             fork._keep(journal, fsync, redact)
             fork._copy(self)
@@ -166,6 +168,11 @@ class Session:
         return self._state.compacted.items
 
     @property
+    def model(self) -> str:
+        """The model of its newest turn, as it was named; empty before the first."""
+        return self._state.model
+
+    @property
     def path(self) -> Path | None:
         return self._journal.path if self._journal else None
 
@@ -205,7 +212,8 @@ class Session:
         turns = min(turns, self.turns)
         if not turns:
             return ()
-        self._note({"type": "rollback", "turns": turns})
+        start = self._state.start_of(turns)
+        self._note({"type": "rollback", "turns": turns, "items": len(self._state.items) - start})
         return self._state.roll_back(turns)
 
     def compact(self, upto: int, items: Sequence[ResponseItem], *, kind: str = "local") -> None:
@@ -277,6 +285,7 @@ class Session:
         if self._journal:
             self._journal.check_place()
         self._note({"type": "turn_started", "turn_id": turn_id, "model": model, "at": utc_now()})
+        self._state.model = model or self.model
         self._in_turn = True
 
     def sample_finished(self, usage: Usage | None) -> None:
@@ -290,7 +299,12 @@ class Session:
         self._in_turn = False
         state = self._state
         state.usage += usage
-        totals: JsonObject = {"turns": state.turns, "items": len(state.items), "usage": dump_usage(state.usage)}
+        totals: JsonObject = {
+            "turns": state.turns,
+            "items": len(state.items),
+            "model": state.model,
+            "usage": dump_usage(state.usage),
+        }
         self._note(
             {
                 "type": "turn_finished",
@@ -383,8 +397,4 @@ class Session:
 
 
 def _named(item: ResponseItem) -> ResponseItem:
-    return item.model_copy(update={"id": f"{_PREFIX.get(item.type, 'it')}_{_random()}"})
-
-
-def _random() -> str:
-    return os.urandom(12).hex()
+    return item.model_copy(update={"id": f"{_PREFIX.get(item.type, 'it')}_{random_id()}"})

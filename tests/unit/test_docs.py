@@ -14,9 +14,11 @@ import shlex
 import subprocess
 import sys
 from argparse import ArgumentParser
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -132,9 +134,20 @@ def test_the_synopsis_names_every_option(command: str) -> None:
     usage = re.search(rf"^agent-core {command}(?=\s).*?(?=^agent-core|\Z)", synopsis, re.M | re.S)
     assert usage is not None, f"docs/cli.md has no synopsis of {command}"
     named = set(OPTION.findall(usage[0].removeprefix(f"agent-core {command}")))
-    options = [set(action.option_strings) for action in parser_of(command)._actions if action.dest != "help"]
+    options = list(options_of(parser_of(command)))
     assert named <= set().union(*options)
     assert [names for names in options if names and not names & named] == []
+
+
+def options_of(parser: ArgumentParser) -> Iterator[set[str]]:
+    """Of a command and of its actions, where it has some: the names of each option."""
+    for action in parser._actions:
+        choices = cast("object", action.choices)
+        if isinstance(choices, Mapping):  # actions of the command, by name
+            for below in cast("Mapping[str, ArgumentParser]", choices).values():
+                yield from options_of(below)
+        elif action.dest != "help":
+            yield set(action.option_strings)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])

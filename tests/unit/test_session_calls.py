@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent_core.codecs.replay_pairs import Pairing, place_of
@@ -74,6 +74,7 @@ def made(kind: str, n: int) -> ResponseItem:
     return table[kind]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(ITEMS, max_size=14))
 def test_open_calls_are_those_that_replay_pairs_with_nothing(kinds: list[str]) -> None:
     """One rule for both: what the session answers is what a request would otherwise lack."""

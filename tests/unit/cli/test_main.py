@@ -21,7 +21,7 @@ from agent_core.errors import (
 )
 from agent_core.turn_events import StopReason, TurnResult
 
-COMMANDS = ("demo", "exec", "decode", "providers", "probe")
+COMMANDS = ("demo", "exec", "decode", "providers", "sessions", "probe")
 
 BAD_USAGE: list[tuple[list[str], str]] = [
     ([], f"error: no command given - choose one of {', '.join(COMMANDS)}; see agent-core --help\n"),
@@ -30,7 +30,12 @@ BAD_USAGE: list[tuple[list[str], str]] = [
         f"error: unknown command 'nosuchcommand' - choose one of {', '.join(COMMANDS)}; see agent-core --help\n",
     ),
     (["--nosuch"], "error: unrecognized arguments: --nosuch - see agent-core --help\n"),
-    (["exec"], "error: the following arguments are required: TASK - see agent-core exec --help\n"),
+    (["exec"], 'error: there is no task - say what to do, e.g. agent-core exec "run the tests"\n'),
+    (["sessions"], "error: the following arguments are required: ACTION - see agent-core sessions --help\n"),
+    (
+        ["sessions", "show"],
+        "error: the following arguments are required: SESSION - see agent-core sessions show --help\n",
+    ),
     (["decode"], "error: the following arguments are required: PATH - see agent-core decode --help\n"),
     (["providers", "extra"], "error: unrecognized arguments: extra - see agent-core providers --help\n"),
     (

@@ -274,6 +274,11 @@ ROWS: dict[str, Row] = {
         [USER, assistant("a", reasoning_content=""), USER],
         Compat(reasoning_always_present=True),
     ),
+    "an empty reasoning field also where a user turned reasoning off": Row(
+        [U, thought(), assistant_message("a")],
+        [USER, assistant("a", reasoning_content="")],
+        Compat(reasoning_always_present=True, reasoning_replay="never"),
+    ),
     "an opaque member goes back with its call (Gemini)": Row(
         [U, call().model_copy(update={"opaque": {"extra_content": {"google": {"thought_signature": "s"}}}}), out()],
         [

@@ -1,9 +1,10 @@
 """Very many histories through every profile, on all cores: `python -m tests.property.soak 1000000`.
 
-Every history is judged as a request, and replayed twice for a profile like it of which some switches are turned. One in
-four is also encoded a second time, replayed twice for its own profile, and continued; that also says how much of a
-request the next one of its conversation repeats. Ends at the number of histories or after `--minutes`, whichever comes
-first, and tells what went wrong, each kind once with the seed that shows it again (`--seed`).
+Every history is judged as a request, and replayed twice for a profile like its own of which some switches are turned.
+One in four is also judged as a request to that one, encoded a second time, replayed twice for its own profile, and
+continued; that also says how much of a request the next one of its conversation repeats. Ends at the number of
+histories or after `--minutes`, whichever comes first, and tells what went wrong, each kind once with the seed that
+shows it again (`--seed`).
 """
 
 from __future__ import annotations
@@ -84,10 +85,13 @@ def _judge(random: Random, profile: Profile, settings: str, *, steady: bool, see
         tally.refused += 1
         return
     tally.note(request_problems(profile, items, request), where)
-    tally.note(replay_problems(replace(profile, compat=varied(random, profile.compat)), items), f"varied {where}")
+    other = replace(profile, compat=varied(random, profile.compat))
+    tally.note(replay_problems(other, items), f"varied {where}")
     if not steady:
         return
     tally.steady += 1
+    written = encoded(other, items, settings)
+    tally.note([] if written is None else request_problems(other, items, written), f"varied {where}")
     tally.note(steadiness_problems(profile, items, settings, request), where)
     late = [_NEXT, *random.choice(stock_of(profile).turns)]
     grown = continued(profile, items, late, "told")

@@ -352,6 +352,15 @@ def test_a_profile_is_stricter_than_its_wire(wire: WireName, path: str, value: J
     assert "not_here" not in broken(wire, path, value)
 
 
+@pytest.mark.parametrize(("said", "rules"), [("", []), ("hm", ["not_here"])])
+def test_an_empty_reasoning_member_says_nothing(said: str, rules: list[str]) -> None:
+    """Where every message must have one, it is there and empty, also if no reasoning may go back."""
+    compat = Compat(reasoning_always_present=True, reasoning_replay="never", reasoning_field="reasoning_content")
+    answer: JsonObject = {"role": "assistant", "content": "a", "reasoning_content": said}
+    body: JsonObject = {"model": "m", "messages": [{"role": "user", "content": "u"}, answer]}
+    assert [violation.rule for violation in check_request("chat", body, compat=compat)] == rules
+
+
 def test_a_stored_reasoning_is_followed_by_a_stored_item() -> None:
     """Where items go back under their ids, a reasoning with one must not stand before an item without."""
     assert "bad_reasoning" in broken("responses", "input.2.id", None, Compat(send_item_ids=True))

@@ -555,10 +555,12 @@ class _Conversation:
         if compat.omit_null_content and "content" in message and not content:
             self._report.add("not_here", f"{where}.content", "this server wants no content rather than an empty one")
         sent = [name for name in _REASONING_FIELDS if message.get(name) is not None]
-        if compat.reasoning_replay == "never" and sent:
-            self._report.add("not_here", f"{where}.{sent[0]}", "this server takes no reasoning back")
+        # Where it must always be there, it is empty for what is not sent.
+        said = [name for name in sent if message[name] != "" or not compat.reasoning_always_present]
+        if compat.reasoning_replay == "never" and said:
+            self._report.add("not_here", f"{where}.{said[0]}", "this server takes no reasoning back")
         if compat.reasoning_field != "as_received":
-            for name in sent:
+            for name in said:
                 if name != compat.reasoning_field:
                     self._report.add("not_here", f"{where}.{name}", "reasoning goes back in another field here")
         if compat.reasoning_always_present and not any(name in _REASONING_TEXTS for name in sent):

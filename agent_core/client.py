@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
@@ -23,7 +23,9 @@ from urllib.parse import urlsplit, urlunsplit
 import anyio
 
 from . import __version__
+from .admission import Admission, Gates
 from .auth import ApiKey, Credentials
+from .circuit import Circuit
 from .codecs import codec_for
 from .codecs.api_errors import html_title, request_id
 from .codecs.base import Compat, Encoded, RequestEncoder
@@ -33,6 +35,7 @@ from .errors import ApiError, ConfigError, MalformedStream, ModelError, Transpor
 from .event_stream import EventStream, TimedBody, Timers
 from .events import Attempt, Response
 from .items import WireName
+from .limiter import RateLimiter
 from .prompt import Prompt
 from .providers import CompatOverrides, Provider, Resolved, resolve
 from .retry import RetryPolicy, RetryScheduled, Tries, with_retries
@@ -50,6 +53,7 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 _Opened = TypeVar("_Opened")
 _Option = TypeVar("_Option", RetryPolicy, Timeouts)
+_Gate = TypeVar("_Gate")
 
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 _NO_STREAM = (b"{", b"[", b"<")  # no line of an event stream begins like that
@@ -58,6 +62,18 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
 _ERROR_BODY_S = 5.0  # an error that takes longer to say is reported without its explanation
 _WHOLE_ANSWER_S = 900.0  # behaviours.md S0-88
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What all attempts of one call share; it has to be over `total_s` seconds after it began, at `total_by`."""
+
+    prompt: Prompt
+    encoded: Encoded
+    url: str
+    tries: Tries
+    total_s: float | None
+    total_by: float | None
 
 
 class KeptBodies:
@@ -85,7 +101,8 @@ class ModelClient:
     `model`: "provider/model"; `provider`, `wire`, `base_url` as for `providers.resolve`; `compat`: fields of Compat
     that differ at this server. `api_key`: a string or a callable, else the variables of the provider's row. `http`: an
     httpx2.AsyncClient of yours, never closed here; or `transport`: anything that is a Transport. `headers`: sent with
-    every request, they win. `on_retry`: told of each failed attempt that could be retried; it must not block.
+    every request, they win. `limiter` and `circuit`: what a request passes before it is sent, yours to share between
+    clients (limiter, circuit). `on_retry`: told of each failed attempt that could be retried; it must not block.
     `telemetry`: what it records with, the program's own OpenTelemetry by default (docs/tracing.md). `sleep`: waits
     between attempts, `anyio.sleep` unless a test says otherwise. `kept`: what clients before this one wrote, to go on
     with; otherwise it keeps its own, until it is closed.
@@ -108,6 +125,8 @@ class ModelClient:
         timeouts: Timeouts | None = None,
         compat: CompatOverrides | None = None,
         headers: Mapping[str, str] | None = None,
+        limiter: RateLimiter | None = None,
+        circuit: Circuit | None = None,
         on_retry: Callable[[RetryScheduled], None] | None = None,
         telemetry: Telemetry | None = None,
         sleep: Callable[[float], Awaitable[None]] | None = None,
@@ -123,6 +142,7 @@ class ModelClient:
         self._transport: Transport = transport or HttpxTransport(http)
         self._owns_transport = transport is None
         self._headers = _checked_headers(headers or {})
+        self._gates = Gates(_given(limiter, RateLimiter, "limiter"), _given(circuit, Circuit, "circuit"))
         self._on_retry = on_retry
         self._telemetry = telemetry or Telemetry()
         self._sleep = sleep or anyio.sleep
@@ -153,18 +173,13 @@ class ModelClient:
 
         `tries`: what the sample this is for has cost already, where its stream broke before.
         """
-        tries = tries or Tries()
-        prompt = self._filled(prompt)
-        encoded = self._encoder.encode(prompt, stream=True)
-        total_s = self.timeouts.total_s
-        total_by = None if total_s is None else anyio.current_time() + total_s
-        span = call_span(self._telemetry, self.resolved, prompt, streamed=True)
+        call = self._call(prompt, tries or Tries(), self.timeouts.total_s, streamed=True)
+        span = call_span(self._telemetry, self.resolved, call.prompt, streamed=True)
         earlier: list[Attempt] = []
         try:
             with span.current():
-                stack, events = await self._with_retries(
-                    lambda attempt: self._open_stream(prompt, encoded, attempt, total_by), tries, span, earlier
-                )
+                open_once = partial(self._open_stream, call)
+                stack, events = await self._with_retries(open_once, call.tries, span, earlier)
             events.earlier = tuple(earlier)
             async with stack:
                 span.opened(events.request_id, events.earlier)
@@ -178,8 +193,7 @@ class ModelClient:
 
     async def complete(self, prompt: Prompt | str) -> Response:
         """One answer, whole. Raises as `stream` does, and what `stream` would raise while being read."""
-        prompt = self._filled(prompt)
-        return await self._whole(prompt, self._encoder.encode(prompt, stream=False), self.resolved.url)
+        return await self._whole(self._call(prompt, Tries(), self._whole_s, streamed=False))
 
     async def compact(self, prompt: Prompt | str) -> Response:
         """The provider's own compaction of a history: among the items is one Compaction, which only it can read. Raises
@@ -188,21 +202,20 @@ class ModelClient:
 
         if self.wire != "responses" or not self.resolved.compat.compact_endpoint:
             raise UnsupportedError(f"{self.resolved.provider.name!r} has no endpoint for compaction on {self.wire!r}")
-        prompt = self._filled(prompt)
-        parts = urlsplit(self.resolved.url)
+        call = self._call(prompt, Tries(), self._whole_s, streamed=False)
+        parts = urlsplit(call.url)
         url = urlunsplit(parts._replace(path=parts.path + COMPACT_PATH))
-        return await self._whole(prompt, compact_request(self._encoder.encode(prompt, stream=False)), url)
+        return await self._whole(replace(call, encoded=compact_request(call.encoded), url=url))
 
-    async def _whole(self, prompt: Prompt, encoded: Encoded, url: str) -> Response:
-        total_s = self.timeouts.total_s or _WHOLE_ANSWER_S
-        timeouts = replace(self.timeouts, first_event_s=None, idle_s=None, total_s=total_s)
-        started = anyio.current_time()
-        timers = Timers(timeouts, started=started, total_by=started + total_s)
-        span = call_span(self._telemetry, self.resolved, prompt, streamed=False)
+    @property
+    def _whole_s(self) -> float:
+        return self.timeouts.total_s or _WHOLE_ANSWER_S
+
+    async def _whole(self, call: _Call) -> Response:
+        span = call_span(self._telemetry, self.resolved, call.prompt, streamed=False)
         try:
             with span.current():
-                fetch = partial(self._fetch_whole, prompt, encoded, timers, url)
-                response = await self._with_retries(lambda _: fetch(), Tries(), span, [])
+                response = await self._with_retries(lambda _: self._fetch_whole(call), call.tries, span, [])
             span.answered(response)
             return response
         finally:
@@ -232,9 +245,9 @@ class ModelClient:
 
         def observe(scheduled: RetryScheduled) -> None:
             span.retried(scheduled)
-            partial = scheduled.error.partial
-            if scheduled.will_retry and partial is not None and partial.usage is not None:
-                earlier.append(Attempt(self.model, partial))
+            half = scheduled.error.partial
+            if scheduled.will_retry and half is not None and half.usage is not None:
+                earlier.append(Attempt(self.model, half))
             for told in (tries.observe, self._on_retry):
                 if told is not None:
                     told(scheduled)
@@ -250,35 +263,51 @@ class ModelClient:
             span.failed(error)
             raise
 
-    async def _open_stream(
-        self, prompt: Prompt, encoded: Encoded, attempt: int, total_by: float | None
-    ) -> tuple[AsyncExitStack, EventStream]:
+    async def _open_stream(self, call: _Call, attempt: int) -> tuple[AsyncExitStack, EventStream]:
         """One attempt, up to its first content event. The stack that is returned closes the connection."""
         async with AsyncExitStack() as stack:
-            timers = Timers(self.timeouts, started=anyio.current_time(), total_by=total_by)
-            http, body = await self._send(stack, prompt, encoded, timers, self.resolved.url, accept="text/event-stream")
-            head = await body.head()
-            whole: Response | None = None
-            if head.lstrip(_BLANK)[:1] in _NO_STREAM:
-                # Asked for a stream, the server sent something else: a whole answer, an error, or a web page.
-                whole = self._decode_whole(*await body.rest(head, MAX_ANSWER_BYTES), prompt)
-            decoder = self._codec.stream_decoder(prompt, self.resolved.compat)
-            events = EventStream(
-                decoder, body, http, encoded, attempt=attempt, request_id=request_id(http.headers), model=self.model
-            )
-            await events.open(head, whole, rate_limits(http.headers))
+            admission = await self._gates.enter(stack, call.prompt, call.encoded.body, call.tries, call.total_by)
+            with admission.opening():
+                timers = Timers(self.timeouts, started=anyio.current_time(), total_by=call.total_by)
+                http, body = await self._send(stack, call, timers, accept="text/event-stream")
+                limits = rate_limits(http.headers)
+                admission.heard(limits)
+                head = await body.head()
+                whole: Response | None = None
+                if head.lstrip(_BLANK)[:1] in _NO_STREAM:
+                    # Asked for a stream, the server sent something else: a whole answer, an error, or a web page.
+                    whole = self._decode_whole(*await body.rest(head, MAX_ANSWER_BYTES), call.prompt)
+                decoder = self._codec.stream_decoder(call.prompt, self.resolved.compat)
+                named = request_id(http.headers)
+                events = EventStream(
+                    decoder, body, http, call.encoded, attempt=attempt, request_id=named, model=self.model
+                )
+                await events.open(head, whole, limits)
+            stack.callback(lambda: admission.ended(events.completed, events.error))
             return stack.pop_all(), events
         raise AssertionError("unreachable: the stack swallows nothing")
 
-    async def _fetch_whole(self, prompt: Prompt, encoded: Encoded, timers: Timers, url: str) -> Response:
+    async def _fetch_whole(self, call: _Call) -> Response:
         """One attempt at an answer that is not streamed."""
         async with AsyncExitStack() as stack:
-            _, body = await self._send(stack, prompt, encoded, timers, url, accept="application/json")
+            admission = await self._gates.enter(stack, call.prompt, call.encoded.body, call.tries, call.total_by)
+            with admission.opening():
+                response = await self._read_whole(call, admission)
+            admission.answered(response.usage)
+            return response
+        raise AssertionError("unreachable: the stack swallows nothing")
+
+    async def _read_whole(self, call: _Call, admission: Admission) -> Response:
+        timeouts = replace(self.timeouts, first_event_s=None, idle_s=None, total_s=call.total_s)
+        timers = Timers(timeouts, started=anyio.current_time(), total_by=call.total_by)
+        async with AsyncExitStack() as stack:
+            http, body = await self._send(stack, call, timers, accept="application/json")
+            admission.heard(rate_limits(http.headers))
             data, broken = await body.rest(b"", MAX_ANSWER_BYTES)
         if not data.lstrip(_BLANK).startswith((b"data:", b"event:", b":")):
-            return self._decode_whole(data, broken, prompt)
+            return self._decode_whole(data, broken, call.prompt)
         # Asked for a whole answer, the server streams (partners.md 2): read it as what it is.
-        decoder = self._codec.stream_decoder(prompt, self.resolved.compat)
+        decoder = self._codec.stream_decoder(call.prompt, self.resolved.compat)
         decoder.feed(data)
         if not decoder.done:
             decoder.close()
@@ -287,11 +316,11 @@ class ModelClient:
         return decoder.snapshot()
 
     async def _send(
-        self, stack: AsyncExitStack, prompt: Prompt, encoded: Encoded, timers: Timers, url: str, *, accept: str
+        self, stack: AsyncExitStack, call: _Call, timers: Timers, *, accept: str
     ) -> tuple[HttpStream, TimedBody]:
         """Send, and take the head of a good answer. Raises ApiError for any status but 2xx."""
-        headers = await timers.bounded(self._request_headers(prompt, accept))  # a key may have to be fetched
-        request = HttpRequest(url, headers, encoded.body)
+        headers = await timers.bounded(self._request_headers(call.prompt, accept))  # a key may have to be fetched
+        request = HttpRequest(call.url, headers, call.encoded.body)
         opening = self._transport.open(request, connect_s=self.timeouts.connect_s)
         http = await timers.bounded(stack.enter_async_context(opening))
         body = TimedBody(http.chunks, timers)
@@ -336,15 +365,22 @@ class ModelClient:
             headers.update(await self._credentials.headers())
         return {**headers, **self._headers}
 
-    def _filled(self, prompt: Prompt | str) -> Prompt:
+    def _call(self, prompt: Prompt | str, tries: Tries, total_s: float | None, *, streamed: bool) -> _Call:
         prompt = Prompt(prompt) if isinstance(prompt, str) else prompt
-        return prompt if prompt.model else prompt.with_model(self.resolved.model)
+        prompt = prompt if prompt.model else prompt.with_model(self.resolved.model)
+        encoded = self._encoder.encode(prompt, stream=streamed)
+        total_by = None if total_s is None else anyio.current_time() + total_s
+        return _Call(prompt, encoded, self.resolved.url, tries, total_s, total_by)
+
+
+def _given(value: _Gate | None, kind: type[_Gate], name: str) -> _Gate | None:
+    if value is not None and not isinstance(value, kind):
+        raise ConfigError(f"{name} must be a {kind.__name__}, got {value!r:.100}", remedy=f"use {kind.__name__}(…)")
+    return value
 
 
 def _checked(given: _Option | None, kind: type[_Option], name: str) -> _Option:
-    if given is not None and not isinstance(given, kind):
-        raise ConfigError(f"{name} must be a {kind.__name__}, got {given!r:.100}", remedy=f"use {kind.__name__}(…)")
-    return kind() if given is None else given
+    return _given(given, kind, name) or kind()
 
 
 def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:

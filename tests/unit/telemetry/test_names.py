@@ -19,7 +19,7 @@ from agent_core.testing import Call, RehearsalServer, Step
 from .recorded import Recorded
 
 ROOT = Path(__file__).resolve().parents[3]
-DOC = (ROOT / "docs" / "tracing.md").read_text()
+DOC = (ROOT / "docs" / "tracing.md").read_text().partition("\n## Logs\n")[0]
 SPELT = {
     value
     for name, value in vars(names).items()

@@ -288,7 +288,7 @@ async def test_an_error_is_on_every_span_it_went_through() -> None:
 ENDS: dict[str, tuple[str, Callable[[Agent], object]]] = {
     "cancel": ("cancelled", lambda agent: None),
     "left": ("cancelled", lambda agent: None),
-    "deadline": ("deadline", lambda agent: setattr(agent, "limits", Limits(deadline_s=0.5))),
+    "deadline": ("deadline", lambda agent: setattr(agent, "limits", Limits(deadline_s=0.25))),
     "limit": ("max_turns", lambda agent: setattr(agent, "limits", Limits(max_turns=1))),
 }  # fmt: skip
 

@@ -149,7 +149,8 @@ class CompactionFinished(Struct, frozen=True):
     """The history is compacted: the next request takes about `tokens_after` tokens, not `tokens_before`.
 
     `kind`: `local`, a summary anybody can read, or `endpoint`, the provider's own. `replaced`: how many items no longer
-    go into requests. `usage`: of the requests that made it.
+    go into requests; `left_out`: how many of them, the oldest, the summary does not know, because not even the request
+    for it had room for them. `usage`: of the requests that made it.
     """
 
     reason: CompactionReason
@@ -158,6 +159,7 @@ class CompactionFinished(Struct, frozen=True):
     tokens_after: int
     replaced: int
     usage: Usage = field(default_factory=Usage)
+    left_out: int = 0
 
 
 class CompactionFailed(Struct, frozen=True):

@@ -220,6 +220,7 @@ def _compaction_event(event: CompactionStarted | CompactionFinished | Compaction
                 "tokens_before": event.tokens_before,
                 "tokens_after": event.tokens_after,
                 "replaced": event.replaced,
+                "left_out": event.left_out,
                 "usage": usage_to_json(event.usage),
             }
         case CompactionFailed():

@@ -127,8 +127,12 @@ class TurnView:
             case CompactionFinished():
                 self._note(
                     f"compacted ({event.kind}): {event.tokens_before:,} tokens became {event.tokens_after:,},"
-                    f" {_count(event.replaced, 'item')} summarised"
+                    f" {_count(event.replaced - event.left_out, 'item')} summarised"
                 )
+                if event.left_out:
+                    self._alert(
+                        f"the summary does not know the {_count(event.left_out, 'oldest item')}: no room for them"
+                    )
             case CompactionFailed():
                 self._alert(f"the history was not compacted: {event.error.message}")
             case TurnFinished():

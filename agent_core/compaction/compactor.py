@@ -207,7 +207,9 @@ class Compactor:
             await self._emit(CompactionFailed(reason, error))
             raise
         replaced = plan.at - len(plan.kept)
-        finished = CompactionFinished(reason, summary.kind, plan.tokens, self.tokens(), replaced, summary.usage)
+        finished = CompactionFinished(
+            reason, summary.kind, plan.tokens, self.tokens(), replaced, summary.usage, summary.left_out
+        )
         await self._emit(finished)
         return finished
 

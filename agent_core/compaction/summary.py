@@ -28,10 +28,11 @@ __all__ = ["SUMMARY_LEAD", "Endpoint", "Summariser", "Summary", "SummaryModel"]
 
 SUMMARY_LEAD = (
     "The conversation was longer than what is shown. Its earlier part was summarised; go on from the state described"
-    " here, and do not do again what is done:\n\n"
+    " here, and do not do again what is done.{gap}\n\n"
 )
 """What a model reads before a summary: without it, it may take the summary for an order."""
 
+SUMMARY_GAP = " (Its oldest {} items were too much to be summarised: of them only what stands before this is known.)"
 MIN_SUMMARY_TOKENS = 8192
 """Where the agent's answers are capped lower, a summary is not: cut off it is useless."""
 TRIM = 0.75
@@ -58,14 +59,16 @@ class SummaryModel(Protocol):
 
 
 class Summary:
-    """What came of it. `kind` is `local` or `endpoint`, `usage` that of all requests that were made."""
+    """What came of it. `kind` is `local` or `endpoint`, `usage` that of all requests that were made, `left_out` how
+    many of the oldest items did not fit into the request and are not in the summary."""
 
-    __slots__ = ("item", "kind", "usage")
+    __slots__ = ("item", "kind", "left_out", "usage")
 
-    def __init__(self, item: Compaction, kind: str, usage: Usage) -> None:
+    def __init__(self, item: Compaction, kind: str, usage: Usage, left_out: int = 0) -> None:
         self.item = item
         self.kind = kind
         self.usage = usage
+        self.left_out = left_out
 
 
 class Summariser:
@@ -105,8 +108,9 @@ class Summariser:
                 return Summary(item, "endpoint", self._used)
             except (ApiError, StreamError, CompactionError):
                 self._endpoint = None
-        text = await self._trimmed(items, ask, tokens, tokens if most is None else min(tokens, most))
-        return Summary(Compaction(summary=SUMMARY_LEAD + text.strip()), "local", self._used)
+        text, left_out = await self._trimmed(items, ask, tokens, tokens if most is None else min(tokens, most))
+        lead = SUMMARY_LEAD.format(gap=SUMMARY_GAP.format(left_out) if left_out else "")
+        return Summary(Compaction(summary=lead + text.strip()), "local", self._used, left_out)
 
     async def _from_endpoint(self, endpoint: Endpoint, items: tuple[ResponseItem, ...]) -> Compaction:
         response = await endpoint(self._prompt_for(items))
@@ -116,12 +120,12 @@ class Summariser:
             raise CompactionError(f"the provider's endpoint gave {len(made)} compactions, not one")
         return made[0]
 
-    async def _trimmed(self, items: tuple[ResponseItem, ...], ask: str, tokens: int, most: int) -> str:
-        """The summary of as much of `items` as fits."""
+    async def _trimmed(self, items: tuple[ResponseItem, ...], ask: str, tokens: int, most: int) -> tuple[str, int]:
+        """The summary of as much of `items` as fits, and how many do not."""
         for _ in range(MAX_TRIMS):
             sent = items if most >= tokens else _newest(items, most / tokens)
             try:
-                return await self._ask(sent, ask)
+                return await self._ask(sent, ask), len(items) - len(sent)
             except ContextLengthError:
                 most = int(most * TRIM)
         raise CompactionError("not even the newest part of the history fits into a request for its summary")

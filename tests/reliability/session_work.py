@@ -1,7 +1,7 @@
 """Forty turns of work with side effects (every day eight), the same every time: what is killed and resumed here.
 
     effects file   one line per call whose tool ran: key and call id, written in one `write`
-    journal        one session; a resumed run goes on where it stands
+    journal        one session; a resumed run goes on where it stands, compacted or not
 
 Keys are unique (turn, step, call); call ids are not: they count from call_0 in every response, as some servers do.
 """
@@ -9,12 +9,14 @@ Keys are unique (turn, step, call); call ids are not: they count from call_0 in 
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
 
-from agent_core import Agent, Session
+from agent_core import Agent, CompactionPolicy, Session
 from agent_core.items import (
     FunctionCall,
     FunctionCallOutput,
@@ -24,7 +26,7 @@ from agent_core.items import (
     text_of,
 )
 from agent_core.prompt import Prompt
-from agent_core.testing import Call, Step, turn_items
+from agent_core.testing import Call, Step, asks_for_summary
 from agent_core.testing.scripts import answers_in
 from agent_core.tools import Tool, tool
 
@@ -41,11 +43,14 @@ _SHAPES: tuple[tuple[tuple[str, ...], ...], ...] = (
 )
 """The calls of each response of a turn, by the turn's number; then it answers."""
 
+_PLACES = re.compile(r"(?:\[step (?P<step>\d+) of )?turn (?P<turn>\d+)")
+
 
 def script(prompt: Prompt) -> Step:
-    """What the model says next: a function of the conversation alone."""
-    turn = sum(isinstance(item, Message) and item.role == "user" for item in prompt.items)
-    step = answers_in(turn_items(prompt))
+    """What the model says next: a function of the conversation alone, or of what a summary of it says."""
+    turn, step = place_in(prompt.items)
+    if asks_for_summary(prompt):
+        return Step(text=f"[step {step} of turn {turn}]")
     responses = _SHAPES[turn % len(_SHAPES)]
     if step == len(responses):
         return Step(text=f"turn {turn} is done. " + "x" * (turn % 7) * 100)
@@ -53,6 +58,15 @@ def script(prompt: Prompt) -> Step:
         Call(name, {"key": f"{turn}.{step}.{n}"}, call_id=f"call_{n}") for n, name in enumerate(responses[step])
     )
     return Step(reasoning="what to do next" if turn % 3 == 0 else "", text="working" if turn % 2 else "", calls=calls)
+
+
+def place_in(items: Sequence[ResponseItem]) -> tuple[int, int]:
+    """The turn a conversation is in, from 1, and how many answers it has in it."""
+    turn = step = start = 0
+    for n, item in enumerate(items):
+        for what in _PLACES.finditer(text_of(item)) if isinstance(item, Message) and item.role == "user" else ():
+            turn, step, start = int(what["turn"]), int(what["step"] or 0), n + 1
+    return turn, step + answers_in(items[start:])
 
 
 def tools(effects: Path) -> list[Tool]:
@@ -85,19 +99,29 @@ def hash_of(key: str) -> int:
     return sum(map(ord, key))
 
 
-async def work(path: Path, effects: Path, base_url: str, wire: WireName, turns: int = TURNS) -> None:
-    """Begin the work or go on with it, to its end."""
+async def work(
+    path: Path, effects: Path, base_url: str, wire: WireName, turns: int = TURNS, window: int | None = None
+) -> None:
+    """Begin the work or go on with it, to its end; `window` is that of the model, which is kept to."""
     with opened(path) as session:
-        await work_in(session, effects, base_url, wire, turns)
+        await work_in(session, effects, base_url, wire, turns, window)
 
 
 def opened(path: Path) -> Session:
     return Session.resume(path) if path.exists() else Session.create(path)
 
 
-async def work_in(session: Session, effects: Path, base_url: str, wire: WireName, turns: int = TURNS) -> None:
+async def work_in(
+    session: Session, effects: Path, base_url: str, wire: WireName, turns: int = TURNS, window: int | None = None
+) -> None:
     async with Agent(
-        "lab/any", base_url=base_url, wire=wire, session=session, tools=tools(effects), approvals="allow"
+        "lab/any",
+        base_url=base_url,
+        wire=wire,
+        session=session,
+        tools=tools(effects),
+        approvals="allow",
+        compaction=CompactionPolicy(window=window),
     ) as agent:
         if session.awaits_answer:
             assert (await agent.run([])).stop_reason == "completed"

@@ -21,7 +21,7 @@ import anyio
 from agent_core.errors import SessionError
 from agent_core.items import WireName
 
-from .session_work import work
+from .session_work import TURNS, work
 
 REFUSED = 3
 
@@ -35,9 +35,9 @@ class Worker:
             [sys.executable, "-m", __name__, base_url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def start(self, path: Path, effects: Path, wire: WireName) -> int:
+    def start(self, path: Path, effects: Path, wire: WireName, window: int | None = None) -> int:
         """Begin or go on in a child; its process id."""
-        return self._ask({"start": [str(path), str(effects), wire]})
+        return self._ask({"start": [str(path), str(effects), wire, window]})
 
     def wait(self, pid: int) -> int:
         """How a child ended: its exit code, or minus the signal."""
@@ -68,16 +68,16 @@ def main(base_url: str) -> None:
         if "wait" in question:
             print(os.waitpid(question["wait"], 0)[1], flush=True)
             continue
-        path, effects, wire = question["start"]
+        path, effects, wire, window = question["start"]
         pid = os.fork()
         if not pid:
-            os._exit(child(Path(path), Path(effects), wire, base_url))
+            os._exit(child(Path(path), Path(effects), wire, window, base_url))
         print(pid, flush=True)
 
 
-def child(path: Path, effects: Path, wire: WireName, base_url: str) -> int:
+def child(path: Path, effects: Path, wire: WireName, window: int | None, base_url: str) -> int:
     try:
-        anyio.run(work, path, effects, base_url, wire)
+        anyio.run(work, path, effects, base_url, wire, TURNS, window)
     except SessionError as error:
         sys.stderr.write(f"{error}\n")
         return REFUSED

@@ -24,14 +24,17 @@ from .session_work import calls_and_outputs, runs_of, script, shape_of, work
 from .session_worker import REFUSED, Worker
 
 KILLS = 320 if LONG else 8
+WINDOW = 6000 if LONG else 2500
+"""Tokens: the work does not fit, but each of its turns does, so that a summary never has to leave one out."""
 SEED = 20261129
 WIRES: tuple[WireName, ...] = ("chat", "responses", "messages")
 
 
 @dataclass(slots=True)
 class Figures:
-    """What the test reports."""
+    """What the test reports. `wanted`: how many kills there are to be."""
 
+    wanted: int
     kills: int = 0
     runs: int = 0
     torn: int = 0
@@ -55,35 +58,42 @@ def finished(server: RehearsalServer, tmp_path_factory: pytest.TempPathFactory) 
     return shape_of(Session.read(folder / "s.jsonl").items)
 
 
-def test_killed_at_any_moment(server: RehearsalServer, finished: list[tuple[str, str]], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("window", "kills"), [(None, KILLS), (WINDOW, KILLS // 2)])
+def test_killed_at_any_moment(
+    server: RehearsalServer, finished: list[tuple[str, str]], tmp_path: Path, window: int | None, kills: int
+) -> None:
     """Killed over and over, each run ends as one that was not: no recorded item is lost, no tool runs twice, every
-    request is one its wire takes, and of each call the result is known or said to be unknown."""
-    figures, instants = Figures(), random.Random(SEED)
+    request is one its wire takes, and of each call the result is known or said to be unknown. The same where the
+    conversation outgrows its model and is compacted on the way."""
+    figures, instants = Figures(kills), random.Random(SEED)
     with Worker(server.base_url) as worker:
-        while figures.kills < KILLS:
+        while figures.kills < figures.wanted:
             folder = tmp_path / str(figures.runs)
             folder.mkdir()
-            run_to_its_end(worker, folder, WIRES[figures.runs % len(WIRES)], instants, figures)
-            items = Session.read(folder / "s.jsonl").items
-            assert shape_of(items) == finished
+            run_to_its_end(worker, folder, WIRES[figures.runs % len(WIRES)], window, instants, figures)
+            session = Session.read(folder / "s.jsonl")
+            items = session.transcript
+            assert (shape_of(items), bool(session.replacement)) == (finished, window is not None)
             figures.unknown += outcomes_unknown(items, folder / "effects")
             assert {request.status for request in server.requests} == {200}  # the server is strict
             figures.runs += 1
     print(figures)
 
 
-def run_to_its_end(worker: Worker, folder: Path, wire: WireName, instants: random.Random, figures: Figures) -> None:
+def run_to_its_end(
+    worker: Worker, folder: Path, wire: WireName, window: int | None, instants: random.Random, figures: Figures
+) -> None:
     """Start, kill, look at what is left, start again; until the work is done before it is killed, or nobody kills."""
     path, effects = folder / "s.jsonl", folder / "effects"
     before: tuple[ResponseItem, ...] = ()
     while True:
-        pid = worker.start(path, effects, wire)
-        if figures.kills == KILLS:
+        pid = worker.start(path, effects, wire, window)
+        if figures.kills == figures.wanted:
             assert worker.wait(pid) == 0
             return
         instant = wait_for_an_instant(instants, path, effects)
         if instant != "clock" and instants.random() < 0.1:
-            figures.refused += worker.wait(worker.start(path, effects, wire)) == REFUSED
+            figures.refused += worker.wait(worker.start(path, effects, wire, window)) == REFUSED
         os.kill(pid, signal.SIGKILL)
         ended = worker.wait(pid)
         if not ended:
@@ -93,9 +103,9 @@ def run_to_its_end(worker: Worker, folder: Path, wire: WireName, instants: rando
         figures.instants[instant] += 1
         left = Session.read(path) if path.exists() else Session()
         figures.torn += bool(left.warnings)
-        assert left.items[: len(before)] == before
+        assert left.transcript[: len(before)] == before
         assert max(runs_of(effects).values(), default=1) == 1
-        before = left.items
+        before = left.transcript
 
 
 def wait_for_an_instant(instants: random.Random, path: Path, effects: Path) -> str:

@@ -11,7 +11,7 @@ import pytest
 from agent_core.codecs.base import Compat
 from agent_core.compaction import SUMMARY_PROMPT, CompactionPolicy, WindowMemory, checked_compaction
 from agent_core.compaction.compactor import Compactor
-from agent_core.compaction.summary import SUMMARY_LEAD, Summariser
+from agent_core.compaction.summary import SUMMARY_GAP, SUMMARY_LEAD, Summariser
 from agent_core.errors import (
     AgentCoreError,
     AuthenticationError,
@@ -49,6 +49,7 @@ pytestmark = pytest.mark.anyio
 TOOLS = (ToolSpec("look"),)
 BASE = Prompt(instructions="Be brief.", tools=TOOLS, output_schema=OutputSchema({"type": "object"}))
 USED = Usage(input=90, output=10)
+LEAD = SUMMARY_LEAD.format(gap="")
 SMALL = CompactionPolicy(window=1000, keep_tokens=100)
 
 
@@ -267,7 +268,7 @@ async def test_what_the_model_sees_afterwards() -> None:
         "u0", "u1", "u2", "u3", "compaction", "function_call", "function_call_output",
     ]  # fmt: skip
     made = session.items[4]
-    assert isinstance(made, Compaction) and made.summary == SUMMARY_LEAD + "Read two files."
+    assert isinstance(made, Compaction) and made.summary == LEAD + "Read two files."
     assert session.items[5:] == before[-2:] and session.transcript == before
     assert stage.seen == [CompactionStarted("asked", finished.tokens_before), finished]
     assert (finished.reason, finished.kind, finished.replaced, finished.usage) == ("asked", "local", 9, USED)
@@ -282,7 +283,7 @@ async def test_an_earlier_summary_goes_into_the_next_one() -> None:
     await stage.compactor.compact()
     assert [item.type for item in stage.model.prompts[1].items].count("compaction") == 1
     summaries = [item.summary for item in stage.session.items if isinstance(item, Compaction)]
-    assert summaries == [SUMMARY_LEAD + "two"]
+    assert summaries == [LEAD + "two"]
     assert shown(stage.session.items)[:4] == ["u0", "u1", "u2", "u3"]
 
 
@@ -463,6 +464,9 @@ async def test_context_exceeded_in_compaction_drops_the_oldest() -> None:
     assert items[-len(second) :] == second and items[-len(third) :] == third
     assert len(first) > len(second) > len(third) > 0
     assert not any(isinstance(item, FunctionCallOutput) for item in (second[0], third[0]))
+    assert isinstance(stage.seen[1], CompactionFinished) and stage.seen[1].left_out == len(first) - len(third)
+    made = stage.session.items[-1]
+    assert isinstance(made, Compaction) and SUMMARY_GAP.format(len(first) - len(third)) in (made.summary or "")
     assert shown(stage.session.items) == ["u0", "u1", "u2", "u3", "compaction"]
 
 
@@ -493,7 +497,7 @@ async def test_an_earlier_summary_is_not_left_out() -> None:
     stage.session.append(*turns(4))
     await stage.compactor.compact()
     sent = stage.model.prompts[2].items
-    assert isinstance(sent[0], Compaction) and sent[0].summary == SUMMARY_LEAD + "one"
+    assert isinstance(sent[0], Compaction) and sent[0].summary == LEAD + "one"
     assert len(sent) < len(stage.model.prompts[1].items)
 
 

@@ -191,7 +191,7 @@ CASES: list[tuple[TurnEvent, JsonObject | None]] = [
         {"type": "compaction.started", "reason": "limit", "tokens": 9000},
     ),
     (
-        CompactionFinished("overflow", "local", 9000, 2000, 40, USAGE),
+        CompactionFinished("overflow", "local", 9000, 2000, 40, USAGE, 7),
         {
             "type": "compaction.finished",
             "reason": "overflow",
@@ -199,6 +199,7 @@ CASES: list[tuple[TurnEvent, JsonObject | None]] = [
             "tokens_before": 9000,
             "tokens_after": 2000,
             "replaced": 40,
+            "left_out": 7,
             "usage": USAGE_JSON,
         },
     ),

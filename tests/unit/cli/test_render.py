@@ -147,18 +147,21 @@ def test_what_goes_wrong_is_always_shown() -> None:
 
 
 def test_compactions() -> None:
-    """-v tells what a compaction did; that one failed is always told."""
+    """-v tells what a compaction did; that one failed, or had to leave something out, is always told."""
     events: list[TurnEvent] = [
         CompactionStarted("limit", 180_500),
         CompactionFinished("limit", "local", 180_500, 9_000, 41),
+        CompactionFinished("limit", "local", 180_500, 9_000, 41, left_out=11),
         CompactionStarted("overflow", 9_500),
         CompactionFailed("overflow", CompactionError("the summary is empty")),
     ]
     failed = "! the history was not compacted: the summary is empty\n"
-    assert shown(events) == failed
+    left_out = "! the summary does not know the 11 oldest items: no room for them\n"
+    assert shown(events) == left_out + failed
     assert shown(events, verbose=True) == (
         "  the history takes about 180,500 tokens: asking for a summary of it\n"
         "  compacted (local): 180,500 tokens became 9,000, 41 items summarised\n"
+        f"  compacted (local): 180,500 tokens became 9,000, 30 items summarised\n{left_out}"
         f"  the history takes about 9,500 tokens: asking for a summary of it\n{failed}"
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from itertools import product
 from typing import Literal, get_args
@@ -62,18 +62,25 @@ async def outcome(client: ModelClient) -> tuple[object, ...]:
     return answer.text, [call.arguments for call in answer.tool_calls if call.type == "function_call"]
 
 
-async def both(fault: Fault, wire: WireName) -> tuple[tuple[object, ...], tuple[object, ...]]:
-    """What a client sees of a fault on a socket, and of the same by a ChaosTransport before a server without faults."""
-    timeouts = TIMEOUTS if fault.kind in SILENT else Timeouts(grace_s=0.1)
+async def on_socket(fault: Fault, wire: WireName) -> tuple[object, ...]:
+    """What a client sees of a fault on a socket."""
     with FaultServer(SCRIPT, [fault]) as server:
-        on_socket = await outcome(client_of(server, wire, timeouts=timeouts))
+        return await outcome(client_of(server, wire, timeouts=timeouts_for(fault)))
+
+
+async def by_transport(fault: Fault, wire: WireName) -> tuple[object, ...]:
+    """And what of the same, by a ChaosTransport before a server without faults."""
     inner = HttpxTransport()
+    chaos = ChaosTransport(inner, [fault])
     with RehearsalServer(SCRIPT, pace_s=0) as server:
-        chaos = ChaosTransport(inner, [fault])
-        by_transport = await outcome(client_of(server, wire, chaos, timeouts=timeouts))
+        seen = await outcome(client_of(server, wire, chaos, timeouts=timeouts_for(fault)))
     await inner.aclose()
     assert chaos.struck == (Struck(1, fault),)
-    return on_socket, by_transport
+    return seen
+
+
+def timeouts_for(fault: Fault) -> Timeouts:
+    return TIMEOUTS if fault.kind in SILENT else Timeouts(grace_s=0.1)
 
 
 def cases() -> list[tuple[str, FaultKind, WireName]]:
@@ -89,15 +96,17 @@ async def test_a_client_sees_no_difference(kind: FaultKind, wire: WireName) -> N
     phases = phases_of(kind) if LONG or kind not in DEAR else ("text",)
     every_s = 0.02 if kind in ("drip", "keep_alive") else 1.0
     faults = [Fault(kind, phase, every_s=every_s) for phase in phases]
-    seen: dict[Fault, tuple[object, object]] = {}
+    seen: dict[tuple[Fault, str], tuple[object, ...]] = {}
 
-    async def one(fault: Fault) -> None:
-        seen[fault] = await both(fault, wire)
+    async def one(fault: Fault, how: Callable[[Fault, WireName], Awaitable[tuple[object, ...]]]) -> None:
+        seen[fault, how.__name__] = await how(fault, wire)
 
     async with anyio.create_task_group() as tasks:
-        for fault in faults:
-            tasks.start_soon(one, fault)
-    assert [(fault.phase, *seen[fault]) for fault in faults if seen[fault][0] != seen[fault][1]] == []
+        for fault, how in product(faults, (on_socket, by_transport)):
+            tasks.start_soon(one, fault, how)
+    assert {fault: seen[fault, "on_socket"] for fault in faults} == {
+        fault: seen[fault, "by_transport"] for fault in faults
+    }
 
 
 async def test_an_agent_on_a_bad_day() -> None:

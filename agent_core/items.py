@@ -364,12 +364,18 @@ def parse_item(value: object) -> ResponseItem:
     cls = _ITEM_CLASSES.get(kind)
     if cls is None:
         return UnknownItem(raw=dict(fields))
+    if kind == "message" and isinstance(fields.get("content"), str):  # which the Responses API takes too
+        part = "output_text" if fields.get("role") == "assistant" else "input_text"
+        fields = {**fields, "content": [{"type": part, "text": fields["content"]}]}
     try:
         return cast("ResponseItem", cls.model_validate(dict(fields)))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(step) for step in first["loc"])
-        raise InvalidPromptError(f"item of type {kind!r} is invalid at {where!r}: {first['msg']}") from None
+        reason = first["msg"].replace("valid tuple", "valid list")
+        raise InvalidPromptError(
+            f"item of type {kind!r} is invalid at {where!r}: {reason}", remedy=f"correct {where!r} of this item"
+        ) from None
 
 
 class _CheckedItems(tuple[ResponseItem, ...]):
@@ -393,13 +399,16 @@ def parse_items(values: object) -> tuple[ResponseItem, ...]:
         if _ITEM_TYPES.issuperset(map(type, listed)):
             return _CheckedItems(listed)
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
-        raise InvalidPromptError(f"items must be a list of items, not {kind}")
+        raise InvalidPromptError(
+            f"items must be a list of items, not {kind}",
+            remedy="pass a string, or a list of items or of JSON objects with a type",
+        )
     out: list[ResponseItem] = []
     for n, value in enumerate(cast("Iterable[object]", values)):
         try:
             out.append(parse_item(value))
         except InvalidPromptError as error:
-            raise InvalidPromptError(f"items[{n}]: {error.message}") from None
+            raise InvalidPromptError(f"items[{n}]: {error.message}", remedy=error.remedy) from None
     return _CheckedItems(out)
 
 

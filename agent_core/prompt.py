@@ -175,9 +175,10 @@ class Prompt:
         put(self, "store", store)
         put(self, "previous_response_id", previous_response_id)
         put(self, "mend_items", mend_items)
-        put(self, "extra", dict(extra or {}))
-        _check_choice(self)
+        put(self, "extra", extra or {})
         _check_settings(self)
+        _check_choice(self)
+        put(self, "extra", dict(self.extra))
 
     def with_model(self, model: str) -> Prompt:
         """The same prompt for another model."""
@@ -191,17 +192,28 @@ def _items(items: str | Iterable[ResponseItem | Mapping[str, JsonValue]]) -> tup
 
 
 def _tools(tools: Sequence[ToolSpecs]) -> tuple[ToolSpecs, ...]:
+    given: object = tools
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
+        raise InvalidPromptError(
+            f"tools must be a list of tool specs, not {type(given).__name__}", remedy="pass tools=[ToolSpec(…)]"
+        )
     seen: set[str] = set()
-    for spec in tools:
+    for n, spec in enumerate(tools):
         if isinstance(spec, HostedToolSpec):
             continue
-        if not spec.name:
-            raise InvalidPromptError("a tool needs a name")
+        if not isinstance(spec, ToolSpec | CustomToolSpec):
+            raise InvalidPromptError(
+                f"tools[{n}] must be a ToolSpec, CustomToolSpec or HostedToolSpec, not {type(spec).__name__}",
+                remedy="pass ToolSpec(name, description, parameters), or the `spec` of a tool",
+            )
+        if not isinstance(spec.name, str) or not spec.name:
+            raise InvalidPromptError("a tool needs a name", remedy=f"name tools[{n}]")
         if spec.name in seen:
             raise InvalidPromptError(f"two tools are called {spec.name!r}", remedy="rename or remove one of them")
         if isinstance(spec, ToolSpec) and not isinstance(spec.parameters, Mapping):
             raise InvalidPromptError(
-                f"parameters of tool {spec.name!r} must be a JSON Schema object, not {type(spec.parameters).__name__}"
+                f"parameters of tool {spec.name!r} must be a JSON Schema object, not {type(spec.parameters).__name__}",
+                remedy="pass {'type': 'object', 'properties': {…}}",
             )
         if isinstance(spec, ToolSpec):
             _check_parameters(spec)
@@ -218,17 +230,66 @@ def _check_parameters(spec: ToolSpec) -> None:
         )
 
 
-_SETTINGS = (("reasoning", ReasoningSettings), ("sampling", SamplingSettings), ("output_schema", OutputSchema))
+_NUMBER = (int, float)
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "instructions": (str,),
+    "parallel_tool_calls": (bool,),
+    "reasoning": (ReasoningSettings,),
+    "reasoning.effort": (str,),
+    "reasoning.budget_tokens": (int,),
+    "reasoning.summary": (str,),
+    "sampling": (SamplingSettings,),
+    "sampling.temperature": _NUMBER,
+    "sampling.top_p": _NUMBER,
+    "sampling.top_k": (int,),
+    "sampling.stop": (tuple, list),
+    "sampling.seed": (int,),
+    "sampling.presence_penalty": _NUMBER,
+    "sampling.frequency_penalty": _NUMBER,
+    "sampling.n": (int,),
+    "sampling.logprobs": (int,),
+    "max_output_tokens": (int,),
+    "output_schema": (OutputSchema,),
+    "output_schema.schema": (Mapping,),
+    "output_schema.name": (str,),
+    "output_schema.strict": (bool,),
+    "model": (str,),
+    "prompt_cache_key": (str,),
+    "service_tier": (str,),
+    "metadata": (Mapping,),
+    "user": (str,),
+    "verbosity": (str,),
+    "store": (bool,),
+    "previous_response_id": (str,),
+    "extra": (Mapping,),
+}
+"""What each setting holds, where it is not None; a bool is no number."""
+
+_WORDS: Mapping[type, str] = {
+    str: "a string",
+    bool: "True or False",
+    int: "a number",
+    float: "a number",
+    tuple: "a list of strings",
+    list: "a list of strings",
+    Mapping: "a mapping",
+}
 
 
 def _check_settings(prompt: Prompt) -> None:
-    """`reasoning="high"` and `output_schema={…}` are near at hand, and would fail somewhere inside a codec."""
-    for name, kind in _SETTINGS:
-        value: object = getattr(prompt, name)
-        if value is not None and not isinstance(value, kind):
-            raise InvalidPromptError(
-                f"{name} must be {kind.__name__}, not {type(value).__name__!r}", remedy=f"use {kind.__name__}(…)"
-            )
+    """`reasoning="high"`, `output_schema={…}` and `stop="x"` are near at hand, and would fail somewhere inside a codec,
+    or at the server."""
+    for name, kinds in _KINDS.items():
+        holder, _, member = name.rpartition(".")
+        of: object = getattr(prompt, holder) if holder else prompt
+        value: object = None if of is None else getattr(of, member)
+        if value is not None and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
+            wanted = " or ".join(dict.fromkeys(_WORDS.get(kind, kind.__name__) for kind in kinds))
+            use = f"use {wanted}(…)" if kinds[0] not in _WORDS else f"pass {wanted}"
+            raise InvalidPromptError(f"{name} must be {wanted}, not {type(value).__name__!r}", remedy=use)
+    cap = prompt.max_output_tokens
+    if cap is not None and cap < 1:
+        raise InvalidPromptError(f"max_output_tokens must be at least 1, got {cap}", remedy="leave it out for no cap")
 
 
 def _check_choice(prompt: Prompt) -> None:
@@ -236,8 +297,16 @@ def _check_choice(prompt: Prompt) -> None:
     if isinstance(choice, NamedTool):
         names = [spec.name for spec in prompt.tools if not isinstance(spec, HostedToolSpec)]
         if choice.name not in names:
-            raise InvalidPromptError(f"tool_choice names {choice.name!r}, which is not among the tools {names!r}")
+            raise InvalidPromptError(
+                f"tool_choice names {choice.name!r}, which is not among the tools {names!r}",
+                remedy="name one of them, or add the tool",
+            )
     elif choice not in ("auto", "none", "required"):
-        raise InvalidPromptError(f"tool_choice must be auto, none, required or NamedTool, got {choice!r}")
+        raise InvalidPromptError(
+            f"tool_choice must be auto, none, required or NamedTool, got {choice!r:.100}",
+            remedy="use NamedTool(name) for a certain tool",
+        )
     elif choice == "required" and not prompt.tools:
-        raise InvalidPromptError("tool_choice is 'required' but there are no tools")
+        raise InvalidPromptError(
+            "tool_choice is 'required' but there are no tools", remedy="pass tools=[…], or leave the choice out"
+        )

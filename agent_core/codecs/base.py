@@ -19,7 +19,7 @@ from typing import Literal, Protocol, TypeAlias, cast
 from msgspec import Struct, field
 from pydantic_core import to_json
 
-from ..errors import ApiError, MalformedStream, ModelError
+from ..errors import ApiError, InvalidPromptError, MalformedStream, ModelError
 from ..events import Response, ResponseEvent
 from ..items import JsonObject, JsonValue, WireName
 from ..prompt import Prompt
@@ -41,6 +41,7 @@ __all__ = [
     "json_list",
     "json_object",
     "json_str",
+    "prompt_json",
     "torn_event",
 ]
 
@@ -422,6 +423,16 @@ def json_bytes(value: JsonValue) -> bytes:
         return to_json(value, inf_nan_mode="null", fallback=_plain)
     except ValueError:
         return to_json(_without_surrogates(value), inf_nan_mode="null", fallback=_plain)
+
+
+def prompt_json(value: JsonValue) -> bytes:
+    """`json_bytes` of what a prompt says. Raises InvalidPromptError for what is no JSON."""
+    try:
+        return json_bytes(value)
+    except (ValueError, RecursionError) as error:
+        raise InvalidPromptError(
+            f"the prompt holds something that is no JSON: {error}", remedy="use strings, numbers, lists and mappings"
+        ) from None
 
 
 def _plain(value: object) -> object:

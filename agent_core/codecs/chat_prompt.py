@@ -7,7 +7,7 @@ this module does not know is passed on in `Prompt.extra`, null is absent, and th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar, cast
 
 from pydantic_core import from_json
@@ -65,7 +65,7 @@ def decode_chat_request(body: bytes) -> DecodedRequest:
     losses: list[Loss] = []
     rest = _Members({name: value for name, value in members.items() if value is not None})
     instructions, items = _History(losses).read(rest.take("messages", _list))
-    tools = _tools(rest)
+    tools = _tools(rest, losses)
     options = json_object(rest.take("stream_options", _object)) or {}
     stream = rest.take("stream", _flag)
     try:
@@ -218,21 +218,27 @@ def _metadata(rest: _Members) -> dict[str, str] | None:
 # Tools
 
 
-def _tools(rest: _Members) -> list[ToolSpecs]:
+_FUNCTION_MEMBERS = ("name", "description", "parameters", "strict")
+_CUSTOM_MEMBERS = ("name", "description", "format")
+
+
+def _tools(rest: _Members, losses: list[Loss]) -> list[ToolSpecs]:
     out: list[ToolSpecs] = []
     for n, entry in enumerate(rest.take("tools", _list) or []):
         where = f"tools[{n}]"
         tool = _object(where, entry)
         match tool.get("type"):
-            case "function":
-                out.append(_function(f"{where}.function", tool.get("function")))
-            case "custom":
-                out.append(_custom(f"{where}.custom", tool.get("custom")))
+            case "function" | "custom" as kind:
+                _note_unread(tool, ("type", kind), losses)
+                said = _object(f"{where}.{kind}", tool.get(kind))
+                _note_unread(said, _FUNCTION_MEMBERS if kind == "function" else _CUSTOM_MEMBERS, losses)
+                read = _function if kind == "function" else _custom
+                out.append(read(f"{where}.{kind}", said))
             case str():
                 out.append(HostedToolSpec(tool, wire="chat"))
             case _:
                 raise _bad(f"{where}.type", f"{where} needs a type")
-    functions = rest.take("functions", _list) or []
+    functions: list[JsonValue] = rest.take("functions", _list) or []
     out.extend(_function(f"functions[{n}]", entry) for n, entry in enumerate(functions))
     return out
 
@@ -289,6 +295,24 @@ def _choice(rest: _Members, losses: list[Loss]) -> ToolChoice:
 
 # Messages
 
+_READ = {
+    "system": ("role", "content", "name"),
+    "developer": ("role", "content", "name"),
+    "user": ("role", "content", "name"),
+    "tool": ("role", "content", "name", "tool_call_id"),  # the name is that of its call
+    "function": ("role", "content", "name"),
+    "assistant": (
+        "role", "content", "name", "refusal", "tool_calls", "function_call", "extra_content", "reasoning_details",
+        "reasoning_opaque", "prefix", *REASONING_FIELDS,
+    ),
+}  # fmt: skip
+"""What is read of a message, by its role; `prefix` says what its place says."""
+
+
+def _note_unread(value: JsonObject, read: Iterable[str], losses: list[Loss]) -> None:
+    """Members nobody here has a word for, such as `cache_control`."""
+    losses += (Loss(name) for name, member in value.items() if member is not None and name not in read)
+
 
 class _History:
     """Messages in, items out. The first system message is the instructions; later ones keep their place."""
@@ -311,7 +335,7 @@ class _History:
             role = message.get("role")
             match role:
                 case "system" | "developer" if n == 0:
-                    instructions = _joined(f"{where}.content", message.get("content"))
+                    instructions = _joined(f"{where}.content", message.get("content"), self._losses)
                 case "system" | "developer" | "user":
                     parts = _input_parts(f"{where}.content", message.get("content"), self._losses)
                     self._items.append(Message(role=cast(Role, role), content=parts))
@@ -321,12 +345,13 @@ class _History:
                     self._output(where, message, legacy=role == "function")
                 case _:
                     raise _bad(f"{where}.role", f"{where}.role must be one of system, developer, user, assistant, tool")
+            _note_unread(message, _READ[cast(str, role)], self._losses)
             if message.get("name") and role in ("system", "developer", "user", "assistant"):
                 self._losses.append(Loss("message_name"))
         return instructions, self._items
 
     def _assistant(self, where: str, message: JsonObject) -> None:
-        thoughts, parts = _assistant_parts(f"{where}.content", message.get("content"))
+        thoughts, parts = _assistant_parts(f"{where}.content", message.get("content"), self._losses)
         for name in REASONING_FIELDS:
             if text := reasoning_text(message.get(name)):
                 thoughts.append(text)
@@ -383,11 +408,14 @@ class _History:
             self._items.append(FunctionCallOutput(call_id=call_id, output=said))
 
 
-def _joined(where: str, content: JsonValue) -> str:
+def _joined(where: str, content: JsonValue, losses: list[Loss]) -> str:
     """A system message's text; parts are joined by newlines (behaviours.md S0-25)."""
     if content is None or isinstance(content, str):
         return content or ""
-    return "\n".join(json_str((json_object(part) or {}).get("text")) for part in _list(where, content))
+    parts = [json_object(part) or {} for part in _list(where, content)]
+    for part in parts:
+        _note_unread(part, ("type", "text"), losses)
+    return "\n".join(json_str(part.get("text")) for part in parts)
 
 
 def _input_parts(where: str, content: JsonValue, losses: list[Loss]) -> tuple[ContentPart, ...]:
@@ -396,13 +424,15 @@ def _input_parts(where: str, content: JsonValue, losses: list[Loss]) -> tuple[Co
     out: list[ContentPart] = []
     for n, entry in enumerate(_list(where, content)):
         part = _object(f"{where}[{n}]", entry)
+        _note_unread(part, ("type", "text", "image_url", "file"), losses)
         match part.get("type"):
             case "text":
                 out.append(InputText(text=_text(f"{where}[{n}].text", part.get("text"))))
             case "image_url":
-                out.append(_image(f"{where}[{n}].image_url", part.get("image_url")))
+                out.append(_image(f"{where}[{n}].image_url", part.get("image_url"), losses))
             case "file":
                 file = _object(f"{where}[{n}].file", part.get("file"))
+                _note_unread(file, ("filename", "file_data", "file_id"), losses)
                 name, data, handle = (json_str(file.get(of)) or None for of in ("filename", "file_data", "file_id"))
                 out.append(InputFile(filename=name, file_data=data, file_id=handle))
             case str() as kind:
@@ -412,8 +442,9 @@ def _input_parts(where: str, content: JsonValue, losses: list[Loss]) -> tuple[Co
     return tuple(out)
 
 
-def _image(where: str, value: JsonValue) -> InputImage:
+def _image(where: str, value: JsonValue, losses: list[Loss]) -> InputImage:
     image: JsonObject = {"url": value} if isinstance(value, str) else _object(where, value)
+    _note_unread(image, ("url", "detail"), losses)
     detail = image.get("detail")
     known = detail in ("auto", "low", "high")
     return InputImage(
@@ -421,7 +452,7 @@ def _image(where: str, value: JsonValue) -> InputImage:
     )
 
 
-def _assistant_parts(where: str, content: JsonValue) -> tuple[list[str], list[AssistantPart]]:
+def _assistant_parts(where: str, content: JsonValue, losses: list[Loss]) -> tuple[list[str], list[AssistantPart]]:
     """Thoughts and parts of an assistant's content: a string, or Mistral's and OpenAI's lists."""
     if content is None or isinstance(content, str):
         return [], [OutputText(text=content)] if content else []
@@ -429,6 +460,7 @@ def _assistant_parts(where: str, content: JsonValue) -> tuple[list[str], list[As
     parts: list[AssistantPart] = []
     for n, entry in enumerate(_list(where, content)):
         part = _object(f"{where}[{n}]", entry)
+        _note_unread(part, ("type", "text", "refusal", "thinking", "closed"), losses)
         if part.get("type") == "thinking":
             thoughts.append(thinking_text(part.get("thinking")))
         elif refusal := json_str(part.get("refusal")):

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from ..errors import InvalidPromptError
 from ..items import JsonObject, JsonValue
 from ..prompt import CustomToolSpec, HostedToolSpec, NamedTool, Prompt, ReasoningSettings, ToolChoice, ToolSpec
-from .base import Compat, Encoded, Loss, json_bytes, json_object
+from .base import Compat, Encoded, Loss, json_object, prompt_json
 from .chat_history import EPHEMERAL, ChatHistory
 from .output_forms import OutputPlan, plan_output, settled_choice
 from .reasoning_rules import fitted_effort, may_sample
@@ -47,10 +47,7 @@ def encode_chat_request(prompt: Prompt, compat: Compat, history: ChatHistory, *,
     body.update(prompt.extra)
     messages = body.pop("messages", None)  # only where the caller wrote them into `extra`
     body["messages"] = messages or history.leading(plan.instructions)
-    try:
-        written = json_bytes(body)
-    except (ValueError, RecursionError) as error:
-        raise InvalidPromptError(f"the prompt holds something that is no JSON: {error}") from None
+    written = prompt_json(body)
     if messages:
         return Encoded(written, tuple(dict.fromkeys(losses)), history.repairs())
     if not (body["messages"] or len(history.elements)):

@@ -19,10 +19,9 @@ from typing import Generic, TypeVar
 
 from msgspec.json import Encoder
 
-from ..errors import InvalidPromptError
 from ..items import JsonValue, ResponseItem, WireName
 from ..prompt import Prompt
-from .base import Compat, Encoded, Repair, json_bytes
+from .base import Compat, Encoded, Repair, prompt_json
 from .replay import Replayer
 
 __all__ = ["JsonArray", "KeptEncoder", "KeptReplay"]
@@ -125,7 +124,7 @@ class JsonArray:
         try:
             written += _encode(value)
         except (ValueError, TypeError, RecursionError):  # half a character, a view of a mapping
-            written += _mended(value)
+            written += prompt_json(value)
         ends.append(len(written))
 
     def cut(self, length: int) -> None:
@@ -140,13 +139,6 @@ class JsonArray:
             return body
         comma = b"" if body.endswith(b"[]}") else b","
         return b"".join((body[:-2], comma, self._written, b"]}"))
-
-
-def _mended(value: JsonValue) -> bytes:
-    try:
-        return json_bytes(value)
-    except (ValueError, RecursionError) as error:
-        raise InvalidPromptError(f"the prompt holds something that is no JSON: {error}") from None
 
 
 def _shared(before: Sequence[ResponseItem], after: Sequence[ResponseItem]) -> int:

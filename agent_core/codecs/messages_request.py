@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from ..errors import InvalidPromptError, UnsupportedError
 from ..items import JsonObject, JsonValue
 from ..prompt import CustomToolSpec, HostedToolSpec, NamedTool, Prompt, ToolSpec, ToolSpecs
-from .base import Compat, Encoded, json_bytes, json_object, json_str
+from .base import Compat, Encoded, json_object, json_str, prompt_json
 from .messages_history import MessagesHistory, mark_last
 from .messages_items import Losses
 from .output_forms import OutputPlan, plan_output, settled_choice
@@ -60,10 +60,7 @@ def encode_request(prompt: Prompt, compat: Compat, history: MessagesHistory, *, 
     body["stream"] = stream
     given = body.pop("messages", None)  # last; `extra` has the last word
     body["messages"] = [] if given is None else given
-    try:
-        encoded = json_bytes(body)
-    except (ValueError, RecursionError) as error:
-        raise InvalidPromptError(f"the prompt holds a value that is no JSON: {error}") from None
+    encoded = prompt_json(body)
     if given is None:
         encoded = history.elements.in_body(encoded)
     return Encoded(encoded, losses.all(), history.repairs())

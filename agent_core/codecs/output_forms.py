@@ -18,7 +18,7 @@ from msgspec import Struct
 from ..errors import InvalidPromptError, UnsupportedError
 from ..items import JsonObject
 from ..prompt import HostedToolSpec, NamedTool, OutputSchema, Prompt, ToolChoice, ToolSpec
-from .base import Compat, Loss, json_bytes, json_list
+from .base import Compat, Loss, json_list, prompt_json
 from .reasoning_rules import reasons
 from .schemas import fitted_schema
 
@@ -61,7 +61,7 @@ def plan_output(prompt: Prompt, compat: Compat, *, json_mode: bool = True) -> Ou
     if form == "json_schema":
         return OutputPlan(form, prompt.instructions, schema, None, losses)
     how = "only JSON is enforced" if form == "json_object" else "nothing is enforced"
-    said = f"Answer with one JSON object of this schema: {json_bytes(dict(wanted.schema)).decode()}"
+    said = f"Answer with one JSON object of this schema: {prompt_json(dict(wanted.schema)).decode()}"
     instructions = f"{prompt.instructions}\n\n{said}" if prompt.instructions else said
     return OutputPlan(form, instructions, schema, None, (Loss("output_schema", f"{how}; the instructions say it"),))
 

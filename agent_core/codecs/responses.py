@@ -27,6 +27,7 @@ from .base import (
     WireCodec,
     json_bytes,
     json_object,
+    prompt_json,
 )
 from .incremental import KeptEncoder
 from .output_forms import OutputPlan, answer_tool_name, plan_output, settled_choice
@@ -117,7 +118,7 @@ def encode_request(prompt: Prompt, compat: Compat, history: ResponsesHistory, *,
     losses += history.losses()
     given = body.pop("input", None)  # Prompt.extra has the last word, and input the last place
     body["input"] = [] if given is None else given
-    written = json_bytes(body)
+    written = prompt_json(body)
     if given is None:
         if not len(history.elements) and not any(body.get(name) is not None for name in _CONTINUED):
             raise InvalidPromptError("the prompt has no item to send", remedy="add a user message")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
@@ -50,7 +50,6 @@ from agent_core.prompt import (
     SamplingSettings,
     ToolSpec,
 )
-from tests.recordings import Recording, needs_recordings, streams
 
 FULL = Compat(
     provider="acme",
@@ -730,41 +729,6 @@ def test_request_members_read() -> None:
         Loss("content.input_audio", "input[0]"),
         Loss("include.web_search_call.action.sources"),
     )
-
-
-REQUESTS = [recording for recording in streams("responses") if recording.request is not None]
-
-
-@needs_recordings
-@pytest.mark.parametrize("recording", REQUESTS, ids=str)
-def test_recorded_requests(recording: Recording) -> None:
-    """A recorded request is read, written, and read again as the same prompt, minus the losses it declared."""
-    request = recording.request
-    assert request is not None
-    compat = Compat(custom_tools=True, system_role="developer", send_item_ids=True, prompt_cache_key=True)
-    first = CODEC.decode_request(json.dumps(request).encode())
-    encoded = CODEC.encode_request(first.prompt, compat, stream=first.stream)
-    again = CODEC.decode_request(encoded.body)
-    assert again.stream == first.stream
-    assert encoded.losses == ()
-    if not encoded.repairs:
-        assert comparable(again.prompt) == comparable(first.prompt)
-
-
-def comparable(prompt: Prompt) -> Prompt:
-    """Minus what the wire has no place for: the client's ids of its own items, the server's where nothing is stored,
-    system beside developer, and choices between no tools."""
-    items: list[ResponseItem] = []
-    for item in prompt.items:
-        changes: dict[str, object] = {"id": None}
-        if isinstance(item, Message):
-            changes |= {"status": "completed", "role": "developer" if item.role == "system" else item.role}
-        if isinstance(item, (Message, Reasoning, FunctionCall, CustomToolCall)) and item.origin is not None:
-            unnamed = prompt.store is False
-            changes["origin"] = item.origin.model_copy(update={"item_id": ""}) if unnamed else item.origin
-        items.append(item.model_copy(update=changes))
-    made = replace(prompt, items=tuple(items), parallel_tool_calls=prompt.parallel_tool_calls if prompt.tools else None)
-    return replace(made, reasoning=None) if made.reasoning == ReasoningSettings() else made
 
 
 @pytest.mark.parametrize("kept", [False, True])

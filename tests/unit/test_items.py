@@ -31,6 +31,7 @@ from agent_core.items import (
     ToolSearchOutput,
     UnknownItem,
     WebSearchCall,
+    assistant_message,
     item_to_json,
     output_text_of,
     parse_item,
@@ -90,6 +91,12 @@ def test_an_unknown_field_of_a_known_type_survives() -> None:
     """So a newer journal read by an older version and written again loses nothing."""
     raw: JsonObject = {"type": "message", "role": "user", "content": [], "mood": {"x": None}}
     assert json.loads(item_to_json(parse_item(raw)))["mood"] == {"x": None}
+
+
+def test_a_message_may_be_a_string() -> None:
+    """As the Responses API takes it: of the user's an input, of the assistant's an output."""
+    assert parse_item({"role": "user", "content": "hi"}) == user_message("hi")
+    assert parse_item({"role": "assistant", "content": "ho"}) == assistant_message("ho")
 
 
 def test_a_message_may_leave_its_type_out() -> None:

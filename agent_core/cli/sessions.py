@@ -1,4 +1,4 @@
-"""`agent-core sessions`: the conversations that are kept: list, search, show, prune, fork, take back, repair.
+"""`agent-core sessions`: the conversations that are kept: list, search, show, prune, fork, take back, compact, repair.
 
 A session is named by its id, by the beginning of one, or by its file. Figures and conversations go to stdout, what was
 done and what is worth knowing to stderr; with --json, stdout is one JSON object a line.
@@ -12,11 +12,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import cast
 
-from ..items import JsonObject, JsonValue, Message, dump_item, text_of
+from ..codecs import WIRES
+from ..items import JsonObject, JsonValue, Message, WireName, dump_item, text_of
 from ..session import Session, SessionFolder, SessionInfo, repair_session
 from ..session.listing import describe
+from ..turn_events import CompactionFinished
 from .exits import Exit
-from .json_events import usage_to_json
+from .json_events import event_to_json, usage_to_json
 from .kept import path_of
 from .numbers import seconds, whole_number
 from .render import render_item
@@ -40,6 +42,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     _prune(_action(actions.add_parser("prune", help="remove old ones")))
     _fork(_action(actions.add_parser("fork", help="a copy that goes its own way")))
     _rollback(_action(actions.add_parser("rollback", help="take the last turns back")))
+    _compact(_action(actions.add_parser("compact", help="put a summary in the place of what was said")))
     _repair(_action(actions.add_parser("repair", help="set aside what is damaged in a file, keep the rest")))
 
 
@@ -198,6 +201,41 @@ def _run_rollback(args: Namespace, folder: SessionFolder, screen: Screen) -> int
         )
         for text in asked if not args.json else ():
             screen.line(f"  {one_line(text, _TEXT_CHARS)}", "dim")
+    return Exit.OK
+
+
+def _compact(parser: ArgumentParser) -> None:
+    parser.set_defaults(do=_run_compact)
+    _named(parser)
+    parser.add_argument("-m", "--model", metavar="PROVIDER/MODEL", help="who writes it (default: the last one asked)")
+    parser.add_argument("--base-url", metavar="URL", help="another server, e.g. http://localhost:8000/v1")
+    parser.add_argument("--wire", choices=WIRES, help="default: the provider's")
+    parser.add_argument("--instructions", metavar="TEXT", default="", help="what it should be about in particular")
+
+
+def _run_compact(args: Namespace, folder: SessionFolder, screen: Screen) -> int:
+    import anyio
+
+    async def compacting(session: Session) -> CompactionFinished:
+        from ..agent import Agent
+        from ..tools import coding_tools
+
+        async with Agent(
+            cast("str | None", args.model) or session.model or None,
+            tools=coding_tools(),  # those of exec: a server may want to know the tools that were called
+            wire=cast("WireName | None", args.wire),
+            base_url=cast("str | None", args.base_url),
+            session=session,
+        ) as agent:
+            return await agent.compact(cast("str", args.instructions))
+
+    with Session.resume(path_of(cast("str", args.session), folder)) as session:
+        done = anyio.run(compacting, session)
+        if args.json:
+            write_json(event_to_json(done) or {})
+        known = done.replaced - done.left_out
+        text = f"{done.tokens_before:,} tokens became {done.tokens_after:,}; {_count(known, 'item')} summarised"
+        _done(args, screen, text + (f", {done.left_out:,} left out" if done.left_out else ""), session)
     return Exit.OK
 
 

@@ -208,9 +208,35 @@ def test_repair(run: Run, folder: SessionFolder) -> None:
     assert run(["exec", "x", "--resume", session.id, *ECHO])[:2] == (Exit.OK, "x\n")
 
 
+def test_compact_puts_a_summary_in_its_place(run: Run, folder: SessionFolder) -> None:
+    """Written by the model that is named; what was said can still be shown, and the conversation goes on from it."""
+    session = kept(folder)
+    with RehearsalServer([Step(text="never"), Step(text="said"), Step(text="next")], pace_s=0) as server:
+        to = ["-m", "lab/any", "--base-url", server.base_url]
+        argv = ["sessions", "compact", session.id, *to, "--instructions", "the files"]
+        code, out, err = run([*argv, "--json"])
+        asked = server.requests[0].prompt
+        assert asked is not None
+        assert "the files" in str(asked.items[-1])
+        again = run([*argv])
+    assert (code, err) == (Exit.OK, "")
+    done, now = map(json.loads, out.splitlines())
+    assert (done["type"], done["reason"], done["replaced"], now["id"]) == (
+        "compaction.finished",
+        "asked",
+        4,
+        session.id,
+    )
+    assert again[0] == Exit.FAILED
+    assert again[2].startswith("error: there is nothing to compact")
+    assert [item.type for item in Session.read(folder.find(session.id)).items] == ["message", "message", "compaction"]
+    assert "two files" in run(["sessions", "show", session.id])[1]
+
+
 @pytest.mark.parametrize(
     ("argv", "code", "named"),
     [
+        (["compact", "nosuch"], Exit.FAILED, "there is no session 'nosuch'"),
         (["show", "nosuch"], Exit.FAILED, "there is no session 'nosuch'"),
         (["show", "./nosuch"], Exit.FAILED, "there is no session file"),
         (["rollback", "{file}"], Exit.FAILED, "not a session file"),

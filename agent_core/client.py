@@ -213,10 +213,11 @@ class ModelClient:
 
     async def _whole(self, call: _Call) -> Response:
         span = call_span(self._telemetry, self.resolved, call.prompt, streamed=False)
+        earlier: list[Attempt] = []
         try:
             with span.current():
-                response = await self._with_retries(lambda _: self._fetch_whole(call), call.tries, span, [])
-            span.answered(response)
+                response = await self._with_retries(lambda _: self._fetch_whole(call), call.tries, span, earlier)
+            span.answered(response, earlier)
             return response
         finally:
             span.end()
@@ -257,9 +258,10 @@ class ModelClient:
             return await with_retries(
                 open_once, policy, tries, observe=observe, sleep=self._sleep, clock=clock, model=self.model
             )
-        except ModelError as error:
-            error.earlier = tuple(earlier)
-            error.model = self.model
+        except Exception as error:
+            if isinstance(error, ModelError):
+                error.earlier = tuple(earlier)
+                error.model = self.model
             span.failed(error)
             raise
 

@@ -105,15 +105,18 @@ class CallSpan:
         elif end is not None:
             self._answered(end.response_id, end.model, end.finish_reason, end.usage)
 
-    def answered(self, response: Response) -> None:
-        """A whole answer."""
+    def answered(self, response: Response, earlier: Sequence[Attempt]) -> None:
+        """A whole answer, and what attempts before it had used."""
+        self._earlier = earlier
         self._said = lambda: response
         self._answered(response.id, response.model, response.finish_reason, response.usage)
 
-    def failed(self, error: ModelError) -> None:
+    def failed(self, error: Exception) -> None:
         if self._span is None:
             return
         self._error = error_type(error)
+        if not isinstance(error, ModelError):
+            return
         self._earlier = error.earlier
         if error.partial is not None:
             self._usage = error.partial.usage

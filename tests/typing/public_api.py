@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import assert_type
 
 from agent_core import (
@@ -13,12 +14,15 @@ from agent_core import (
     Session,
     ToolOutput,
     TurnResult,
+    Usage,
     ask,
     fold,
     tool,
 )
 from agent_core.events import ResponseEvent
 from agent_core.items import ResponseItem
+from agent_core.prices import Cost, ListedPrices, Price, Prices, PriceTable
+from agent_core.telemetry import Telemetry
 from agent_core.turn_events import CompactionFinished, TurnEvent
 
 
@@ -37,6 +41,7 @@ async def look(path: str) -> ToolOutput:
 async def agent_methods(agent: Agent) -> None:
     assert_type(await agent.ask("x"), str)
     assert_type(await agent.run("x"), TurnResult)
+    assert_type((await agent.run("x")).cost, Cost | None)
     assert_type(agent.run_sync("x"), TurnResult)
     assert_type(await agent.compact("x"), CompactionFinished)
     async with agent.stream("x") as turn:
@@ -59,3 +64,15 @@ def values(session: Session, events: list[ResponseEvent]) -> None:
     assert_type(session.transcript, tuple[ResponseItem, ...])
     assert_type(Decision("denied").approved, bool)
     assert_type(add(1, b=3), int)  # a tool is still the function it was
+
+
+class FlatRate:
+    """A caller's own prices: anything with `cost`."""
+
+    def cost(self, provider: str, model: str, usage: Usage) -> Cost | None:
+        return Cost(Decimal(usage.total) / 1000)
+
+
+def options() -> None:
+    prices: list[Prices] = [FlatRate(), PriceTable({"lab/*": Price(1, "0.5")}, otherwise=ListedPrices())]
+    assert_type(Agent("openai/x", name="helper", prices=prices[0], telemetry=Telemetry()).name, str)

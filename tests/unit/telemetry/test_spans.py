@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 
 from agent_core import Agent, Limits, ModelClient, Prompt, RetryPolicy, SamplingSettings, ToolOutput, tool
-from agent_core.errors import AgentCoreError, RateLimitError, StreamInterrupted
+from agent_core.errors import AgentCoreError, RateLimitError
 from agent_core.items import WireName
 from agent_core.prices import Price, PriceTable
 from agent_core.testing import Call, RehearsalServer, Step
@@ -354,6 +354,18 @@ async def test_a_compaction_is_a_span_with_its_requests_below() -> None:
     assert compacted == [None, None, True]
 
 
+async def test_a_call_that_could_not_be_sent_has_failed_too() -> None:
+    """No key: an error of the caller's, by its class, and no request."""
+    recorded = Recorded()
+    client = ModelClient("openai/m", telemetry=recorded.telemetry, api_key=lambda: "")
+    with pytest.raises(AgentCoreError) as caught:
+        async with client:
+            await client.complete("x")
+    span = recorded.named("chat")
+    assert (span.attributes or {})["error.type"] == type(caught.value).__name__
+    assert span.status.status_code is StatusCode.ERROR
+
+
 async def test_an_error_that_is_nobody_s_is_told_by_its_class() -> None:
     """A bug in a caller's own part."""
     recorded = Recorded()
@@ -361,4 +373,3 @@ async def test_an_error_that_is_nobody_s_is_told_by_its_class() -> None:
         with pytest.raises(AgentCoreError):
             await agent.run("go")
     assert (recorded.named("invoke_agent").attributes or {})["error.type"] == "ConfigError"
-    assert issubclass(StreamInterrupted, AgentCoreError)

@@ -43,6 +43,10 @@ class OpenCalls:
         for item in items:
             self.take(item)
 
+    def __bool__(self) -> bool:
+        """Whether any call is open."""
+        return bool(self._calls)
+
     @property
     def calls(self) -> tuple[CallItem, ...]:
         return tuple(self._calls.values())

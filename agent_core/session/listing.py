@@ -1,7 +1,7 @@
 """What a session file is about, from its beginning and its end: a list of thousands reads none of them whole.
 
 The header and the first user message stand at the beginning; the newest `turn_finished` holds the totals of everything
-before it, so only what follows it is counted. A file without one (format 1, a fork, a first turn that runs) is read
+before it, so only what follows it is counted. A file without one (format 1, a first turn that runs) is read
 through, but no item of it is built.
 """
 
@@ -28,7 +28,8 @@ __all__ = ["SessionInfo", "Spot", "describe", "find_text", "said_in"]
 
 PREVIEW_CHARS = 200
 _AROUND_CHARS = 60
-_TURN_END = b'\n{"type":"turn_finished"'
+_TOTALS = (b'\n{"type":"turn_finished"', b'\n{"type":"totals"')
+"""How lines with totals begin; the longer one first."""
 _FIRST_BLOCK = 16 * 1024
 _FIRST_USER_WITHIN = 1024 * 1024
 """How far into a file its first user message is looked for."""
@@ -179,8 +180,8 @@ class _Tally:
                 self.model = text_at(record, "model") or self.model
             case "sample_finished" if not self.ended:
                 self._unended += load_usage(record.get("usage"))
-            case "turn_finished":
-                self._end_turn(record)
+            case "turn_finished" | "totals":
+                self._take_totals(record)
             case "rollback":
                 self._roll_back(record)
             case _:
@@ -191,7 +192,7 @@ class _Tally:
         self.usage += self._unended
         self._unended = Usage()
 
-    def _end_turn(self, record: JsonObject) -> None:
+    def _take_totals(self, record: JsonObject) -> None:
         totals = record.get("totals")
         self.ended = True
         self._unended = Usage()
@@ -222,16 +223,16 @@ def _counted(reader: BufferedReader[FileIO], size: int) -> _Tally:
 
 
 def _newest_totals(reader: BufferedReader[FileIO], size: int) -> int:
-    """Where the newest `turn_finished` begins; 0 if there is none. Reads back from the end, block by block."""
+    """Where the newest line with totals begins; 0 if there is none. Reads back from the end, block by block."""
     end, block, after = size, _FIRST_BLOCK, b""
     while end:
         start = max(end - block, 0)
         reader.seek(start)
         text = reader.read(end - start) + after
-        at = text.rfind(_TURN_END)
+        at = max(map(text.rfind, _TOTALS))
         if at >= 0:
             return start + at + 1
-        end, block, after = start, block * 2, text[: len(_TURN_END)]
+        end, block, after = start, block * 2, text[: len(_TOTALS[0])]
     return 0
 
 

@@ -7,6 +7,7 @@
     tool_started      call_id, item_id                                  written before a tool with side effects starts
     sample_finished   usage                                             after the items of a response: what was counted
     turn_finished     turn_id, stop_reason, usage, at, totals           totals: turns, items, model, usage until then
+    totals            totals                                            the same, at the end of a fork
     rollback          turns, items?                                     the last user turns no longer belong to it
     compaction        kind, replaced, last, items                       the first items (`last` is their last) are stood
                                                                         for by these: ids, or whole items
@@ -139,7 +140,7 @@ class Journal:
         try:
             extent = read_records(path, file, take)
             if extent.torn:
-                extent = _set_aside(path, file, extent, take)
+                extent = _set_aside(path, file, extent, take, sync=fsync != "never")
         except OSError as error:
             file.close()
             raise unusable(path, error) from error
@@ -296,7 +297,7 @@ def _opened(path: Path) -> FileIO:
         file.close()
 
 
-def _set_aside(path: Path, file: FileIO, extent: Extent, take: TakeRecord) -> Extent:
+def _set_aside(path: Path, file: FileIO, extent: Extent, take: TakeRecord, *, sync: bool) -> Extent:
     """Move what follows the last whole record to `<file>.torn`, and put a `lost` record in its place."""
     # As private as the session itself: it holds the same conversation.
     fd = os.open(path.with_name(path.name + TORN_SUFFIX), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -305,7 +306,8 @@ def _set_aside(path: Path, file: FileIO, extent: Extent, take: TakeRecord) -> Ex
         shutil.copyfileobj(file, aside, READ_BYTES)
         aside.write(b"\n")
         aside.flush()
-        os.fsync(aside.fileno())
+        if sync:
+            os.fsync(aside.fileno())
     lost: JsonObject = {"type": "lost", "bytes": extent.torn}
     line = write_line(lost, extent.lines + 1)
     with path.open("r+b", buffering=0) as over:  # `file` can only append

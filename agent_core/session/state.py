@@ -38,8 +38,8 @@ class SessionState:
     `turns` counts its user turns, `left_out` the secrets its file does not hold."""
 
     __slots__ = (
-        "_calls", "_estimates", "_view", "compactions", "id", "items", "labels", "left_out", "measured", "model",
-        "places", "started", "turns", "unended", "usage",
+        "_at_rest", "_calls", "_estimates", "_view", "compactions", "id", "items", "labels", "left_out", "measured",
+        "model", "places", "started", "turns", "unended", "usage",
     )  # fmt: skip
 
     def __init__(self, session_id: str) -> None:
@@ -58,6 +58,7 @@ class SessionState:
         self._estimates: dict[OutputBudget | None, TokenEstimate] = {}
         self._view: tuple[ResponseItem, ...] | None = ()
         self._calls: OpenCalls | None = OpenCalls()
+        self._at_rest: set[int] = set()
 
     @property
     def view(self) -> tuple[ResponseItem, ...]:
@@ -95,7 +96,12 @@ class SessionState:
         self._view = None
         if self._calls is not None:
             self._calls.take(item)
-        self.turns += _begins_turn(item)
+        if _begins_turn(item):
+            self.turns += 1
+            if self._calls is not None and not self._calls:
+                self._at_rest.add(len(self.items) - 1)
+            else:
+                self._at_rest.discard(len(self.items) - 1)
 
     def start_of(self, turns: int) -> int:
         """Where the last user turns begin; at least one, at most `self.turns`."""
@@ -111,7 +117,9 @@ class SessionState:
         gone = tuple(self.items[start:])
         del self.items[start:]
         self.turns -= turns
-        self._view = self._calls = None
+        self._view = None
+        # Before most turns no call was open, and that needs no looking through the whole history.
+        self._calls = OpenCalls() if start in self._at_rest else None
         for item in gone:
             self.places.pop(item.id or "", None)
         while self.measured and self.measured[-1].items > start:

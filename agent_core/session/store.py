@@ -126,6 +126,7 @@ class Session:
         try:
             fork._keep(journal, fsync, redact)
             fork._copy(self)
+            fork._note({"type": "totals", "totals": fork._totals()})
             journal.publish()
         except BaseException:
             journal.discard()
@@ -297,14 +298,7 @@ class Session:
     def turn_finished(self, turn_id: str, stop_reason: str, usage: Usage) -> None:
         """Note the end of a turn and, unless `fsync` says otherwise, bring the file down to the disk."""
         self._in_turn = False
-        state = self._state
-        state.usage += usage
-        totals: JsonObject = {
-            "turns": state.turns,
-            "items": len(state.items),
-            "model": state.model,
-            "usage": dump_usage(state.usage),
-        }
+        self._state.usage += usage
         self._note(
             {
                 "type": "turn_finished",
@@ -312,7 +306,7 @@ class Session:
                 "stop_reason": stop_reason,
                 "usage": dump_usage(usage),
                 "at": utc_now(),
-                "totals": totals,
+                "totals": self._totals(),
             }
         )
         if self._journal:
@@ -354,6 +348,16 @@ class Session:
     def _note(self, record: Record) -> None:
         if self._journal:
             self._journal.write(record)
+
+    def _totals(self) -> JsonObject:
+        """What a list of sessions needs to know, so that it need not read what comes before."""
+        state = self._state
+        return {
+            "turns": state.turns,
+            "items": len(state.items),
+            "model": state.model,
+            "usage": dump_usage(state.usage),
+        }
 
     def _add_compaction(self, compacted: Compacted) -> None:
         self._note(dump_compacted(compacted, self._state.items, self._state.places))

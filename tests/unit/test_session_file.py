@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import resource
+import time
 import tracemalloc
 import warnings
 from collections.abc import Generator
@@ -95,7 +96,7 @@ def test_every_cut_of_the_file_opens_and_has_whole_appends(tmp_path: Path) -> No
     seen: set[int] = set()
     for end in range(content.index(b"\n") + 1, len(content) + 1):
         cut.write_bytes(content[:end])
-        with Session.resume(cut) as part:
+        with Session.resume(cut, fsync="never") as part:
             assert part.items == session.items[: len(part.items)]
             seen.add(len(part.items))
         cut.unlink()
@@ -338,3 +339,24 @@ def test_opening_holds_a_record_at_a_time(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert peak < 3_000_000
+
+
+def test_long_sessions_cost_linear_time(tmp_path: Path) -> None:
+    """Appending, opening, forking, rolling back: ten times the items cost about ten times as much, not a hundred."""
+
+    def cost(turns: int) -> float:
+        began = time.process_time()
+        with Session.create(tmp_path / f"{turns}.jsonl", fsync="never") as session:
+            for number in range(turns):
+                session.append(user_message("u"), CALL.model_copy(update={"call_id": str(number)}))
+                session.append(FunctionCallOutput(call_id=str(number), output="x"))
+                session.sample_finished(Usage(input=number))
+                assert session.open_calls() == ()
+        with Session.resume(tmp_path / f"{turns}.jsonl") as again:
+            again.fork(tmp_path / f"{turns}.fork.jsonl").close()
+            while again.rollback():
+                assert again.open_calls() == ()
+        return time.process_time() - began
+
+    cost(10)
+    assert cost(600) < 30 * cost(60)

@@ -95,8 +95,8 @@ def test_what_follows_the_last_turn_s_end_counts(tmp_path: Path, large: bool) ->
     assert Session.read(path).usage == info.usage
 
 
-def test_format_1_and_forks_are_read_through(tmp_path: Path) -> None:
-    """They have no totals; the figures are the same ones."""
+def test_format_1_is_read_through_and_forks_are_not(tmp_path: Path) -> None:
+    """Where there are no totals the figures are the same ones; a fork begins with its own."""
     with Session.create(tmp_path / "s.jsonl") as session:
         told(session, "one", "two")
         session.fork(tmp_path / "fork.jsonl").close()

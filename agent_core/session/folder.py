@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -26,6 +27,7 @@ __all__ = ["SESSIONS_VARIABLE", "Pruned", "SessionFolder", "default_session_fold
 
 SESSIONS_VARIABLE = "AGENT_CORE_SESSIONS"
 _SUFFIX = ".jsonl"
+_DRAFT_AGE = timedelta(days=1)
 
 
 class Pruned(Struct, frozen=True):
@@ -148,6 +150,8 @@ class SessionFolder:
         if (keep or 0) < 0 or (max_bytes or 0) < 0 or (older_than or timedelta()) < timedelta():
             raise ConfigError("a rule of prune is negative", remedy="give ages, numbers and sizes from 0 up")
         now, kept_bytes = datetime.now(UTC), 0
+        if not dry_run:
+            self._remove_drafts(now)
         removed: list[SessionInfo] = []
         left: list[SessionInfo] = []
         freed = 0
@@ -164,6 +168,13 @@ class SessionFolder:
             else:
                 left.append(info)
         return Pruned(tuple(removed), tuple(left), freed)
+
+    def _remove_drafts(self, now: datetime) -> None:
+        """Files of sessions that were never finished being made, from days before: their process is gone."""
+        for path in self.path.glob(".*.new"):
+            with suppress(OSError):
+                if now - datetime.fromtimestamp(path.stat().st_mtime, UTC) > _DRAFT_AGE:
+                    path.unlink()
 
     def _new_place(self) -> tuple[Path, str]:
         """A file in this folder, which is made, and the id in its name."""

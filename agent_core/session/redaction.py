@@ -17,6 +17,7 @@ from functools import partial
 from msgspec import Struct
 
 from ..items import (
+    Compaction,
     ContentPart,
     CustomToolCallOutput,
     FunctionCallOutput,
@@ -122,6 +123,9 @@ class Redactor:
             case Message() if self._messages:
                 said, count = self._parts(item.content)
                 return (item.model_copy(update={"content": said}), count) if count else (item, 0)
+            case Compaction(summary=str(text)) if self._messages:
+                text, count = self.text(text)
+                return (item.model_copy(update={"summary": text}), count) if count else (item, 0)
             case _:
                 return item, 0
 

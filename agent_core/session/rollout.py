@@ -201,6 +201,8 @@ class Journal:
 
     def close(self) -> None:
         try:
+            if self._owner == os.getpid():
+                _unlock(self._file)
             self._file.close()
         except OSError as error:
             raise unusable(self.path, error) from error
@@ -343,6 +345,17 @@ def _locked(file: FileIO, path: Path) -> FileIO:
             f"{str(path)!r} is open in another process or session", remedy="close it there, or use another file"
         ) from None
     return file
+
+
+def _unlock(file: FileIO) -> None:
+    """Closing alone would not do while a process that was forked meanwhile still has the file."""
+    if file.closed:
+        return
+    try:
+        import fcntl
+    except ImportError:
+        return
+    fcntl.flock(file.fileno(), fcntl.LOCK_UN)
 
 
 def sync_folder(folder: Path) -> None:

@@ -196,8 +196,7 @@ class SessionState:
                 self.measure(usage)
                 self.unended = None if self.unended is None else self.unended + usage
             case "turn_finished":
-                self.usage += load_usage(record.get("usage"))
-                self.unended = None
+                self._apply_end(record)
             case "rollback":
                 turns = record.get("turns")
                 if type(turns) is not int or turns < 1:
@@ -221,6 +220,15 @@ class SessionState:
         except InvalidPromptError as error:
             raise SessionError(f"{where} holds no readable item: {error.message}") from None
         self.left_out += count_of(record, "redacted")
+
+    def _apply_end(self, record: JsonObject) -> None:
+        """The totals know more than the turn: what a turn took whose end could not be written."""
+        totals = record.get("totals")
+        if isinstance(totals, dict) and "usage" in totals:
+            self.usage = load_usage(totals["usage"])
+        else:
+            self.usage += load_usage(record.get("usage"))
+        self.unended = None
 
     def _apply_start(self, record: JsonObject) -> None:
         item_id = text_at(record, "item_id")

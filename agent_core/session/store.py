@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from ..errors import CallerError, SessionError
 from ..events import Usage
 from ..items import (
@@ -360,7 +362,10 @@ class Session:
         }
 
     def _add_compaction(self, compacted: Compacted) -> None:
-        self._note(dump_compacted(compacted, self._state.items, self._state.places))
+        written = compacted
+        if self._redactor is not None:
+            written = replace(compacted, items=tuple(self._redactor.of(item)[0] for item in compacted.items))
+        self._note(dump_compacted(written, self._state.items, self._state.places))
         self._state.take_compaction(compacted)
 
     def _copy(self, other: Session) -> None:

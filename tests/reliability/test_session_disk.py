@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
-import resource
 import sys
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import anyio
@@ -17,6 +16,7 @@ from agent_core import Session
 from agent_core.errors import SessionError
 from agent_core.items import user_message
 from agent_core.testing import RehearsalServer
+from tests.full_disk import no_file_beyond
 
 from . import LONG, disks
 from .session_work import runs_of, script, shape_of, work, work_in
@@ -41,27 +41,17 @@ def whole(server: RehearsalServer, tmp_path_factory: pytest.TempPathFactory) -> 
     return Session.read(folder / "s.jsonl")
 
 
-@contextmanager
-def no_file_beyond(size: int) -> Generator[None]:
-    """Writes that would make a file longer fail, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def test_the_disk_is_full_at_any_byte(server: RehearsalServer, whole: Session, tmp_path: Path) -> None:
     """Wherever writing fails the run ends in an error that says so, and what is in memory is what is in the file; once
     there is room it goes on to its end, with no tool run twice."""
     stopped = unknown = 0
+    loops = itertools.cycle(("asyncio", "trio"))
     for limit in range(400, 30_000, STEP_BYTES):
         path, effects = tmp_path / f"{limit}.jsonl", tmp_path / f"{limit}.effects"
         with Session.create(path) as session:
             try:
                 with no_file_beyond(limit):
-                    anyio.run(work_in, session, effects, server.base_url, "chat", TURNS)
+                    anyio.run(work_in, session, effects, server.base_url, "chat", TURNS, backend=next(loops))
                 break  # all of it fits
             except SessionError as error:
                 assert os.strerror(errno.EFBIG) in error.message

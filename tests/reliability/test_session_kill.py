@@ -80,6 +80,24 @@ def test_killed_at_any_moment(
     print(figures)
 
 
+def test_two_processes_on_one_session(server: RehearsalServer, finished: list[tuple[str, str]], tmp_path: Path) -> None:
+    """The second is refused and changes nothing, as long as the first lives; then it goes on."""
+    path, effects = tmp_path / "s.jsonl", tmp_path / "effects"
+    with Worker(server.base_url) as worker:
+        first = worker.start(path, effects, "chat")
+        while not effects.exists():
+            time.sleep(0.001)
+        os.kill(first, signal.SIGSTOP)  # it keeps the file, and cannot end meanwhile
+        content = path.read_bytes()
+        assert worker.wait(worker.start(path, effects, "chat")) == REFUSED
+        assert path.read_bytes() == content
+        os.kill(first, signal.SIGKILL)
+        assert worker.wait(first) == -signal.SIGKILL
+        assert worker.wait(worker.start(path, effects, "chat")) == 0
+    assert shape_of(Session.read(path).items) == finished
+    outcomes_unknown(Session.read(path).items, effects)
+
+
 def run_to_its_end(
     worker: Worker, folder: Path, wire: WireName, window: int | None, instants: random.Random, figures: Figures
 ) -> None:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
-import resource
 import time
 import tracemalloc
 import warnings
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +17,7 @@ from agent_core.events import Usage
 from agent_core.items import FunctionCall, FunctionCallOutput, ResponseItem, user_message
 from agent_core.session import Session
 from agent_core.session.lines import read_line, write_line
+from tests.full_disk import no_file_beyond
 
 CALL = FunctionCall(call_id="c1", name="f", arguments="{}")
 V1 = b"""{"v":1,"type":"session","id":"ses_old","created":"2026-01-02T03:04:05+00:00"}
@@ -235,17 +233,6 @@ def test_a_file_that_was_removed_takes_no_turn(tmp_path: Path) -> None:
         with session.fork(path) as fork:
             assert fork.items == session.items
             fork.turn_started("t")
-
-
-@contextmanager
-def no_file_beyond(size: int) -> Generator[None]:
-    """Writes that would make a file longer fail, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_what_does_not_fit_is_not_there(tmp_path: Path) -> None:

@@ -268,6 +268,19 @@ def test_prune_removes_what_its_rules_say(folder: SessionFolder, name: str, dry_
     assert (folder.path / "notes.txt").exists()
 
 
+def test_prune_takes_what_was_never_finished(folder: SessionFolder) -> None:
+    """A draft that a crash left days ago, not one that is being written."""
+    kept(folder, "a")
+    old, young = folder.path / ".s.jsonl.0.new", folder.path / ".s.jsonl.1.new"
+    for path, age_s in ((old, 2 * DAY), (young, 9)):
+        path.touch()
+        os.utime(path, (NOW - age_s, NOW - age_s))
+    folder.prune(keep=9, dry_run=True)
+    assert old.exists()
+    folder.prune(keep=9)
+    assert (old.exists(), young.exists(), len(folder.sessions())) == (False, True, 1)
+
+
 def test_prune_leaves_what_is_in_use(folder: SessionFolder) -> None:
     """And says so."""
     kept(folder, "free")

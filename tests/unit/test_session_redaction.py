@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent_core.items import (
+    Compaction,
     CustomToolCallOutput,
     FunctionCall,
     FunctionCallOutput,
@@ -121,6 +122,18 @@ def test_what_the_file_holds(tmp_path: Path, rules: Redaction | None, kept: list
         if again.warnings:
             assert again.warnings[0].startswith(f"{6 - sum(kept)} secrets")
         assert [item.id for item in again.items] == [item.id for item in session.items]
+
+
+@pytest.mark.parametrize(("rules", "count"), [(DEFAULT_REDACTION, 2), (Redaction(messages=True), 0)])
+def test_what_a_compaction_keeps_follows_the_rules_for_messages(tmp_path: Path, rules: Redaction, count: int) -> None:
+    """A shortened message and a summary are words of people and models; the session itself has them whole."""
+    path = tmp_path / "s.jsonl"
+    with Session.create(path, redact=rules) as session:
+        session.append(user_message("hello"), assistant_message("hi"))
+        session.compact(2, (user_message(f"short {KEY}"), Compaction(summary=f"we used {KEY}")))
+        assert str(session.items).count(KEY) == 2
+    assert path.read_text().count(KEY) == count
+    assert len(Session.read(path).items) == 2
 
 
 def test_a_fork_follows_the_same_rules(tmp_path: Path) -> None:

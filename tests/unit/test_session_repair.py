@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,6 +83,42 @@ def test_what_a_header_said_is_kept(tmp_path: Path, name: str) -> None:
     known = name == "header"
     assert (again.id == session.id, dict(again.labels)) == (known, {"cwd": "/x"} if known else {})
     assert again.id.startswith("ses_")
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_damage_never_passes_for_health(tmp_path: Path, seed: int) -> None:
+    """Bytes changed, cut, zeroed, doubled anywhere: what opens is a prefix and says so, or it is refused; repaired it
+    opens, with whole items in their order and nothing made up."""
+    path, chance = tmp_path / "s.jsonl", random.Random(seed)
+    content = b"".join(written(path))
+    for _ in range(chance.randint(1, 3)):
+        start = chance.randrange(len(content))
+        end = min(start + chance.choice((1, 1, 7, 100, 300)), len(content))
+        piece = content[start:end]
+        made = chance.choice((b"", bytes(len(piece)), b"\n", piece * 2, bytes(byte ^ 4 for byte in piece)))
+        content = content[:start] + made + content[end:]
+    path.write_bytes(content)
+    try:
+        opened = Session.read(path)
+    except SessionError:
+        pass
+    else:
+        assert opened.items == ITEMS[: len(opened.items)]
+        assert (
+            len(opened.items) == len(ITEMS)
+            or opened.warnings
+            or not content.endswith(b"\n")
+            or content.count(b"\n") < 6
+        )
+    try:
+        repair_session(path)
+    except SessionError as error:
+        assert "no record of a session" in error.message or "is empty" in error.message
+        return
+    with Session.resume(path) as session:
+        ids = [item.id for item in session.items]
+        assert ids == [item.id for item in ITEMS if item.id in ids]
+        assert all(item in ITEMS for item in session.items)
 
 
 def test_a_call_whose_record_may_be_lost_is_not_run_again(tmp_path: Path) -> None:

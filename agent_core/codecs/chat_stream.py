@@ -79,7 +79,9 @@ class ChatStreamDecoder:
         try:
             frames = self._reader.feed(data)
         except EventTooLarge as error:
-            if not self.done:
+            if self.finishing and not self.done:
+                self._complete(out)  # what is too large is not the answer, which was whole
+            elif not self.done:
                 self._fail(error, out)
             return out
         if self._head is not None:

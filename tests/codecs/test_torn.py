@@ -8,6 +8,7 @@ import pytest
 
 from agent_core.codecs import CODECS, WIRES
 from agent_core.codecs.base import Compat
+from agent_core.codecs.sse import MAX_EVENT_BYTES
 from agent_core.errors import ModelError, StreamError
 from agent_core.events import Response
 from agent_core.items import WireName
@@ -67,3 +68,12 @@ def test_a_damaged_event(damage: str, wire: WireName) -> None:
             assert answer.text == "Not safe", event
         else:
             assert isinstance(error, StreamError) and error.retryable, event
+
+
+def test_an_endless_event_after_the_finish_of_chat() -> None:
+    """The answer was whole: it is not lost for what comes after it."""
+    decoder = CODECS["chat"].stream_decoder(PROMPT, Compat())
+    decoder.feed(b"".join(ANSWERS["chat"][:3]))
+    decoder.feed(b"data: " + b"0" * (MAX_EVENT_BYTES + 1))
+    answer = decoder.snapshot()
+    assert (decoder.done, answer.text, answer.finish_reason, decoder.error) == (True, "Not safe", "stop", None)

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from .client import KeptBodies, ModelClient
     from .compaction.compactor import Compactor
     from .dispatch import Emit
+    from .loop import Model
     from .providers import Provider
+    from .refused_images import RefusedImages
     from .retry import RetryPolicy, RetryScheduled
     from .transport import Timeouts
     from .turn import Turn
@@ -126,6 +128,7 @@ class Agent:
         self._given = self._client = client
         self._kept: AsyncExitStack | None = None
         self._bodies: KeptBodies | None = None
+        self._refused: RefusedImages | None = None
         self._running = False
         self._output_budget = output_budget
         self._view = PromptView(output_budget, readable=any(_reads_outputs(entry) for entry in self.tools))
@@ -248,7 +251,7 @@ class Agent:
                 )
                 await stack.enter_async_context(dispatcher)
                 loop = Loop(
-                    model=client,
+                    model=self._without_refused_images(client),
                     session=self.session,
                     dispatcher=dispatcher,
                     prompt_for=self._prompt_for,
@@ -291,6 +294,12 @@ class Agent:
             used = state.samples, state.tool_calls, state.usage.total
             limit_reached(stop, *used, session_id=self.session.id, turn_id=turn_id)
 
+    def _without_refused_images(self, client: ModelClient) -> Model:
+        from .refused_images import RefusedImages
+
+        self._refused = self._refused or RefusedImages()
+        return self._refused.guarding(client)
+
     def _compactor(self, client: ModelClient, state: RunState, emit: Emit) -> Compactor:
         from .compaction.compactor import Compactor, open_sealed
         from .compaction.summary import Summariser
@@ -298,7 +307,7 @@ class Agent:
         compat = client.resolved.compat
         open_sealed(self.session, wire=client.resolved.wire, provider=compat.provider)
         summariser = Summariser(
-            model=client,
+            model=self._without_refused_images(client),
             prompt_for=self._prompt_for,
             compat=compat,
             spend=lambda attempt: state.answered(attempt.model or client.model, attempt.response),

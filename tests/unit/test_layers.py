@@ -23,6 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("turn_events", "limits"),
     ("dispatch", "compaction"),
     ("loop", "turn"),
+    ("refused_images",),
     ("config", "agent", "testing", "probe"),
     ("cli", "gateway", "batch"),
 )

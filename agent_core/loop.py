@@ -151,21 +151,20 @@ class Loop:
 
     async def _sample(self) -> Response | StopReason:
         """One whole response. A stream that breaks is sampled again while the error and the budget allow it."""
-        state = self.state
-        state.samples += 1
+        self.state.samples += 1
         tries, squeezed = Tries(self.watch), False
         if self.compactor is not None:
             await self.compactor.make_room()
-        while True:
+        while (reached := self.state.budget_reached(self.limits)) is None:
             try:
                 async with self.model.stream(self.prompt_for(self.session.items), tries=tries) as events:
-                    await self.emit(SampleStarted(state.samples, self.model.model, events.losses, events.repairs))
+                    await self.emit(SampleStarted(self.state.samples, self.model.model, events.losses, events.repairs))
                     response = await self._read(events)
-                state.answered(events.model, response, events.earlier)
+                self.state.answered(events.model, response, events.earlier)
                 return response
             except ModelError as error:
                 self.dispatcher.drop_early()
-                state.broke(error.model, error.partial, error.earlier)
+                self.state.broke(error.model, error.partial, error.earlier)
                 if self.compactor and not squeezed and (squeezed := await self.compactor.overflowed(error)):
                     continue
                 if (scheduled := tries.broke(error, self.retry, model=self.model.model)) is not None:
@@ -173,10 +172,11 @@ class Loop:
                 # Nothing of a sample runs before it is whole, so no call is open here; were one, it might run twice.
                 if scheduled is None or not scheduled.will_retry or self.session.open_calls():
                     raise
-                if (reached := state.budget_reached(self.limits)) is not None:
+                if (reached := self.state.budget_reached(self.limits)) is not None:
                     return reached
-                await self.emit(SampleRestarted(state.samples, error, scheduled.delay_s))
+                await self.emit(SampleRestarted(self.state.samples, error, scheduled.delay_s))
                 await anyio.sleep(scheduled.delay_s)
+        return reached
 
     async def _read(self, events: ModelStream) -> Response:
         kept: list[ResponseEvent] = []

@@ -9,12 +9,17 @@ from decimal import Decimal
 import pytest
 
 from agent_core.agent import Agent
+from agent_core.compaction import CompactionPolicy
 from agent_core.errors import ConfigError, LimitReached, OverloadedError
 from agent_core.events import Attempt, Response, Usage
-from agent_core.items import JsonObject, assistant_message
+from agent_core.items import JsonObject, assistant_message, user_message
 from agent_core.limits import Limits, RunState, require_price
 from agent_core.prices import Cost, Price, PriceTable
+from agent_core.prompt import Prompt
 from agent_core.retry import RetryPolicy
+from agent_core.session import Session
+from agent_core.testing import RehearsalServer, Step
+from agent_core.testing.scripts import asks_for_summary
 from agent_core.tools.function import tool
 from agent_core.turn_events import StopReason
 
@@ -233,3 +238,25 @@ async def test_a_cancelled_answer_counts_what_was_said() -> None:
             async for _ in turn.text_deltas():
                 turn.cancel()
     assert (turn.result.stop_reason, turn.result.cost) == ("cancelled", Cost(Decimal(7)))
+
+
+@pytest.mark.anyio
+async def test_a_summary_that_used_the_budget_up_is_the_last_request() -> None:
+    """Making room costs too: what it used is counted before the request it was made for is sent."""
+    summary = Usage(output=50)
+
+    def script(prompt: Prompt) -> Step:
+        return (
+            Step(text="s", usage=summary)
+            if asks_for_summary(prompt)
+            else Step(text="a", usage=Usage(input=19_000, output=1))
+        )
+
+    with RehearsalServer(script, pace_s=0) as server:
+        agent = Agent(
+            "rehearsal/m", provider=server.provider, session=Session(items=[user_message("x" * 4000)]),
+            compaction=CompactionPolicy(window=20_000, at=0.9), limits=Limits(max_tokens=40),
+        )  # fmt: skip
+        assert (await agent.run("first")).stop_reason == "completed"
+        result = await agent.run("second")
+    assert (result.stop_reason, result.usage) == ("max_tokens", summary)

@@ -22,6 +22,7 @@ from math import inf
 from typing import Protocol, cast
 
 from ..codecs.base import WireCodec
+from ..errors import ConfigError
 from .connection import Answer, Connection
 from .fault_body import BOMB, Cut, FaultyBody, Pause
 from .faults import Fault, FaultKind, Faults, Struck, plan_of
@@ -33,6 +34,7 @@ __all__ = ["FaultServer"]
 
 _KEPT_STRUCK = 1000
 _REFUSED_S = 1.0
+_MOST_REFUSED = 100
 
 
 class FaultServer(RehearsalServer):
@@ -81,10 +83,15 @@ class _Striker:
     def refused_s(self) -> float:
         """For how long nobody is to listen now, by the next faults of the plan, which are done with then."""
         seconds = 0.0
-        while (fault := self._plan(self._number + 1)) is not None and fault.kind == "refused":
+        for _ in range(_MOST_REFUSED):
+            fault = self._plan(self._number + 1)
+            if fault is None or fault.kind != "refused":
+                return seconds
             self._number += 1
             seconds += _REFUSED_S if fault.lasts_s is None else fault.lasts_s
-        return seconds
+        raise ConfigError(
+            f"a plan may refuse {_MOST_REFUSED} connections in a row at most", remedy="let it answer now and then"
+        )
 
     def strike(self, connection: Connection, answer: Answer, codec: WireCodec) -> bool:
         with self._lock:

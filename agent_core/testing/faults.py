@@ -13,6 +13,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
+from functools import partial
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from ..errors import ConfigError
@@ -182,7 +183,7 @@ def plan_of(faults: Faults) -> Callable[[int], Fault | None]:
     """A plan as a function. Raises ConfigError for what is none."""
     given: object = faults
     if callable(faults):
-        return faults
+        return partial(_planned, faults)
     if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
         raise ConfigError(f"faults must be a list or a function, not {type(given).__name__}", remedy="write [Fault(…)]")
     planned = tuple(faults)
@@ -190,6 +191,13 @@ def plan_of(faults: Faults) -> Callable[[int], Fault | None]:
         if fault is not None and not isinstance(fault, Fault):
             raise ConfigError(f"fault {n} must be a Fault or None, got {fault!r:.100}")
     return lambda n: planned[n - 1] if n <= len(planned) else None
+
+
+def _planned(plan: Callable[[int], Fault | None], n: int) -> Fault | None:
+    fault: object = plan(n)
+    if fault is not None and not isinstance(fault, Fault):
+        raise ConfigError(f"fault {n} must be a Fault or None, got {fault!r:.100}")
+    return fault
 
 
 def random_faults(seed: int, *, rate: float = 0.3, faults: Sequence[Fault] = ()) -> Callable[[int], Fault | None]:

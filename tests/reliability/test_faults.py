@@ -14,7 +14,7 @@ from agent_core.codecs import CODECS, WIRES
 from agent_core.errors import ConfigError
 from agent_core.items import WireName
 from agent_core.prompt import Prompt
-from agent_core.testing import PHASES, Call, Fault, FaultKind, Phase, Step, phases_of, random_faults
+from agent_core.testing import PHASES, Call, Fault, FaultKind, FaultServer, Phase, Step, phases_of, random_faults
 from agent_core.testing.fault_body import BOMB, Act, Cut, FaultyBody, Pause
 from agent_core.testing.faults import plan_of
 from agent_core.testing.scripts import answer_events, answer_response
@@ -80,6 +80,8 @@ def test_the_docs_list_every_kind_and_where_it_can_strike() -> None:
         (lambda: plan_of(cast("list[Fault]", [Fault("eof"), "reset"])), "fault 2 must be a Fault or None"),
         (lambda: plan_of(cast("list[Fault]", Fault("eof"))), "a list or a function, not Fault"),
         (lambda: plan_of(cast("list[Fault]", "reset")), "a list or a function, not str"),
+        (lambda: plan_of(lambda n: cast(Fault, "reset"))(3), "fault 3 must be a Fault or None"),
+        (lambda: FaultServer([STEP], lambda n: Fault("refused")), "100 connections in a row"),
     ],
 )
 def test_faults_that_cannot_be(make: Callable[[], object], problem: str) -> None:

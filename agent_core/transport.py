@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["HttpRequest", "HttpStream", "HttpxTransport", "Timeouts", "Transport"]
 
 _INFLATED_BYTES = 256 * 1024
-_EXHAUST_S = 0.05
+_EXHAUST_S = 1.0  # it takes no time but on a machine that has none: a read error comes at once
 _EXHAUST_CHUNKS = 64  # what h11 may still hold of a 64 KiB read, in the smallest chunks seen
 
 

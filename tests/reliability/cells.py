@@ -31,7 +31,8 @@ ARGUMENTS = {"city": "Paris", "unit": "celsius"}
 SAID = "It is sunny in Paris."
 ASKED, AGAIN = "How is the weather?", "And now?"
 
-SLACK_S = 1.0
+HANG_S = 30.0
+"""How long after its timers a cell has hung, on a machine that does other things too. `matrix` allows one second."""
 NEVER = RetryPolicy(max_attempts=1, max_restarts=0)
 PATIENT = Timeouts(grace_s=0.2)
 """Where nothing is silent, no timer is to run out, however slow the machine."""
@@ -121,16 +122,16 @@ def all_cells() -> Iterator[Cell]:
             yield from (Cell(name, phase, wire, retry) for wire in WIRES for retry in (False, True))
 
 
-async def live_all(cells: Sequence[Cell], *, at_once: int) -> dict[Cell, str]:
+async def live_all(cells: Sequence[Cell], *, at_once: int, slack_s: float = HANG_S) -> dict[Cell, str]:
     """Each cell's outcome, so many at a time on one event loop; the first thing that must not be is raised."""
     outcomes: dict[Cell, str] = {}
     limiter = anyio.CapacityLimiter(at_once)
 
     async def one(cell: Cell) -> None:
         async with limiter:
-            outcomes[cell] = await live(cell)
+            outcomes[cell] = await live(cell, slack_s)
 
-    await live(WARM_UP)
+    await live(WARM_UP, slack_s)
     async with anyio.create_task_group() as tasks:
         for cell in cells:
             tasks.start_soon(one, cell)
@@ -148,7 +149,7 @@ class Lived:
     elapsed_s: float = 0.0
 
 
-async def live(cell: Cell) -> str:
+async def live(cell: Cell, slack_s: float) -> str:
     """Two turns: the one that is struck, and another, which goes on from whatever is left of it. Raises AssertionError,
     which names the cell, for anything that must not be."""
     row = ROWS[cell.name]
@@ -158,7 +159,7 @@ async def live(cell: Cell) -> str:
         agent = agent_of(server, cell, lived)
         await watch(agent, ASKED, lived)
         outcome = outcome_of(agent.session.items, lived)
-        check(cell, agent.session.items, lived)
+        check(cell, agent.session.items, lived, slack_s)
         assert server.struck or fault.kind == "refused", f"{cell}: never struck"
         await watch(agent_of(server, replace(cell, retry=True), after, session=agent.session), AGAIN, after)
         assert (after.error, after.ran, texts(agent.session.items)[-1]) == (None, [ARGUMENTS], SAID), f"{cell}: {after}"
@@ -234,7 +235,7 @@ def texts(items: Sequence[ResponseItem]) -> list[str]:
     return [text_of(item) for item in items if isinstance(item, Message)]
 
 
-def check(cell: Cell, items: Sequence[ResponseItem], lived: Lived) -> None:
+def check(cell: Cell, items: Sequence[ResponseItem], lived: Lived, slack_s: float) -> None:
     """What holds in every cell, whatever came of it."""
     error = lived.error
     struck_late = cell.phase not in BEFORE
@@ -254,4 +255,4 @@ def check(cell: Cell, items: Sequence[ResponseItem], lived: Lived) -> None:
     timers_s = sum(one.after_s for one in failures if isinstance(one, TransportTimeout))
     waits_s = sum(one.delay_s for one in lived.scheduled) + sum(one.delay_s for one in lived.restarted)
     if ROWS[cell.name].timeouts is IMPATIENT:
-        assert lived.elapsed_s <= timers_s + waits_s + SLACK_S, f"{cell}: took {lived.elapsed_s:.2f} s"
+        assert lived.elapsed_s <= timers_s + waits_s + slack_s, f"{cell}: took {lived.elapsed_s:.2f} s"

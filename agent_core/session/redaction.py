@@ -31,6 +31,8 @@ __all__ = ["DEFAULT_REDACTION", "SECRET_SHAPES", "Redaction", "Redactor", "Secre
 
 MIN_VALUE_CHARS = 16
 """Shorter values of variables are words ("EMPTY", "postgres") that would be cut out of innocent text."""
+_AWS_SECRET = r"[A-Za-z0-9/+]{40}"
+"""May begin with a slash, and is no path."""
 _SECRET_NAME = r"(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD)(?:_|$)"
 
 
@@ -167,7 +169,7 @@ def _secrets_of(env: Mapping[str, str]) -> dict[str, str]:
         for name, value in env.items()
         if len(value) >= MIN_VALUE_CHARS
         and re.search(_SECRET_NAME, name.upper())
-        and not value.startswith(("/", "~", "."))
+        and (not value.startswith(("/", "~", ".")) or re.fullmatch(_AWS_SECRET, value))
         and "://" not in value
         and not any(map(str.isspace, value))
     }

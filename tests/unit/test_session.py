@@ -95,7 +95,8 @@ TURNS = (
 
 @pytest.mark.parametrize(("turns", "left"), [(1, 5), (2, 1), (9, 1)])
 def test_rollback_takes_user_turns_back(tmp_path: Path, turns: int, left: int) -> None:
-    """As many as asked for, never what stands before the first; the same after a resume, and nothing is rewritten."""
+    """As many as asked for, never what stands before the first; the same after a resume, and nothing is rewritten
+    (codex.md 8, drop_last_n: some, all, too many, prefix)."""
     path = tmp_path / "s.jsonl"
     with Session.create(path) as session:
         before = session.append(*TURNS)
@@ -154,6 +155,20 @@ def test_a_fork_goes_its_own_way(tmp_path: Path, kept: bool) -> None:
     if kept:
         with Session.resume(tmp_path / "fork.jsonl") as again:
             assert (again.id, again.items, again.estimated_tokens()) == (fork.id, fork.items, fork.estimated_tokens())
+
+
+def test_forks_of_forks_without_their_last_turns(tmp_path: Path) -> None:
+    """Twice in a row, from a file and from memory, each up to another turn (codex.md 8, fork_thread)."""
+    with Session.create(tmp_path / "s.jsonl") as session:
+        session.append(*TURNS)
+        with session.fork(tmp_path / "one.jsonl") as one:
+            one.rollback()
+            one.append(user_message("else"))
+            two = one.fork()
+            two.rollback(2)
+    assert [len(fork.items) for fork in (session, one, two)] == [7, 6, 1]
+    assert Session.read(tmp_path / "one.jsonl").items == one.items
+    assert len({session.id, one.id, two.id}) == 3
 
 
 def test_a_fork_that_fails_leaves_no_file(tmp_path: Path) -> None:

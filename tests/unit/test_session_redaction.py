@@ -49,10 +49,12 @@ SECRETS: dict[str, tuple[str, str]] = {
     "private key, cut": ("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNz", "{}"),
     "private key, PGP": ("-----BEGIN PGP PRIVATE KEY BLOCK-----\nx\n-----END PGP PRIVATE KEY BLOCK-----", "{}"),
     "value": ("a value of the caller's", "it is {}."),
+    "CLOUD_SECRET_KEY": ("/alrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY+", "it is {}."),
     "DEPLOY_TOKEN": ("correct horse battery".replace(" ", "-"), "it is {}."),
 }
 ENV = {
     "DEPLOY_TOKEN": SECRETS["DEPLOY_TOKEN"][0],
+    "CLOUD_SECRET_KEY": SECRETS["CLOUD_SECRET_KEY"][0],
     "SSH_KEY": "/home/user/.ssh/id_ed25519",
     "LOCAL_API_KEY": "EMPTY",
     "TOKENIZERS_PARALLELISM": "a-value-that-is-no-secret",

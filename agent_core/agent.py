@@ -38,12 +38,13 @@ if TYPE_CHECKING:
     from .client import KeptBodies, ModelClient
     from .compaction.compactor import Compactor
     from .dispatch import Emit
-    from .loop import Model
     from .providers import Provider
     from .refused_images import RefusedImages
-    from .retry import RetryPolicy, RetryScheduled
+    from .retry import RetryPolicy
+    from .steering import Steering
     from .transport import Timeouts
     from .turn import Turn
+    from .turn_parts import Model
 
 __all__ = ["Agent", "AgentInput", "Approvals", "ask"]
 
@@ -156,8 +157,10 @@ class Agent:
 
     async def run(self, text: AgentInput) -> TurnResult:
         """One turn; how it ended. Raises ModelError if the model could not be reached or refused."""
+        from .steering import Steering
+
         state = RunState(prices=self.prices)
-        stop = await self._run_turn(text, state, emit=_ignore, steered=tuple, watch=None)
+        stop = await self._run_turn(text, state, Steering(), emit=_drop, note=_ignore)
         return state.result(stop, self.session.transcript)
 
     def stream(self, text: AgentInput) -> Turn:
@@ -167,7 +170,7 @@ class Agent:
         state = RunState(prices=self.prices)
 
         async def run(turn: Turn) -> StopReason:
-            return await self._run_turn(text, state, emit=turn.emit, steered=turn.take_steered, watch=turn.note)
+            return await self._run_turn(text, state, turn.steering, emit=turn.emit, note=turn.note)
 
         return Turn(TurnBody(run, lambda stop: state.result(stop, self.session.transcript)))
 
@@ -191,7 +194,7 @@ class Agent:
         try:
             async with AsyncExitStack() as stack:
                 client = self._client or await self._open_client(stack)
-                finished = await self._compactor(client, state, _ignore).compact(instructions)
+                finished = await self._compactor(client, state, _drop).compact(instructions)
             return finished
         finally:
             self._end(turn_id, "completed" if finished is not None else "error", state)
@@ -219,13 +222,12 @@ class Agent:
         self,
         text: AgentInput,
         state: RunState,
+        steering: Steering,
         *,
         emit: Emit,
-        steered: Callable[[], Sequence[ResponseItem]],
-        watch: Callable[[RetryScheduled], None] | None,
+        note: Callable[[TurnEvent], None],
     ) -> StopReason:
-        import anyio
-
+        from .cancellation import is_cancellation
         from .dispatch import Dispatcher
         from .loop import Loop
         from .turn_events import TurnStarted
@@ -246,6 +248,7 @@ class Agent:
                     approvals=self._approvals,
                     session=self.session,
                     emit=emit,
+                    note=note,
                     cwd=self.cwd,
                     telemetry=self._telemetry,
                 )
@@ -258,20 +261,21 @@ class Agent:
                     emit=span.watching(emit),
                     limits=self.limits,
                     state=state,
-                    steered=steered,
+                    steered=steering.take,
                     retry=client.retry,
-                    watch=watch,
+                    watch=note,
                     compactor=self._compactor(client, state, emit),
                 )
                 stop = await loop.run(items)
                 span.stopped(stop)
             return stop
-        except anyio.get_cancelled_exc_class():
-            stop = "cancelled"
+        except BaseException as error:
+            if is_cancellation(error):
+                stop = "cancelled"
             raise
         finally:
             try:
-                self.session.append(*steered())  # said too late for this turn: the next one begins with it
+                self.session.append(*steering.close())  # said too late for this turn: the next one begins with it
             finally:
                 self._end(turn_id, stop, state)
 
@@ -397,7 +401,11 @@ def ask(
     return anyio.run(agent.ask, text)
 
 
-async def _ignore(event: TurnEvent) -> None:
+async def _drop(event: TurnEvent) -> None:
+    """Nobody watches."""
+
+
+def _ignore(event: TurnEvent) -> None:
     """Nobody watches."""
 
 

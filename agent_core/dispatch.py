@@ -5,8 +5,9 @@
          ─ run: parallel tools that stand side by side overlap, every other tool runs alone ─► its output
 
 Outputs are written to the session (synchronously, so cancellation cannot come in between) as soon as every earlier call
-has its own. Leaving `act` for any reason, cancellation too, leaves no call of the batch unanswered. Before a tool with
-side effects starts, the session notes it: after a crash such a call is "outcome unknown" and is never run by itself.
+has its own. Leaving `act` for any reason, cancellation too, leaves no call of the batch unanswered, and every answer is
+told in a ToolFinished. Before a tool with side effects starts, the session notes it: after a crash such a call is
+"outcome unknown" and is never run by itself.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from anyio.abc import TaskGroup
 from msgspec.structs import replace
 
 from .approvals import ApprovalPolicy, ApprovalRequest, Decision
+from .cancellation import being_cancelled, is_cancellation, lone
 from .items import (
     CallItem,
     CallOutputItem,
@@ -40,7 +42,7 @@ from .items import (
 )
 from .telemetry import Telemetry, tool_span
 from .tools.base import Tool, ToolCall, ToolContext, ToolOutput
-from .tools.run import Answer, approval_of, described, not_run, run_tool
+from .tools.run import Answer, aborted_after, approval_of, described, not_run, run_tool
 from .turn_events import ApprovalDecided, ApprovalRequested, ToolFinished, ToolProgress, ToolStarted, TurnEvent
 
 __all__ = ["Acted", "Dispatcher", "Emit", "SessionLog"]
@@ -76,8 +78,16 @@ class Acted:
     aborted: bool = False
 
 
+def _ignore(event: TurnEvent) -> None:
+    """Nobody watches."""
+
+
 class Dispatcher:
-    """Runs tools for one turn. Use as an async context manager around the turn: tools started early live in it."""
+    """Runs tools for one turn. Use as an async context manager around the turn: tools started early live in it.
+
+    `emit` may wait for the watcher; `note` must not: it is told what happens on the way out of a cancel.
+    `side_effects_started`: a tool that is not read-only was started.
+    """
 
     def __init__(
         self,
@@ -86,22 +96,26 @@ class Dispatcher:
         approvals: ApprovalPolicy,
         session: SessionLog,
         emit: Emit,
+        note: Callable[[TurnEvent], None] = _ignore,
         cwd: Path,
         roots: tuple[Path, ...] = (),
         max_calls: int = MAX_CALLS,
         timeout_s: float = TOOL_TIMEOUT_S,
         telemetry: Telemetry | None = None,
     ) -> None:
+        self.side_effects_started = False
         self._tools: Mapping[str, Tool] = {tool.spec.name: tool for tool in tools}
         self._approvals = approvals
         self._session = session
         self._emit = emit
+        self._note = note
         self._context = ToolContext(cwd=cwd, session_id=session.id, roots=roots)
         self._max_calls = max_calls
         self._timeout_s = timeout_s
         self._telemetry = telemetry or Telemetry()
         self._early: dict[ToolCall, _Early] = {}
         self._tasks: TaskGroup | None = None
+        self._interrupt: BaseException | None = None
 
     async def __aenter__(self) -> Dispatcher:
         self._tasks = anyio.create_task_group()
@@ -116,6 +130,8 @@ class Dispatcher:
         if tasks is not None:
             tasks.cancel_scope.cancel()
             await tasks.__aexit__(None, None, None)
+        if self._interrupt is not None:
+            raise self._interrupt  # KeyboardInterrupt and its like, from a tool whose answer nobody waited for
 
     def start_early(self, item: ResponseItem) -> None:
         """Start a read-only tool that needs no approval while the response still streams; anything else is left."""
@@ -130,7 +146,7 @@ class Dispatcher:
         if approval_of(tool, call, self._context_for(call)) is not None:
             return
         # Known by the whole call: some servers use one call id for several calls, and one of those may need approval.
-        early = self._early[call] = _Early(anyio.Event(), anyio.CancelScope())
+        early = self._early[call] = _Early(anyio.Event(), anyio.CancelScope(), anyio.current_time())
         self._tasks.start_soon(self._run_early, early, tool, call)
 
     def drop_early(self) -> None:
@@ -142,7 +158,7 @@ class Dispatcher:
     async def act(self, calls: Sequence[CallItem]) -> Acted:
         """Answer every call, in order. What a tool ends the turn with (FatalToolError, KeyboardInterrupt) is raised
         after all of them are answered."""
-        batch = _Batch(calls, self._session)
+        batch = _Batch(calls, self._session, self._note)
         denied, aborted, ends_with = 0, False, None
         try:
             for group in self._groups(calls):
@@ -155,8 +171,7 @@ class Dispatcher:
                     answer, abort = refusal
                     denied += answer.outcome == "denied"
                     aborted = aborted or abort
-                    batch.put(n, answer)
-                    await self._finished(calls[n], answer)
+                    await self._answered(n, answer, batch)
                     if aborted:
                         break
                 if aborted:
@@ -165,24 +180,21 @@ class Dispatcher:
                 if ends_with is not None:
                     break
         finally:
-            self.drop_early()
-            why = "the turn was stopped by the user" if aborted else "the turn was stopped"
-            batch.close(f"not run: {why}")
+            self._end_early(calls, batch)
+            batch.close("not run: the turn was stopped" + (" by the user" if aborted else ""))
         if ends_with is not None:
             raise ends_with
         return Acted(len(calls), denied, aborted)
 
     def answer(self, calls: Sequence[CallItem], output: str) -> None:
-        """Answer calls that will not be run, at once and without telling anybody: the way out of a cancel."""
-        for item in calls:
-            self._session.append(output_item(item, ToolOutput(output, success=False)))
+        """Answer calls that will not be run, at once: the way out of a cancel or an error."""
+        _Batch(calls, self._session, self._note).close(output)
 
     async def give_up(self, calls: Sequence[CallItem], output: str) -> None:
         """Answer calls of an earlier process whose tool had been started: what it did is not known."""
         for item in calls:
             answer = Answer(ToolOutput(output, success=False), "outcome_unknown")
-            self._session.append(output_item(item, answer.output))
-            await self._finished(item, answer)
+            await self._answered(0, answer, _Batch([item], self._session, self._note))
 
     def _groups(self, calls: Sequence[CallItem]) -> Iterator[list[int]]:
         """Runs of neighbouring parallel calls; everything else alone."""
@@ -230,8 +242,12 @@ class Dispatcher:
             decision = await self._approvals.decide(request)
             if not isinstance(decision, Decision):
                 raise TypeError(f"decide() returned {decision!r:.100}, not a Decision")
-        except Exception as error:  # noqa: BLE001  # a policy that fails says no; its error is shown, not lost
-            decision = Decision("abort", f"the approval policy failed: {described(error)}")
+        except BaseException as error:  # a policy that fails says no; its error is shown, not lost
+            cancelled = is_cancellation(error)  # what it waited for may have been; that is no cancel of ours
+            if being_cancelled() if cancelled else not isinstance(error, Exception):
+                raise
+            words = "something it waited for was cancelled" if cancelled else described(error)
+            decision = Decision("abort", f"the approval policy failed: {words}")
         await self._emit(ApprovalDecided(request, decision))
         return decision
 
@@ -242,12 +258,11 @@ class Dispatcher:
         async def one(n: int) -> None:
             try:
                 answer = await self._run(calls[n], partial(batch.put, n))
-                batch.put(n, answer)
-                await self._finished(calls[n], answer)
-            except anyio.get_cancelled_exc_class():
-                raise
-            except BaseException as error:  # noqa: BLE001  # not swallowed: `act` raises it, outside of any task group
-                ends_with.append(error)
+                await self._answered(n, answer, batch)
+            except BaseException as error:  # not swallowed: `act` raises it, outside of any task group
+                if is_cancellation(error):
+                    raise
+                ends_with.append(lone(error))
             else:
                 if answer.ends_with is not None:
                     ends_with.append(answer.ends_with)
@@ -264,20 +279,41 @@ class Dispatcher:
         call = tool_call(item)
         early = self._early.pop(call, None)
         if early is not None:
-            await early.done.wait()
+            try:
+                await early.done.wait()
+            except BaseException:
+                cancelled(early.give_up())
+                raise
             if early.answer is not None:
                 return early.answer
+        await anyio.lowlevel.checkpoint()  # a cancel that is on its way comes before the tool, not into it
         tool = self._tools[call.name]
         if not tool.read_only:
             self._session.tool_started(item)
+            self.side_effects_started = True
         await self._emit(ToolStarted(call))
         return await self._call(tool, call, cancelled)
 
     async def _run_early(self, early: _Early, tool: Tool, call: ToolCall) -> None:
-        with early.scope:
-            await self._emit(ToolStarted(call))
-            early.answer = await self._call(tool, call, lambda answer: None)
-        early.done.set()
+        def keep(answer: Answer) -> None:
+            early.answer = answer
+
+        try:
+            with early.scope:
+                await self._emit(ToolStarted(call))
+                keep(await self._call(tool, call, keep))
+        finally:
+            if early.answer is not None and not isinstance(early.answer.ends_with, Exception | None):
+                self._interrupt = early.answer.ends_with
+            early.done.set()
+
+    def _end_early(self, calls: Sequence[CallItem], batch: _Batch) -> None:
+        """Calls that nobody waited for, though their tool was started: answered with what became of them."""
+        started = [(n, self._early.pop(tool_call(item), None)) for n, item in enumerate(calls)]
+        self.drop_early()
+        answers = [(n, early.give_up()) for n, early in started if early is not None]
+        for n, answer in answers:
+            batch.put(n, answer)
 
     async def _call(self, tool: Tool, call: ToolCall, cancelled: Callable[[Answer], None]) -> Answer:
         limit = tool.timeout_s if tool.timeout_s is not None else self._timeout_s
@@ -292,37 +328,55 @@ class Dispatcher:
 
         return replace(self._context, call_id=call.call_id, emit=emit)
 
-    async def _finished(self, item: CallItem, answer: Answer) -> None:
-        await self._emit(ToolFinished(tool_call(item), answer.output, answer.outcome, answer.duration_s))
+    async def _answered(self, n: int, answer: Answer, batch: _Batch) -> None:
+        finished = batch.record(n, answer)
+        if finished is not None:
+            await self._emit(finished)
 
 
 @dataclass(slots=True)
 class _Early:
     done: anyio.Event
     scope: anyio.CancelScope
+    started: float
     answer: Answer | None = None
+
+    def give_up(self) -> Answer:
+        """Stop the tool. What it has answered already, or that it was stopped."""
+        self.scope.cancel()
+        return self.answer or aborted_after(anyio.current_time() - self.started)
 
 
 class _Batch:
     """The outputs of one batch, written in call order as the gaps close."""
 
-    __slots__ = ("_answers", "_calls", "_next", "_session")
+    __slots__ = ("_answers", "_calls", "_next", "_note", "_session")
 
-    def __init__(self, calls: Sequence[CallItem], session: SessionLog) -> None:
+    def __init__(self, calls: Sequence[CallItem], session: SessionLog, note: Callable[[TurnEvent], None]) -> None:
         self._calls = calls
         self._session = session
+        self._note = note
         self._answers: list[Answer | None] = [None] * len(calls)
         self._next = 0
 
+    def record(self, n: int, answer: Answer) -> ToolFinished | None:
+        """The answer of call n, and what to tell of it. The first one counts."""
+        if self._answers[n] is not None:
+            return None
+        self._answers[n] = answer
+        self._write()
+        return ToolFinished(tool_call(self._calls[n]), answer.output, answer.outcome, answer.duration_s)
+
     def put(self, n: int, answer: Answer) -> None:
-        """The answer of call n. The first one counts."""
-        if self._answers[n] is None:
-            self._answers[n] = answer
-            self._write()
+        """Record it, and tell it at once."""
+        finished = self.record(n, answer)
+        if finished is not None:
+            self._note(finished)
 
     def close(self, text: str) -> None:
         """Answer what is still open, and write what could not be written before."""
-        self._answers = [answer or not_run(text) for answer in self._answers]
+        for n in range(len(self._calls)):
+            self.put(n, not_run(text))
         self._write()
 
     def _write(self) -> None:
@@ -354,14 +408,23 @@ def tool_call(item: CallItem) -> ToolCall:
 
 
 def output_item(item: CallItem, output: ToolOutput) -> CallOutputItem:
-    """The output of the kind that answers this kind of call."""
+    """The output of the kind that answers this kind of call. Its id follows from the call's, so that a session takes
+    only one, however often a call is answered."""
     match item:
         case CustomToolCall():
-            return CustomToolCallOutput(call_id=item.call_id, output=output.content, success=output.success)
+            return CustomToolCallOutput(
+                id=_answer_id("ctco", item), call_id=item.call_id, output=output.content, success=output.success
+            )
         case ToolSearchCall():
-            return ToolSearchOutput(call_id=item.call_id, execution="client")
+            return ToolSearchOutput(id=_answer_id("tso", item), call_id=item.call_id, execution="client")
         case _:
-            return FunctionCallOutput(call_id=item.call_id, output=output.content, success=output.success)
+            return FunctionCallOutput(
+                id=_answer_id("fco", item), call_id=item.call_id, output=output.content, success=output.success
+            )
+
+
+def _answer_id(prefix: str, item: CallItem) -> str | None:
+    return None if item.id is None else f"{prefix}_{item.id.rpartition('_')[2]}"
 
 
 def _name(item: CallItem) -> str:

@@ -14,72 +14,37 @@ A response is committed when it is complete, and its tools run after that; so a 
 attempt in the session nor a side effect in the world, and may be sampled again. (A read-only tool may start earlier.)
 Opening is retried inside the client; a broken stream is sampled again here, by the same policy and count. Cancelling
 raises through this function as it does everywhere: partial text is kept, marked incomplete, and open calls are answered
-on the way out.
+on the way out. So they are when anything else ends the turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
 
 import anyio
 from msgspec.structs import replace
 
 from .aggregation import fold
-from .codecs.base import Loss, Repair
+from .cancellation import is_cancellation, lone
 from .compaction.compactor import Compactor
-from .dispatch import Dispatcher, Emit, SessionLog
-from .errors import ModelError
-from .events import Attempt, Completed, FinishReason, OutputItemDone, Response, ResponseEvent, Usage
-from .items import CallItem, Message, ResponseItem
+from .dispatch import Dispatcher, Emit
+from .errors import ModelError, SessionError
+from .events import Completed, FinishReason, OutputItemDone, Response, ResponseEvent
+from .items import Message, ResponseItem
 from .limits import Limits, RunState
 from .prompt import Prompt
 from .retry import RetryPolicy, RetryScheduled, Tries
 from .turn_events import SampleFinished, SampleRestarted, SampleStarted, StopReason
+from .turn_parts import Model, ModelStream, TurnSession
 
-__all__ = ["Loop", "Model", "ModelStream", "TurnSession"]
+__all__ = ["Loop"]
 
 OUTCOME_UNKNOWN = "outcome unknown: the process ended while this tool ran; check what it did before repeating it"
 STOPPED = "aborted: the turn was stopped before this call was run"
 
 _STOP: dict[FinishReason, StopReason] = {"length": "length", "content_filter": "content_filter", "refusal": "refusal"}
-
-
-class ModelStream(Protocol):
-    """One response as it streams; `snapshot` is the response so far, `model` who gives it ("provider/model"), `earlier`
-    attempts that failed and were counted. Raises ModelError when the stream breaks."""
-
-    losses: tuple[Loss, ...]
-    repairs: tuple[Repair, ...]
-    model: str
-    earlier: tuple[Attempt, ...]
-
-    def __aiter__(self) -> AsyncIterator[ResponseEvent]: ...
-
-    def snapshot(self) -> Response: ...
-
-
-class Model(Protocol):
-    """What the loop asks of a client. `stream` returns when the first frame is there; leaving it closes the socket."""
-
-    @property
-    def model(self) -> str: ...
-
-    def stream(self, prompt: Prompt, *, tries: Tries | None = None) -> AbstractAsyncContextManager[ModelStream]: ...
-
-
-class TurnSession(SessionLog, Protocol):
-    @property
-    def items(self) -> tuple[ResponseItem, ...]: ...
-
-    @property
-    def transcript(self) -> tuple[ResponseItem, ...]: ...
-
-    def open_calls(self) -> tuple[CallItem, ...]: ...
-
-    def sample_finished(self, usage: Usage | None) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +65,35 @@ class Loop:
     compactor: Compactor | None = None
 
     async def run(self, items: Sequence[ResponseItem]) -> StopReason:
-        """One turn, from the user's items to why it stopped. Raises ModelError; the session is valid after it."""
+        """One turn, from the user's items to why it stopped. Raises ModelError; the session is valid after it, and
+        holds the user's items whatever happened."""
         self.state.first_item = len(self.session.transcript)
+        to_say = list(items)
         try:
             with anyio.move_on_after(self.limits.deadline_s):
                 await self._answer_open_calls()
-                self.session.append(*items)
+                self._say(to_say)
                 return await self._repeat()
-        except anyio.get_cancelled_exc_class():
-            self.dispatcher.answer(self.session.open_calls(), STOPPED)
+        except BaseException as raised:
+            error = lone(raised)
+            with suppress(SessionError):  # this error says more; what stays open is the first thing of the next turn
+                self._close(to_say)
+            if isinstance(error, ModelError):
+                error.side_effects_started = self.dispatcher.side_effects_started
+            if error is not raised:
+                raise error from None
             raise
-        self.dispatcher.answer(self.session.open_calls(), STOPPED)
+        self._close(to_say)
         return "deadline"
+
+    def _say(self, items: list[ResponseItem]) -> None:
+        """Record what the user says: once, however often it is asked for."""
+        said, items[:] = tuple(items), ()
+        self.session.append(*said)
+
+    def _close(self, to_say: list[ResponseItem]) -> None:
+        self.dispatcher.answer(self.session.open_calls(), STOPPED)
+        self._say(to_say)
 
     async def _repeat(self) -> StopReason:
         state, session, cut = self.state, self.session, False
@@ -121,9 +103,6 @@ class Loop:
             response = await self._sample()
             if not isinstance(response, Response):
                 return response
-            response = replace(response, items=session.append(*response.items))
-            session.sample_finished(response.usage)
-            state.text = response.text
             await self.emit(SampleFinished(state.samples, response))
             if calls := response.tool_calls:
                 state.tool_calls += len(calls)
@@ -150,7 +129,7 @@ class Loop:
             await self.dispatcher.act(waiting)
 
     async def _sample(self) -> Response | StopReason:
-        """One whole response. A stream that breaks is sampled again while the error and the budget allow it."""
+        """One whole response, in the session. A stream that breaks is sampled again while error and budget allow it."""
         self.state.samples += 1
         tries, squeezed = Tries(self.watch), False
         if self.compactor is not None:
@@ -159,9 +138,7 @@ class Loop:
             try:
                 async with self.model.stream(self.prompt_for(self.session.items), tries=tries) as events:
                     await self.emit(SampleStarted(self.state.samples, self.model.model, events.losses, events.repairs))
-                    response = await self._read(events)
-                self.state.answered(events.model, response, events.earlier)
-                return response
+                    return self._commit(await self._read(events), events)
             except ModelError as error:
                 self.dispatcher.drop_early()
                 self.state.broke(error.model, error.partial, error.earlier)
@@ -188,12 +165,26 @@ class Loop:
                     self.dispatcher.start_early(event.item)
                 elif isinstance(event, Completed):
                     kept.append(event)
-        except anyio.get_cancelled_exc_class():
-            self.dispatcher.drop_early()
-            partial = events.snapshot()
-            self.state.text = partial.text
-            self.state.broke(events.model, partial, events.earlier)
-            # What was said is kept; calls and reasoning of half a response are not history.
-            self.session.append(*(item for item in partial.items if isinstance(item, Message) and item.content))
+        except BaseException as error:
+            if is_cancellation(error):
+                if kept and isinstance(kept[-1], Completed):
+                    self._commit(fold(kept), events)
+                else:
+                    self._keep(events.snapshot(), events)
+                self.dispatcher.drop_early()
             raise
         return fold(kept)
+
+    def _commit(self, response: Response, events: ModelStream) -> Response:
+        """The response as the session has it: every item with its id."""
+        self.state.text = response.text
+        self.state.answered(events.model, response, events.earlier)
+        items = self.session.append(*response.items)
+        self.session.sample_finished(response.usage)
+        return replace(response, items=items)
+
+    def _keep(self, partial: Response, events: ModelStream) -> None:
+        """What was said of a response that was cancelled; its calls and its reasoning are not history."""
+        self.state.text = partial.text
+        self.state.broke(events.model, partial, events.earlier)
+        self.session.append(*(item for item in partial.items if isinstance(item, Message) and item.content))

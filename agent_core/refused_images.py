@@ -25,9 +25,9 @@ from .items import (
     ResponseItem,
     checked_items,
 )
-from .loop import Model, ModelStream
 from .prompt import Prompt
 from .retry import Tries
+from .turn_parts import Model, ModelStream
 
 __all__ = ["RefusedImages"]
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Protocol, cast
 from urllib.parse import urlsplit
 
+from .cancellation import lone
 from .errors import CallerError, ConfigError, TransportError, TransportTimeout
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ class HttpxTransport:
             response = await client.send(built, stream=True, follow_redirects=False)
         except (httpx2.HTTPError, httpx2.InvalidURL, UnicodeError) as error:
             raise _transport_error(error, request.url, connect_s) from error
+        except BaseExceptionGroup as group:  # trio: the attempts to connect were cancelled, each by itself
+            raise lone(group) from None
         chunks = _chunks(response, request.url)
         try:
             yield HttpStream(response.status_code, _headers(response), chunks)

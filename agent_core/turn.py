@@ -7,7 +7,7 @@ calls are answered, and only then does the block end. Errors arrive as they were
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from threading import get_ident
 from types import TracebackType
@@ -16,12 +16,13 @@ import anyio
 from anyio import RunFinishedError, from_thread
 from anyio.abc import TaskGroup
 from anyio.lowlevel import EventLoopToken, current_token
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from .cancellation import being_cancelled, is_cancellation, lone
 from .errors import CallerError
 from .events import OutputTextDelta
-from .items import ResponseItem, user_message
+from .steering import Steering
 from .turn_events import StopReason, TurnEvent, TurnFinished, TurnResult
+from .turn_queue import TurnQueue
 
 __all__ = ["TextDeltas", "Turn", "TurnBody"]
 
@@ -49,16 +50,16 @@ class Turn:
     """
 
     def __init__(self, body: TurnBody) -> None:
+        self.steering = Steering()
         self._body = body
-        self._send: MemoryObjectSendStream[TurnEvent] | None = None
-        self._receive: MemoryObjectReceiveStream[TurnEvent] | None = None
-        self._scope = anyio.CancelScope()
+        self._queue = TurnQueue(QUEUE)
+        self._scope: anyio.CancelScope | None = None
         self._tasks: TaskGroup | None = None
+        self._loop: tuple[int, EventLoopToken] | None = None
+        self._cancel_asked = False
         self._result: TurnResult | None = None
         self._error: BaseException | None = None
         self._error_told = False
-        self._loop: tuple[int, EventLoopToken] | None = None
-        self._steered: list[ResponseItem] = []
 
     @property
     def result(self) -> TurnResult:
@@ -70,44 +71,30 @@ class Turn:
 
     def cancel(self) -> None:
         """Stop now. The events end with TurnFinished("cancelled"); the session stays valid for the next turn. From
-        another thread it returns when that is asked for. Does nothing after the end."""
-        if self._ended:
+        another thread it returns when that is asked for. Before the block, the turn ends as soon as it has begun. Does
+        nothing the second time, and after the end. Not for signal handlers (anyio.open_signal_receiver hands signals
+        to a task)."""
+        self._cancel_asked = True  # before the loop is looked for: a block that is entered meanwhile finds it
+        if self._ended or self._loop is None:
             return
-        if self._loop is None or self._loop[0] == get_ident():
-            self._scope.cancel()
+        if self._loop[0] == get_ident():
+            self._cancel_scope()
         else:
             with suppress(RunFinishedError):  # so is the turn
-                from_thread.run_sync(self._scope.cancel, token=self._loop[1])
+                from_thread.run_sync(self._cancel_scope, token=self._loop[1])
 
     def steer(self, text: str) -> None:
         """Say something to the running turn; the model sees it with the next request, in the next turn if this one
         makes none. Raises CallerError after the end, where nobody would hear it."""
-        if self._ended:
-            raise CallerError("the turn has ended", remedy="start the next one with this text")
-        self._steered.append(user_message(text))
-
-    def take_steered(self) -> Sequence[ResponseItem]:
-        """What `steer` collected; the loop calls this at each boundary."""
-        said, self._steered = self._steered, []
-        return said
+        self.steering.say(text)
 
     async def emit(self, event: TurnEvent) -> None:
-        """Hand an event to the reader; waits only when it is far behind. Without a reader, events are dropped."""
-        if self._send is None:
-            return
-        try:
-            self._send.send_nowait(event)
-        except anyio.WouldBlock:
-            with suppress(anyio.BrokenResourceError):
-                await self._send.send(event)
-        except anyio.BrokenResourceError:
-            pass  # the reader left; the loop is being cancelled
+        """Hand an event to the reader; waits while it is far behind. After the reader left, events are dropped."""
+        await self._queue.put(event)
 
     def note(self, event: TurnEvent) -> None:
-        """Hand over an event from code that cannot wait; dropped if the reader is that far behind."""
-        if self._send is not None:
-            with suppress(anyio.WouldBlock, anyio.BrokenResourceError):
-                self._send.send_nowait(event)
+        """Hand over an event from code that cannot wait."""
+        self._queue.note(event)
 
     def text_deltas(self) -> TextDeltas:
         """The assistant's text alone, as it comes; may be left at any time."""
@@ -116,21 +103,23 @@ class Turn:
     async def __aenter__(self) -> Turn:
         if self._loop is not None:
             raise CallerError("a turn runs once", remedy="start another one with agent.stream(…)")
+        self._scope = anyio.CancelScope()
         self._loop = get_ident(), current_token()
-        self._send, self._receive = anyio.create_memory_object_stream[TurnEvent](QUEUE)
+        if self._cancel_asked:
+            self._scope.cancel()
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
-        self._tasks.start_soon(self._run, self._send)
+        self._tasks.start_soon(self._run, self._scope)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         tasks, self._tasks = self._tasks, None
-        if tasks is None or self._receive is None:
+        if tasks is None:
             return
-        self._receive.close()
-        self._scope.cancel()
+        self._queue.leave()
+        self._cancel_scope()
         # The block's own error is not given to the task group, which would wrap it in a group.
         await tasks.__aexit__(None, None, None)
         if not self._error_told and not isinstance(self._error, Exception):
@@ -140,47 +129,48 @@ class Turn:
         return self
 
     async def __anext__(self) -> TurnEvent:
-        if self._receive is None:
+        if self._loop is None:
             raise CallerError("a turn runs inside its block", remedy="use: async with agent.stream(…) as turn")
-        try:
-            return self._receive.receive_nowait()
-        except anyio.WouldBlock:
-            pass
-        except (anyio.EndOfStream, anyio.ClosedResourceError):
-            return self._end()
-        try:
-            return await self._receive.receive()
-        except (anyio.EndOfStream, anyio.ClosedResourceError):
-            return self._end()
+        event = await self._queue.get()
+        if event is not None:
+            return event
+        self._raise_error()
+        raise StopAsyncIteration
 
     @property
     def _ended(self) -> bool:
         return self._result is not None or self._error is not None
 
-    def _end(self) -> TurnEvent:
-        self._raise_error()
-        raise StopAsyncIteration
+    def _cancel_scope(self) -> None:
+        if self._scope is not None:
+            self._scope.cancel()
 
     def _raise_error(self) -> None:
         if self._error is not None:
             self._error_told = True
             raise self._error
 
-    async def _run(self, queue: MemoryObjectSendStream[TurnEvent]) -> None:
-        with queue:
-            stop: StopReason = "cancelled"
-            try:
-                with self._scope:
-                    stop = await self._body.run(self)
-            except anyio.get_cancelled_exc_class():  # not by `cancel`: what is around the block was cancelled
-                self._result = self._body.result(stop)
-                raise
-            except BaseException as error:  # noqa: BLE001  # not swallowed: raised to the reader, outside of any group
-                self._error = error
+    async def _run(self, scope: anyio.CancelScope) -> None:
+        stop: StopReason = "cancelled"
+        try:
+            with scope:
+                stop = await self._body.run(self)
+        except BaseException as error:  # not swallowed: raised to the reader, outside of any group
+            if not is_cancellation(error):
+                self._error = lone(error)
                 return
-            self._result = self._body.result(stop)
-            with anyio.CancelScope(shield=True):
-                await self.emit(TurnFinished(self._result))
+            self._finish(stop)
+            if being_cancelled():  # not by `cancel`: what is around the block
+                raise
+        else:
+            self._finish(stop)
+        finally:
+            self.steering.close()
+            self._queue.close()
+
+    def _finish(self, stop: StopReason) -> None:
+        self._result = self._body.result(stop)
+        self._queue.note(TurnFinished(self._result))
 
 
 class TextDeltas:

@@ -3,23 +3,24 @@
 A tool is somebody else's code. It may raise anything, return anything, call sys.exit, let a cancellation of its own
 escape: all of that is an answer for the model. After a FatalToolError, or what is neither an Exception nor SystemExit
 (KeyboardInterrupt), the answer names it as what the turn has to end with. Only being cancelled leaves as an exception.
+Notes a tool adds to its cancellation (`add_note`: its output so far, what it could not stop) are told to the model.
 """
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import anyio
 
 from ..approvals import ApprovalRequest
+from ..cancellation import being_cancelled, is_cancellation, lone
 from ..errors import FatalToolError, ToolError
 from .base import Outcome, Tool, ToolCall, ToolContext, ToolOutput
 from .capture import cut_middle
 
-__all__ = ["Answer", "approval_of", "described", "not_run", "run_tool"]
+__all__ = ["Answer", "aborted_after", "approval_of", "described", "not_run", "run_tool"]
 
 MAX_DESCRIBED_BYTES = 64 * 1024
 """How much of an exception's own words the model is told."""
@@ -42,26 +43,31 @@ async def run_tool(
     is answered with then."""
     started = time.monotonic()
     output: object = None
+    notes = ""
     ends_with: BaseException | None = None
     try:
         with anyio.move_on_after(timeout_s) as timer:
-            output = await tool.run(call, context)
+            try:
+                output = await tool.run(call, context)
+            except BaseException as error:
+                notes = _notes(lone(error)) if is_cancellation(error) else ""
+                raise
         if timer.cancelled_caught:
-            late = ToolOutput(f"timed out after {timeout_s:g} s", success=False)
+            late = ToolOutput(f"timed out after {timeout_s:g} s{notes}", success=False)
             return Answer(late, "timed_out", time.monotonic() - started)
         text = f"the tool failed: it returned {type(output).__name__!r}, not a ToolOutput"
     except ToolError as error:
         text = _told(error)
         ends_with = error if isinstance(error, FatalToolError) else None
-    except anyio.get_cancelled_exc_class():
-        if _being_cancelled():
-            took = time.monotonic() - started
-            cancelled(Answer(ToolOutput(f"aborted by the user after {took:.1f} s", success=False), "cancelled", took))
-            raise
-        text = "the tool failed: something it waited for was cancelled"
     except BaseException as error:  # noqa: BLE001  # a tool's bug is told to the model, not to the caller
-        text = f"the tool failed: {described(error)}"
-        ends_with = None if isinstance(error, Exception | SystemExit) else error
+        if is_cancellation(error):
+            if being_cancelled():
+                cancelled(aborted_after(time.monotonic() - started, notes))
+                raise lone(error) from None
+            text = "the tool failed: something it waited for was cancelled"
+        else:
+            text = f"the tool failed: {described(error)}"
+            ends_with = None if isinstance(error, Exception | SystemExit) else error
     took = time.monotonic() - started
     if isinstance(output, ToolOutput):
         return Answer(output, "ok" if output.success else "failed", took)
@@ -81,6 +87,12 @@ def not_run(text: str) -> Answer:
     return Answer(ToolOutput(text, success=False), "not_run")
 
 
+def aborted_after(took_s: float, notes: str = "") -> Answer:
+    """The answer of a call whose tool was stopped; the words are those models know (codex.md 3.4)."""
+    output = ToolOutput(f"aborted by the user after {took_s:.1f} s{notes}", success=False)
+    return Answer(output, "cancelled", took_s)
+
+
 def described(error: BaseException) -> str:
     """An exception's type and words, bounded. One that cannot describe itself is its type."""
     try:
@@ -96,14 +108,7 @@ def _told(error: ToolError) -> str:
     return error.message if error.remedy == type(error).default_remedy else f"{error.message}; {error.remedy}"
 
 
-def _being_cancelled() -> bool:
-    """Whether a cancellation comes from outside the tool. On asyncio one can also be raised, or caught from something
-    else that was cancelled, inside it; then nobody asks this task to end."""
-    if anyio.current_effective_deadline() == -math.inf:
-        return True
-    from asyncio import CancelledError, current_task
-
-    if anyio.get_cancelled_exc_class() is not CancelledError:
-        return True
-    task = current_task()
-    return task is None or task.cancelling() > 0
+def _notes(cancellation: BaseException) -> str:
+    """What the tool added to its cancellation."""
+    notes: Sequence[object] = getattr(cancellation, "__notes__", ())  # PEP 678: there once a note was added
+    return cut_middle("".join(f"\n{note}" for note in notes), MAX_DESCRIBED_BYTES)[0]

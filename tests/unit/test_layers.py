@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "agent_core"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "redaction"),
+    ("cancellation",),
     ("items",),
     ("events",),
     ("prompt",),
@@ -20,8 +21,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("event_stream", "admission"),
     ("client", "aggregation"),
     ("approvals", "sandbox", "tools", "session"),
-    ("turn_events", "limits"),
-    ("dispatch", "compaction"),
+    ("turn_events", "limits", "steering"),
+    ("dispatch", "turn_queue", "compaction"),
+    ("turn_parts",),
     ("loop", "turn"),
     ("refused_images",),
     ("config", "agent", "testing", "probe"),
@@ -40,7 +42,9 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
     "errors redaction items events prompt codecs providers provider_rows host_rows model_families": ("rich", "mcp"),
     "auth retry transport telemetry": ("rich", "mcp"),
     "event_stream client aggregate": ("rich", "mcp"),
-    "turn_events limits dispatch compaction loop turn": ("httpx2", "rich", "opentelemetry", "os"),
+    "cancellation turn_events limits steering dispatch turn_queue compaction turn_parts loop turn": (
+        "httpx2", "rich", "opentelemetry", "os",
+    ),
     "tools session approvals": ("httpx2", "rich"),
 }  # fmt: skip
 

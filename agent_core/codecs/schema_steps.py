@@ -348,10 +348,11 @@ def _type_in_branches(rewriter: Rewriter, node: JsonObject, place: str) -> JsonO
     """No `type` beside `anyOf` (Moonshot; Gemini reads nothing beside it): branches that were given none say it."""
     if "anyOf" not in node or "type" not in node:
         return node
-    branches = [json_object(branch) for branch in json_list(node["anyOf"])]
     typed: list[JsonValue] = [
-        branch if branch is None or "type" in branch or "anyOf" in branch else {"type": node["type"], **branch}
-        for branch in branches
+        {"type": node["type"], **branch}
+        if isinstance(branch, dict) and "type" not in branch and "anyOf" not in branch
+        else branch
+        for branch in json_list(node["anyOf"])
     ]
     return {**_without(node, "type"), "anyOf": typed}
 

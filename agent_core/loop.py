@@ -76,8 +76,9 @@ class Loop:
                 return await self._repeat()
         except BaseException as raised:
             error = lone(raised)
-            with suppress(SessionError):  # this error says more; what stays open is the first thing of the next turn
-                self._close(to_say)
+            if not isinstance(error, SessionError):  # what cannot be recorded stays open: the next turn's first thing
+                with suppress(SessionError):  # the error that is there says more
+                    self._close(to_say)
             if isinstance(error, ModelError):
                 error.side_effects_started = self.dispatcher.side_effects_started
             if error is not raised:
@@ -92,7 +93,8 @@ class Loop:
         self.session.append(*said)
 
     def _close(self, to_say: list[ResponseItem]) -> None:
-        self.dispatcher.answer(self.session.open_calls(), STOPPED)
+        for call in self.session.open_calls():
+            self.dispatcher.answer([call], OUTCOME_UNKNOWN if self.session.was_started(call) else STOPPED)
         self._say(to_say)
 
     async def _repeat(self) -> StopReason:

@@ -81,7 +81,8 @@ CUTS: dict[str, tuple[Sequence[ResponseItem], tuple[int, ...]]] = {
 
 @pytest.mark.parametrize("name", CUTS)
 def test_safe_cuts(name: str) -> None:
-    """Neither pairs nor responses are parted."""
+    """Neither pairs nor responses are parted: codex.md 8, remove_first (what goes takes its partner along, of every
+    kind); behaviours.md S1-70."""
     items, cuts = CUTS[name]
     assert safe_cuts(items) == cuts
 

@@ -258,7 +258,8 @@ async def test_a_small_cap_on_answers_does_not_cut_summaries(cap: int | None, as
 
 
 async def test_what_the_model_sees_afterwards() -> None:
-    """The newest words of the user, the summary, and what nobody has answered yet."""
+    """codex.md 8, compact: summary replaces history. The newest words of the user, the summary, and what nobody has
+    answered yet."""
     session = Session(items=[*turns(3), user_message("u3"), FunctionCall(call_id="c3", name="look")])
     session.append(FunctionCallOutput(call_id="c3", output="fresh"))
     stage = Stage(ScriptedModel(summary("Read two files.")), session)

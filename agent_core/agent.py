@@ -316,6 +316,7 @@ class Agent:
             compat=compat,
             spend=lambda attempt: state.answered(attempt.model or client.model, attempt.response),
             retry=client.retry,
+            budget=self._output_budget,
             endpoint=client.compact if self._compaction.endpoint and compat.compact_endpoint else None,
         )
         return Compactor(

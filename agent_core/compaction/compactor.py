@@ -99,8 +99,9 @@ class Compactor:
 
     @property
     def window(self) -> int | None:
-        """The model's window in tokens, where anybody has said: the caller, the server itself, or the table."""
-        return self._policy.window or self._memory.window or self._compat.context_window
+        """The model's window in tokens, where anybody has said: the caller and the server, else the table."""
+        said = [window for window in (self._policy.window, self._memory.window) if window is not None]
+        return min(said, default=self._compat.context_window)
 
     @property
     def limit(self) -> int | None:
@@ -108,7 +109,7 @@ class Compactor:
         window, at = self.window, self._policy.at
         if window is None or at is None:
             return None
-        return max(min(int(window * at), window - self._answer_tokens - window // MARGIN), window // 2)
+        return min(int(window * at), max(window - self._answer_tokens - window // MARGIN, window // 2))
 
     def tokens(self) -> int:
         """About how many tokens the next request takes, instructions and tools included."""
@@ -163,7 +164,8 @@ class Compactor:
     def _plan(self) -> _Plan | None:
         """What a compaction would do now; None where nothing is worth a summary."""
         items = self._session.items
-        keep = self._policy.keep_tokens if self.window is None else min(self._policy.keep_tokens, self.window // 4)
+        most = self.limit or self.window
+        keep = self._policy.keep_tokens if most is None else min(self._policy.keep_tokens, most // 4)
         cut = choose_cut(items, keep, self._budget)
         head = items[: cut.at]
         if not any(map(_is_news, head)):

@@ -30,11 +30,12 @@ CompactionMode: TypeAlias = Literal["auto", "off"]
 class CompactionPolicy(Struct, frozen=True):
     """When a history is compacted, and what of it stays.
 
-    `at`: as soon as the next request would take this share of the model's window; None: never by itself. The window is
-    `window` (tokens), else what the server said when it refused a prompt, else what is known of the model; while it is
-    unknown, only such a refusal compacts (`on_overflow`). The cap on the answer is left free as well.
+    `at`: as soon as the next request would take this share of the model's window, or leaves no room for the cap on the
+    answer; None: never by itself. The window is `window` (tokens) and what the server said when it refused a prompt,
+    the smaller of them, else what is known of the model; while it is unknown, only such a refusal compacts
+    (`on_overflow`).
     `keep_tokens`: how much of the user's own words stays word for word, newest first, and how large a step may be that
-    no model has answered yet and that stays whole; at most a quarter of the window. `endpoint`: use the provider's own
+    no model has answered yet and that stays whole; at most a quarter of the limit. `endpoint`: use the provider's own
     compaction where its row has one; what it makes only that provider can read. `prompt`: how a summary is asked for.
     Raises ConfigError for values that cannot be.
     """

@@ -23,6 +23,7 @@ from ..prompt import Prompt
 from ..retry import RetryPolicy, Tries
 from ..session.compact import newest_within, safe_cuts, squeezed
 from ..session.estimate import estimate_item
+from ..session.history import OutputBudget
 
 __all__ = ["SUMMARY_LEAD", "Endpoint", "Summariser", "Summary", "SummaryModel"]
 
@@ -74,6 +75,7 @@ class Summary:
 class Summariser:
     """Asks `model` for summaries. `prompt_for` makes a prompt of items as the loop does; `spend` is told of each
     answer that was counted and of every whole one; `retry` is the loop's: a stream that breaks is read again by it.
+    `budget`: what prompts show of each output.
 
     `endpoint` is the provider's own compaction, None if it has none; refused once, it is not asked again.
     """
@@ -86,6 +88,7 @@ class Summariser:
         compat: Compat,
         spend: Callable[[Attempt], None],
         retry: RetryPolicy,
+        budget: OutputBudget | None,
         endpoint: Endpoint | None = None,
     ) -> None:
         self._model = model
@@ -93,6 +96,7 @@ class Summariser:
         self._compat = compat
         self._spend = spend
         self._retry = retry
+        self._budget = budget
         self._endpoint = endpoint
         self._used = Usage()
 
@@ -102,10 +106,12 @@ class Summariser:
         Raises CompactionError where no summary came of it, and ModelError where the model could not be asked.
         """
         self._used = Usage()
-        if self._endpoint is not None:
+        if self._endpoint is not None and (most is None or tokens <= most):
             try:
                 item = await self._from_endpoint(self._endpoint, items)
                 return Summary(item, "endpoint", self._used)
+            except ContextLengthError:
+                pass
             except (ApiError, StreamError, CompactionError):
                 self._endpoint = None
         text, left_out = await self._trimmed(items, ask, tokens, tokens if most is None else min(tokens, most))
@@ -123,7 +129,7 @@ class Summariser:
     async def _trimmed(self, items: tuple[ResponseItem, ...], ask: str, tokens: int, most: int) -> tuple[str, int]:
         """The summary of as much of `items` as fits, and how many do not."""
         for _ in range(MAX_TRIMS):
-            sent = items if most >= tokens else _newest(items, most / tokens)
+            sent = items if most >= tokens else _newest(items, most / tokens, self._budget)
             try:
                 return await self._ask(sent, ask), len(items) - len(sent)
             except ContextLengthError:
@@ -175,11 +181,11 @@ class Summariser:
         self._spend(attempt)
 
 
-def _newest(items: tuple[ResponseItem, ...], share: float) -> tuple[ResponseItem, ...]:
+def _newest(items: tuple[ResponseItem, ...], share: float, budget: OutputBudget | None) -> tuple[ResponseItem, ...]:
     """So much of `items`: the newest in whole steps, the last of them with its outputs cut if it is too long alone, and
     before them the summary of what went before, if there is one."""
-    tokens = int(share * sum(map(estimate_item, items)))
-    start = newest_within(items, tokens)
+    tokens = int(share * sum(estimate_item(item, budget) for item in items))
+    start = newest_within(items, tokens, budget)
     newest = items[start:]
     if not newest:
         start = max(n for n in safe_cuts(items) if n < len(items))

@@ -36,7 +36,7 @@ from ..items import (
     dump_item,
     parse_item,
 )
-from .estimate import estimate_item
+from .estimate import ITEM_BYTES, estimate_item
 from .history import BYTES_PER_TOKEN, MIN_BYTES, OutputBudget, shortened, text_bytes, truncate_output
 
 __all__ = [
@@ -151,7 +151,8 @@ def kept_messages(items: Sequence[ResponseItem], keep_tokens: int) -> tuple[Mess
         size = estimate_item(item)
         if size > left:
             full = True
-            cut = _shortened(item, left * BYTES_PER_TOKEN) if left * BYTES_PER_TOKEN >= MIN_BYTES else None
+            room = left * BYTES_PER_TOKEN - ITEM_BYTES
+            cut = _shortened(item, room) if room >= MIN_BYTES else None
             if cut is not None:
                 kept.append(cut)
             continue

@@ -40,7 +40,7 @@ from ..items import (
 )
 from .history import BYTES_PER_TOKEN, OutputBudget, text_bytes
 
-__all__ = ["TokenEstimate", "estimate_item"]
+__all__ = ["ITEM_BYTES", "TokenEstimate", "estimate_item"]
 
 IMAGE_BYTES = 7373
 """About 1,844 tokens: what Codex counts for an image, whatever its data (codex.md 2.4). Near the most Anthropic takes

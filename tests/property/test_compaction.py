@@ -108,6 +108,7 @@ def _asked(
         compat=profile.compat,
         spend=lambda response: None,
         retry=RetryPolicy(),
+        budget=None,
     )
 
     async def ask() -> None:

@@ -108,6 +108,7 @@ class Stage:
             compat=self.compat,
             spend=spend,
             retry=RetryPolicy(max_restarts=3, base_delay_s=0.0, jitter_s=0.0),
+            budget=self.budget,
         )
         return Compactor(
             self.session,
@@ -195,6 +196,20 @@ async def test_the_limit(
         compat=Compat(context_window=row, default_max_tokens=row_cap),
     )
     assert stage.compactor.limit == limit
+
+
+SHARES = [(0.9, 90_000), (0.5, 50_000), (0.1, 10_000), (1.0, 95_000)]
+
+
+@pytest.mark.parametrize(("at", "limit"), SHARES)
+async def test_a_share_is_kept_to(at: float, limit: int) -> None:
+    """However small; at most what leaves room to ask for a summary. What stays is a quarter of it at most."""
+    items = [item for n in range(40) for item in (user_message(f"u{n}" + words(2000)), assistant_message("a"))]
+    stage = Stage(ScriptedModel(summary()), Session(items=items), CompactionPolicy(at=at, window=100_000))
+    assert stage.compactor.limit == limit
+    await stage.compactor.compact()
+    kept = sum(estimate_item(item) for item in stage.session.items if isinstance(item, Message))
+    assert limit // 8 < kept <= min(20_000, limit // 4)
 
 
 async def test_instructions_and_tools_count_until_a_provider_has_counted_them() -> None:
@@ -544,6 +559,23 @@ async def test_the_window_a_server_names_is_remembered(message: str) -> None:
     stage.compat = Compat(context_window=window and 10 * window)  # the server knows better than a table
     assert stage.compactor.window == window
     assert stage.compactor.limit == (None if window is None else int(window * 0.9))
+
+
+@pytest.mark.parametrize(("given", "named", "window"), [(8000, 4500, 4500), (4000, 4500, 4000)])
+async def test_of_two_windows_the_smaller_counts(given: int, named: int, window: int) -> None:
+    """The caller's and the server's own: else the larger one would be run into again and again."""
+    stage = Stage(ScriptedModel(summary()), policy=CompactionPolicy(window=given))
+    await stage.compactor.overflowed(too_long(f"maximum context length is {named} tokens"))
+    assert stage.compactor.window == window
+
+
+async def test_what_fits_is_measured_by_what_prompts_show() -> None:
+    """An output of which a request shows a part counts with that part, where the oldest items have to go too."""
+    long = Session(items=[*turns(8, tokens=100), *turns(1, tokens=50_000)])
+    stage = Stage(ScriptedModel(summary()), long, SMALL, budget=OutputBudget(bytes=512))
+    await stage.compactor.make_room()
+    sent = stage.model.prompts[0].items[:-1]
+    assert sum(isinstance(item, FunctionCallOutput) for item in sent) > 3
 
 
 # options

@@ -192,7 +192,7 @@ async def test_images_parallel_calls_and_signed_reasoning(wire: WireName) -> Non
     reasoning with its signature, its outputs with their calls."""
     picture = Message(role="user", content=(InputText(text="what is this?"), InputImage(image_url=PNG)))
     with RehearsalServer(working(16), pace_s=0) as server:
-        agent = Agent(server.model, provider=server.provider, wire=wire, tools=[look], compaction=policy(8000))
+        agent = Agent(server.model, provider=server.provider, wire=wire, tools=[look], compaction=policy(9000))
         result, events = await watched(agent, [picture])
         assert {request.status for request in server.requests} == {200}
     assert result.text == "done" and finished(events)

@@ -41,6 +41,7 @@ from .shapes import (
     refuse,
     shape,
 )
+from .strict_schemas import check_openai_strict
 
 __all__ = ["check_chat"]
 
@@ -304,6 +305,8 @@ def _check_profile(report: Report, body: JsonObject, compat: Compat) -> None:
     penalties = ("presence_penalty", "frequency_penalty")
     if not compat.sampling or (not compat.sampling_beside_reasoning and _reasons(body, compat)):
         refuse(report, "", body, ("temperature", "top_p", *penalties), "this model takes no sampling parameters")
+    if not compat.logprobs:
+        refuse(report, "", body, ("logprobs", "top_logprobs"), "this server does not give them")
     if not compat.penalties:
         refuse(report, "", body, penalties, "this server does not know it")
     refuse(report, "", body, compat.unknown_members, "this server does not know it")
@@ -355,8 +358,10 @@ def _check_profile_tools(report: Report, body: JsonObject, compat: Compat) -> No
         tool = json_object(each) or {}
         if tool.get("type") == "custom" and not compat.custom_tools:
             report.add("not_here", f"tools[{n}].type", "this server has no free-form tools")
+        function = json_object(tool.get("function")) or {}
+        if compat.schema_dialect == "openai_strict" and function.get("strict") is True:
+            check_openai_strict(report, f"tools[{n}].function.parameters", function.get("parameters"))
         if not compat.strict_tools:
-            function = json_object(tool.get("function")) or {}
             refuse(report, f"tools[{n}].function", function, ("strict",), "this server does not know it")
     choice = body.get("tool_choice")
     if isinstance(choice, dict) and not compat.named_choice:

@@ -40,6 +40,7 @@ from .shapes import (
     refuse,
     shape,
 )
+from .strict_schemas import check_anthropic_limits
 
 __all__ = ["check_messages"]
 
@@ -152,6 +153,7 @@ def check_messages(body: JsonObject, compat: Compat | None, report: Report) -> N
         report.add("empty", "model", "is blank")
     _check_system(report, body)
     names = _check_tools(report, body)
+    _check_strict_tools(report, body)
     _check_choice(report, body, names)
     _check_thinking(report, body)
     _check_settings(report, body)
@@ -201,6 +203,16 @@ def _check_tools(report: Report, body: JsonObject) -> set[str]:
             report.add("bad_tools", f"{where}.name", f"two tools are called {name!r}")
         names.add(name)
     return names
+
+
+def _check_strict_tools(report: Report, body: JsonObject) -> None:
+    tools = [json_object(each) or {} for each in json_list(body.get("tools"))]
+    schemas = {
+        f"tools[{n}].input_schema": json_object(tool.get("input_schema")) or {}
+        for n, tool in enumerate(tools)
+        if tool.get("strict") is True
+    }
+    check_anthropic_limits(report, schemas)
 
 
 def _check_choice(report: Report, body: JsonObject, names: set[str]) -> None:

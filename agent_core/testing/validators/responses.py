@@ -39,6 +39,7 @@ from .shapes import (
     refuse,
     shape,
 )
+from .strict_schemas import check_openai_strict
 
 __all__ = ["check_responses"]
 
@@ -320,6 +321,8 @@ def _check_profile(report: Report, body: JsonObject, compat: Compat) -> None:
         tool = json_object(each) or {}
         if tool.get("type") == "custom" and not compat.custom_tools:
             report.add("not_here", f"tools[{n}].type", "this server has no free-form tools")
+        if compat.schema_dialect == "openai_strict" and tool.get("strict") is True:
+            check_openai_strict(report, f"tools[{n}].parameters", tool.get("parameters"))
         if not compat.strict_tools:
             refuse(report, f"tools[{n}]", tool, ("strict",), "this server does not know it")
     choice = body.get("tool_choice")

@@ -14,7 +14,8 @@ from msgspec import Struct
 from pydantic_core import from_json
 
 from ...codecs.base import json_object
-from ...items import JsonObject, JsonValue
+from ...codecs.input_checks import image_fault
+from ...items import InputImage, JsonObject, JsonValue
 
 __all__ = [
     "ANY",
@@ -222,6 +223,8 @@ def check_url(report: Report, where: str, url: JsonValue, *, what: str = "image"
         usable = False
     if not usable or BASE64.fullmatch(encoded) is None:
         report.add("bad_media", where, "must be an http(s) URL or data:<media type>;base64,<data>")
+    elif what == "image" and image_fault(InputImage(image_url=url)):
+        report.add("bad_media", where, "its data begins like no image")
 
 
 _BREAKPOINTS = 4

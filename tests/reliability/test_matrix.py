@@ -21,7 +21,7 @@ from . import LONG
 from .cells import ANSWER, AS_SENT, BEFORE, RESTARTED, RETRIED, ROWS, TOLD, Cell, all_cells, live_all
 from .matrix import DOCS, parse, render, table_in
 
-AT_ONCE = 16
+AT_ONCE = 8  # a cell shares its loop with so many: more, and a slow machine looks like a timer that is late
 TABLE = table_in(DOCS.read_text("utf-8"))
 
 

@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     from .agent import Agent, ask
     from .aggregation import aggregate, fold
     from .approvals import ApprovalPolicy, ApprovalRequest, AskPolicy, Decision
+    from .circuit import Circuit
     from .client import ModelClient
     from .codecs import CODECS
     from .compaction import CompactionPolicy
     from .errors import AgentCoreError
     from .events import Response, Usage
+    from .fallback import Fallback, FallbackPolicy
     from .items import assistant_message, system_message, user_message
+    from .limiter import RateLimiter
     from .limits import Limits
     from .prompt import Prompt, ReasoningSettings, SamplingSettings, ToolSpec
     from .providers import PROVIDERS, Provider
@@ -40,12 +43,16 @@ __all__ = [
     "ApprovalPolicy",
     "ApprovalRequest",
     "AskPolicy",
+    "Circuit",
     "CompactionPolicy",
     "Decision",
+    "Fallback",
+    "FallbackPolicy",
     "Limits",
     "ModelClient",
     "Prompt",
     "Provider",
+    "RateLimiter",
     "ReasoningSettings",
     "Response",
     "RetryPolicy",
@@ -79,13 +86,17 @@ _HOME = {
     "ApprovalRequest": "approvals",
     "AskPolicy": "approvals",
     "CODECS": "codecs",
+    "Circuit": "circuit",
     "CompactionPolicy": "compaction",
     "Decision": "approvals",
+    "Fallback": "fallback",
+    "FallbackPolicy": "fallback",
     "Limits": "limits",
     "ModelClient": "client",
     "PROVIDERS": "providers",
     "Prompt": "prompt",
     "Provider": "providers",
+    "RateLimiter": "limiter",
     "ReasoningSettings": "prompt",
     "Response": "events",
     "RetryPolicy": "retry",

@@ -13,15 +13,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from .agent_models import AgentModels, Asked, ModelOptions, clients_of, passed_over_by
 from .approvals import ApprovalPolicy, allow_all, deny_all
 from .compaction import CompactionMode, CompactionPolicy, WindowMemory, checked_compaction
 from .config import default_model
-from .errors import CallerError, ConfigError, LimitReached
+from .errors import CallerError, ConfigError, LimitReached, ModelError
 from .items import ResponseItem, user_message
 from .limits import Limits, RunState, require_price
 from .prices import ListedPrices, Prices
@@ -35,12 +36,16 @@ if TYPE_CHECKING:
     import httpx2
 
     from .auth import ApiKey
-    from .client import KeptBodies, ModelClient
+    from .circuit import Circuit
+    from .client import ModelClient
     from .compaction.compactor import Compactor
     from .dispatch import Emit
+    from .fallback import Fallback, FallbackPolicy
+    from .limiter import RateLimiter
     from .providers import Provider
     from .refused_images import RefusedImages
-    from .retry import RetryPolicy
+    from .resampling import FallBack
+    from .retry import FellBack, RetryPolicy
     from .steering import Steering
     from .transport import Timeouts
     from .turn import Turn
@@ -52,17 +57,6 @@ AgentInput: TypeAlias = str | ResponseItem | list[ResponseItem] | tuple[Response
 Approvals: TypeAlias = Literal["deny", "allow"] | ApprovalPolicy
 
 
-@dataclass(frozen=True, slots=True)
-class _ClientOptions:
-    provider: Provider | None
-    wire: str | None
-    base_url: str | None
-    api_key: ApiKey | None = field(repr=False)
-    http: httpx2.AsyncClient | None
-    retry: RetryPolicy | None
-    timeouts: Timeouts | None
-
-
 _LIMITS = frozenset[StopReason](("max_turns", "max_tool_calls", "max_tokens", "max_cost", "deadline"))
 
 
@@ -70,7 +64,9 @@ class Agent:
     """See the module. Arguments:
 
     `model`: "provider/model"; `provider`, `wire`, `base_url`, `api_key` as for ModelClient; `client`: your own, then
-    none of those. `tools`: functions, `@tool` functions or Tool objects. `approvals`: "deny" (default), "allow", a
+    none of those. `fallbacks`: names or clients to ask in its place, in order, where `fallback_policy` says so (see
+    fallback). `limiter`, `circuit`: for the model and fallbacks at the same provider, to share between agents.
+    `tools`: functions, `@tool` functions or Tool objects. `approvals`: "deny" (default), "allow", a
     policy, see approvals. `cwd`: where tools work; files outside it are out of reach. `limits`: caps on each turn.
     `prices`: what tokens cost, for `TurnResult.cost`; by default what the provider says it charged, if it does, and the
     list (extra `cost`) under `max_cost`.
@@ -104,10 +100,14 @@ class Agent:
         wire: str | None = None,
         base_url: str | None = None,
         api_key: ApiKey | None = None,
-        client: ModelClient | None = None,
+        client: ModelClient | Fallback | None = None,
         http: httpx2.AsyncClient | None = None,
         retry: RetryPolicy | None = None,
         timeouts: Timeouts | None = None,
+        fallbacks: Sequence[str | ModelClient] = (),
+        fallback_policy: FallbackPolicy | None = None,
+        limiter: RateLimiter | None = None,
+        circuit: Circuit | None = None,
         tool_choice: ToolChoice = "auto",
         parallel_tool_calls: bool | None = None,
         reasoning: ReasoningSettings | None = None,
@@ -126,15 +126,24 @@ class Agent:
         self._approvals = _as_policy(approvals)
         self._compaction = checked_compaction(compaction)
         self._window = WindowMemory()
-        self._given = self._client = client
-        self._kept: AsyncExitStack | None = None
-        self._bodies: KeptBodies | None = None
         self._refused: RefusedImages | None = None
         self._running = False
         self._output_budget = output_budget
         self._view = PromptView(output_budget, readable=any(_reads_outputs(entry) for entry in self.tools))
-        _check_policies(retry, timeouts)
-        self._options = _ClientOptions(provider, wire, base_url, api_key, http, retry, timeouts)
+        options = ModelOptions(
+            provider=provider,
+            wire=wire,
+            base_url=base_url,
+            api_key=api_key,
+            http=http,
+            retry=retry,
+            timeouts=timeouts,
+            limiter=limiter,
+            circuit=circuit,
+            fallbacks=fallbacks,
+            fallback_policy=fallback_policy,
+        )
+        self._models = AgentModels(self.model, client, options, self._telemetry)
         self._base = Prompt(
             instructions=instructions,
             tools=[entry.spec for entry in self.tools],
@@ -193,24 +202,18 @@ class Agent:
         turn_id = self._begin("compact")
         try:
             async with AsyncExitStack() as stack:
-                client = self._client or await self._open_client(stack)
-                finished = await self._compactor(client, state, _drop).compact(instructions)
+                asked = await self._models.asked(stack)
+                finished = await self._compactor(asked, state, _drop).compact(instructions)
             return finished
         finally:
             self._end(turn_id, "completed" if finished is not None else "error", state)
 
     async def aclose(self) -> None:
         """Close what the agent keeps open between turns. It stays usable: each turn then opens and closes its own."""
-        kept, self._kept = self._kept, None
-        if kept is not None:
-            self._client = self._given
-            await kept.aclose()
+        await self._models.close()
 
     async def __aenter__(self) -> Agent:
-        if self._client is None:
-            async with AsyncExitStack() as stack:
-                self._client = await self._open_client(stack)
-                self._kept = stack.pop_all()
+        await self._models.keep_open()
         return self
 
     async def __aexit__(
@@ -240,8 +243,10 @@ class Agent:
             await emit(TurnStarted(turn_id, self.session.id))
             async with AsyncExitStack() as stack:
                 span = stack.enter_context(self._span(turn_id, items, state))
-                client = self._client or await self._open_client(stack)
-                if self.limits.max_cost is not None:
+                asked = await self._models.asked(stack)
+                if (passed_over := passed_over_by(asked)) is not None:
+                    await emit(passed_over)
+                for client in clients_of(asked) if self.limits.max_cost is not None else ():
                     require_price(self.prices, client.model, charged=bool(client.resolved.compat.charge_member))
                 dispatcher = Dispatcher(
                     self.tools,
@@ -254,7 +259,7 @@ class Agent:
                 )
                 await stack.enter_async_context(dispatcher)
                 loop = Loop(
-                    model=self._without_refused_images(client),
+                    model=self._without_refused_images(asked),
                     session=self.session,
                     dispatcher=dispatcher,
                     prompt_for=self._prompt_for,
@@ -262,9 +267,10 @@ class Agent:
                     limits=self.limits,
                     state=state,
                     steered=steering.take,
-                    retry=client.retry,
+                    retry=asked.retry,
+                    fall_back=self._fall_back(asked),
                     watch=note,
-                    compactor=self._compactor(client, state, emit),
+                    compactor=self._compactor(asked, state, emit),
                 )
                 stop = await loop.run(items)
                 span.stopped(stop)
@@ -298,13 +304,30 @@ class Agent:
             used = state.samples, state.tool_calls, state.usage.total
             limit_reached(stop, *used, session_id=self.session.id, turn_id=turn_id)
 
-    def _without_refused_images(self, client: ModelClient) -> Model:
+    def _without_refused_images(self, asked: Asked) -> Model:
         from .refused_images import RefusedImages
 
         self._refused = self._refused or RefusedImages()
-        return self._refused.guarding(client)
+        return self._refused.guarding(asked)
 
-    def _compactor(self, client: ModelClient, state: RunState, emit: Emit) -> Compactor:
+    def _fall_back(self, asked: Asked) -> FallBack:
+        """How a turn goes on to the next model. What the one before sealed of the history is opened for it."""
+        from .compaction.compactor import open_sealed
+        from .fallback import FallbackTurn
+        from .resampling import no_fallback
+
+        if not isinstance(asked, FallbackTurn):
+            return no_fallback
+
+        def fall_back(error: ModelError) -> FellBack | None:
+            fell = asked.fall_back(error)
+            if fell is not None:
+                open_sealed(self.session, wire=asked.resolved.wire, provider=asked.resolved.compat.provider)
+            return fell
+
+        return fall_back
+
+    def _compactor(self, client: Asked, state: RunState, emit: Emit) -> Compactor:
         from .compaction.compactor import Compactor, open_sealed
         from .compaction.summary import Summariser
 
@@ -348,31 +371,6 @@ class Agent:
 
     def _prompt_for(self, items: tuple[ResponseItem, ...]) -> Prompt:
         return replace(self._base, items=self._view.of(items))
-
-    async def _open_client(self, stack: AsyncExitStack) -> ModelClient:
-        """A client (and, for a rehearsal model, its server) that lives as long as `stack`."""
-        from .client import KeptBodies, ModelClient
-
-        options = self._options
-        self._bodies = self._bodies or KeptBodies()  # what one turn wrote the next goes on with, over another client
-        provider = options.provider
-        if provider is None and options.base_url is None and self.model.startswith("rehearsal/"):
-            from .testing import RehearsalServer
-
-            provider = (await stack.enter_async_context(RehearsalServer())).provider
-        client = ModelClient(
-            self.model,
-            provider=provider,
-            wire=options.wire,
-            base_url=options.base_url,
-            api_key=options.api_key,
-            http=options.http,
-            retry=options.retry,
-            timeouts=options.timeouts,
-            telemetry=self._telemetry,
-            kept=self._bodies,
-        )
-        return await stack.enter_async_context(client)
 
 
 def ask(
@@ -462,18 +460,6 @@ def _checked_limits(limits: Limits | None) -> Limits:
     if limits is not None and not isinstance(limits, Limits):
         raise CallerError(f"limits must be Limits, got {limits!r:.100}", remedy="use Limits(max_turns=…)")
     return Limits() if limits is None else limits
-
-
-def _check_policies(retry: RetryPolicy | None, timeouts: Timeouts | None) -> None:
-    """At once, not when the first turn makes a client of them."""
-    if retry is None and timeouts is None:
-        return
-    from .retry import RetryPolicy
-    from .transport import Timeouts
-
-    for name, given, kind in (("retry", retry, RetryPolicy), ("timeouts", timeouts, Timeouts)):
-        if given is not None and not isinstance(given, kind):
-            raise ConfigError(f"{name} must be a {kind.__name__}, got {given!r:.100}", remedy=f"use {kind.__name__}(…)")
 
 
 def _directory(cwd: str | os.PathLike[str] | None) -> Path:

@@ -11,9 +11,9 @@ import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .retry import RetryScheduled
+    from .retry import FellBack, RetryScheduled
 
-__all__ = ["compaction_failed", "fields_of", "limit_reached", "retry_scheduled", "session_warned"]
+__all__ = ["compaction_failed", "fell_back", "fields_of", "limit_reached", "retry_scheduled", "session_warned"]
 
 # The library convention: without it, Python writes the warnings of a program that set nothing up to stderr.
 logging.getLogger("agent_core").addHandler(logging.NullHandler())
@@ -27,6 +27,7 @@ fields_of: dict[str, tuple[str, ...]] = {
         "model", "stage", "reason", "attempt", "max_attempts", "will_retry", "delay_s", "gave_up", "status",
         "request_id",
     ),
+    "fallback": ("failed", "model", "reason", "status", "request_id"),
     "limit": ("session_id", "turn_id", "limit", "samples", "tool_calls", "tokens"),
     "session": ("session_id", "warning"),
     "compaction": ("session_id", "reason", "error"),
@@ -57,6 +58,24 @@ def retry_scheduled(scheduled: RetryScheduled) -> None:
             "gave_up": scheduled.gave_up,
             "status": scheduled.error.status,
             "request_id": scheduled.error.request_id,
+        },
+    )
+
+
+def fell_back(fell: FellBack) -> None:
+    """A model gave no answer, and another one is asked in its place."""
+    _RETRY.warning(
+        "%s failed (%s): going on with %s",
+        fell.failed,
+        fell.reason,
+        fell.model,
+        extra={
+            "event": "fallback",
+            "failed": fell.failed,
+            "model": fell.model,
+            "reason": fell.reason,
+            "status": fell.error.status,
+            "request_id": fell.error.request_id,
         },
     )
 

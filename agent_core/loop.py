@@ -35,7 +35,8 @@ from .events import Completed, FinishReason, OutputItemDone, Response, ResponseE
 from .items import Message, ResponseItem
 from .limits import Limits, RunState
 from .prompt import Prompt
-from .retry import RetryPolicy, RetryScheduled, Tries
+from .resampling import FallBack, Resampling, no_fallback
+from .retry import RetryPolicy, RetryScheduled
 from .turn_events import SampleFinished, SampleRestarted, SampleStarted, StopReason
 from .turn_parts import Model, ModelStream, TurnSession
 
@@ -50,7 +51,8 @@ _STOP: dict[FinishReason, StopReason] = {"length": "length", "content_filter": "
 @dataclass(frozen=True, slots=True)
 class Loop:
     """What one turn is made of. `steered` hands over what the user said meanwhile; `retry` says which broken streams
-    are sampled again, and `watch` is told what the model's client tries again: it must not wait."""
+    are sampled again, `fall_back` goes on to another model where there is one, and `watch` is told what the model's
+    client tries again: it must not wait."""
 
     model: Model
     session: TurnSession
@@ -62,6 +64,7 @@ class Loop:
     steered: Callable[[], Sequence[ResponseItem]]
     retry: RetryPolicy
     watch: Callable[[RetryScheduled], None] | None = None
+    fall_back: FallBack = no_fallback
     compactor: Compactor | None = None
 
     async def run(self, items: Sequence[ResponseItem]) -> StopReason:
@@ -133,12 +136,12 @@ class Loop:
     async def _sample(self) -> Response | StopReason:
         """One whole response, in the session. A stream that breaks is sampled again while error and budget allow it."""
         self.state.samples += 1
-        tries, squeezed = Tries(self.watch), False
+        again, squeezed = Resampling(self.retry, self.emit, self.watch, self.fall_back), False
         if self.compactor is not None:
             await self.compactor.make_room()
         while (reached := self.state.budget_reached(self.limits)) is None:
             try:
-                async with self.model.stream(self.prompt_for(self.session.items), tries=tries) as events:
+                async with self.model.stream(self.prompt_for(self.session.items), tries=again.tries) as events:
                     await self.emit(SampleStarted(self.state.samples, self.model.model, events.losses, events.repairs))
                     return self._commit(await self._read(events), events)
             except ModelError as error:
@@ -146,15 +149,14 @@ class Loop:
                 self.state.broke(error.model, error.partial, error.earlier)
                 if self.compactor and not squeezed and (squeezed := await self.compactor.overflowed(error)):
                     continue
-                if (scheduled := tries.broke(error, self.retry, model=self.model.model)) is not None:
-                    await self.emit(scheduled)
                 # Nothing of a sample runs before it is whole, so no call is open here; were one, it might run twice.
-                if scheduled is None or not scheduled.will_retry or self.session.open_calls():
+                if self.session.open_calls() or (delay_s := await again.after(error)) is None:
                     raise
                 if (reached := self.state.budget_reached(self.limits)) is not None:
                     return reached
-                await self.emit(SampleRestarted(self.state.samples, error, scheduled.delay_s))
-                await anyio.sleep(scheduled.delay_s)
+                if error.output_emitted:
+                    await self.emit(SampleRestarted(self.state.samples, error, delay_s))
+                await anyio.sleep(delay_s)
         return reached
 
     async def _read(self, events: ModelStream) -> Response:

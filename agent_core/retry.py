@@ -29,7 +29,7 @@ from .errors import (
 if TYPE_CHECKING:
     from tenacity import RetryCallState
 
-__all__ = ["GaveUp", "RetryPolicy", "RetryScheduled", "RetryStage", "Tries", "with_retries"]
+__all__ = ["FellBack", "GaveUp", "RetryPolicy", "RetryScheduled", "RetryStage", "Tries", "with_retries"]
 
 GaveUp = Literal["attempts", "budget", "retry_after"]
 """Why an error that could be retried is not: attempts or budget used up, or the server asks for too long a wait."""
@@ -59,6 +59,17 @@ class RetryScheduled:
     max_attempts: int = 0
     stage: RetryStage = "request"
     model: str = ""
+    error: ModelError = field(default_factory=lambda: ModelError(""), compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FellBack:
+    """The model `failed` gave no answer, for `reason`, and `model` is asked in its place: with the same history, in
+    this sample and in the rest of the turn. `resting` is no error's word: it failed in an earlier turn."""
+
+    failed: str
+    model: str
+    reason: str
     error: ModelError = field(default_factory=lambda: ModelError(""), compare=False, repr=False)
 
 

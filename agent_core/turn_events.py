@@ -22,7 +22,7 @@ from .errors import AgentCoreError, ModelError
 from .events import Response, ResponseEvent, Usage
 from .items import ResponseItem
 from .prices import Cost
-from .retry import RetryScheduled
+from .retry import FellBack, RetryScheduled
 from .tools.base import Outcome, ToolCall, ToolOutput
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "CompactionFinished",
     "CompactionReason",
     "CompactionStarted",
+    "FellBack",
     "RetryScheduled",
     "SampleFinished",
     "SampleRestarted",
@@ -180,6 +181,7 @@ TurnEvent: TypeAlias = (
     | SampleFinished
     | SampleRestarted
     | RetryScheduled
+    | FellBack
     | ToolStarted
     | ToolProgress
     | ToolFinished

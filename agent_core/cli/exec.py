@@ -60,6 +60,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "-m", "--model", metavar="PROVIDER/MODEL", help="default: AGENT_CORE_MODEL, else by the keys set"
     )
+    parser.add_argument(
+        "--fallback",
+        action="append",
+        default=[],
+        metavar="PROVIDER/MODEL",
+        help="asked where the model gives no answer; may be given several times, in order",
+    )
     parser.add_argument("--base-url", metavar="URL", help="another server, e.g. http://localhost:8000/v1")
     parser.add_argument("--wire", choices=WIRES, help="default: the provider's")
     parser.add_argument("--cd", metavar="DIR", default=".", help="the directory the tools work in (default: this one)")
@@ -164,6 +171,7 @@ def _converse(
             compaction=_compaction(cast("str | float", args.compact)),
             prices=listed,
             telemetry=telemetry,
+            fallbacks=cast("list[str]", args.fallback),
             retry=RetryPolicy() if retries is None else RetryPolicy(max_attempts=retries + 1, max_restarts=retries),
         ) as agent:
             return await follow(agent, task, show)

@@ -33,6 +33,7 @@ from ..turn_events import (
     CompactionFailed,
     CompactionFinished,
     CompactionStarted,
+    FellBack,
     RetryScheduled,
     SampleFinished,
     SampleRestarted,
@@ -55,7 +56,7 @@ def event_to_json(event: TurnEvent) -> JsonObject | None:
             return {"type": "turn.started", "turn_id": event.turn_id, "session_id": event.session_id}
         case TurnFinished():
             return _turn_finished(event)
-        case SampleStarted() | SampleFinished() | SampleRestarted() | RetryScheduled():
+        case SampleStarted() | SampleFinished() | SampleRestarted() | RetryScheduled() | FellBack():
             return _sample_event(event)
         case ToolStarted() | ToolProgress() | ToolFinished():
             return _tool_event(event)
@@ -88,6 +89,9 @@ def error_to_json(error: AgentCoreError) -> JsonObject:
         out["code"] = error.code
         out["request_id"] = error.request_id
         out["side_effects_started"] = error.side_effects_started
+        out["tried"] = [
+            {"model": one.model, "error": type(one.error).__name__, "message": one.error.message} for one in error.tried
+        ]
     return out
 
 
@@ -138,7 +142,7 @@ def _model_event(
             assert_never(event)
 
 
-def _sample_event(event: SampleStarted | SampleFinished | SampleRestarted | RetryScheduled) -> JsonObject:
+def _sample_event(event: SampleStarted | SampleFinished | SampleRestarted | RetryScheduled | FellBack) -> JsonObject:
     match event:
         case SampleStarted():
             return {
@@ -180,6 +184,14 @@ def _sample_event(event: SampleStarted | SampleFinished | SampleRestarted | Retr
                 "model": event.model,
                 "gave_up": event.gave_up,
                 "max_attempts": event.max_attempts,
+            }
+        case FellBack():
+            return {
+                "type": "model.fell_back",
+                "failed": event.failed,
+                "model": event.model,
+                "reason": event.reason,
+                "message": event.error.message,
             }
 
 

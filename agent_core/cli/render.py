@@ -50,6 +50,7 @@ from ..turn_events import (
     CompactionFailed,
     CompactionFinished,
     CompactionStarted,
+    FellBack,
     RetryScheduled,
     SampleFinished,
     SampleRestarted,
@@ -113,6 +114,8 @@ class TurnView:
                 if event.will_retry and event.stage == "request":
                     what = event.error.message or event.reason
                     self._alert(f"{what}; attempt {event.attempt + 1} in {event.delay_s:.1f} s")
+            case FellBack():
+                self._alert(f"{event.failed}: {event.error.message or event.reason}; going on with {event.model}")
             case SampleRestarted():
                 self._shown.clear()
                 self._alert(f"{event.error.message}; the answer above is dropped and asked for again")

@@ -96,6 +96,9 @@ ATTEMPT = "agent_core.retry.attempt"
 REASON = "agent_core.retry.reason"
 DELAY_S = "agent_core.retry.delay_s"
 WILL_RETRY = "agent_core.retry.will_retry"
+FALLBACK = "agent_core.fallback"
+FAILED_MODEL = "agent_core.fallback.failed"
+NEXT_MODEL = "agent_core.fallback.model"
 
 # Metrics.
 CALL_DURATION = "gen_ai.client.inference.duration"
@@ -223,10 +226,13 @@ TABLE: tuple[Name, ...] = (
     Name(REPLACED, "attribute", "compact", "how many items the summary stands for"),
     Name(RETRY, "span event", "chat", "an attempt failed before anything of it was shown"),
     Name(RESTART, "span event", "agent", "a stream broke after some of it was shown"),
+    Name(FALLBACK, "span event", "agent", "a model gave no answer, and another one goes on"),
     Name(ATTEMPT, "attribute", "retry, restart", "how many have failed like that by now"),
-    Name(REASON, "attribute", "retry, restart", "the error's `reason`"),
+    Name(REASON, "attribute", "retry, restart, fallback", "the error's `reason`"),
     Name(DELAY_S, "attribute", "retry, restart", "seconds until the next one"),
     Name(WILL_RETRY, "attribute", "retry, restart", "whether there is a next one"),
+    Name(FAILED_MODEL, "attribute", "fallback", "the model that gave none, provider/model"),
+    Name(NEXT_MODEL, "attribute", "fallback", "the one that goes on"),
     Name(CALL_DURATION, "metric", "histogram, s", "of `chat`"),
     Name(FIRST_CHUNK, "metric", "histogram, s", "of streamed `chat`"),
     Name(CALL_INPUT, "metric", "histogram, {token}", "of one answer"),

@@ -225,15 +225,22 @@ class TurnSpan:
         self._stop = ""
 
     def watching(self, emit: Callable[[_Event], Awaitable[None]]) -> Callable[[_Event], Awaitable[None]]:
-        """`emit`, and the span told of streams that broke and are sampled again; the same where nobody records."""
+        """`emit`, and the span told of streams that are sampled again and of fallbacks; bare if nobody records."""
         span = self._span
         if span is None:
             return emit
-        from ..retry import RetryScheduled
+        from ..retry import FellBack, RetryScheduled
 
         async def watched(event: _Event) -> None:
             if isinstance(event, RetryScheduled) and event.stage == "stream":
                 span.add_event(names.RESTART, _retry_attributes(event))
+            elif isinstance(event, FellBack):
+                fell: dict[str, Value] = {
+                    names.FAILED_MODEL: event.failed,
+                    names.NEXT_MODEL: event.model,
+                    names.REASON: event.reason,
+                }
+                span.add_event(names.FALLBACK, fell)
             await emit(event)
 
         return watched

@@ -7,11 +7,15 @@ from base64 import b64encode
 
 import pytest
 
+from agent_core.codecs import WIRES, codec_for
 from agent_core.codecs.api_errors import api_error, decode_http_error
+from agent_core.codecs.base import Compat
 from agent_core.errors import (
     ApiError,
     AuthenticationError,
+    BadImageError,
     ContentFilterError,
+    ContextLengthError,
     InvalidRequestError,
     ModelNotFoundError,
     OverloadedError,
@@ -21,7 +25,8 @@ from agent_core.errors import (
     ServerError,
     UsageLimitError,
 )
-from agent_core.items import JsonObject, JsonValue
+from agent_core.items import JsonObject, JsonValue, WireName
+from agent_core.prompt import Prompt
 
 NOON = "Fri, 20 Nov 2026 12:00:00 GMT"
 
@@ -146,3 +151,100 @@ def test_keys_are_taken_out() -> None:
     ):
         assert key not in error.message + error.body
         assert "[key]" in error.message + error.body
+
+
+CODEX: dict[str, tuple[int, JsonValue, type[ApiError]]] = {
+    "503 server_is_overloaded": (503, {"error": {"code": "server_is_overloaded"}}, OverloadedError),
+    "503 slow_down": (503, {"error": {"code": "slow_down"}}, OverloadedError),
+    "503 without a code": (503, {}, OverloadedError),
+    "400 cyber_policy": (400, {"error": {"code": "cyber_policy", "message": "m"}}, ContentFilterError),
+    "400 cyber_policy, wrapped": (
+        400, {"type": "error", "error": {"code": "cyber_policy"}, "status": 400}, ContentFilterError,
+    ),
+    "400 bio_policy": (400, {"error": {"code": "bio_policy"}}, ContentFilterError),
+    "400 image": (
+        400, {"error": {"message": "The image data you provided does not represent a valid image"}}, BadImageError,
+    ),
+    "400 unknown": (400, {"error": {"message": "m", "code": "something_new"}}, InvalidRequestError),
+    "T-C5 a newline in the message": (
+        400, {"error": {"code": "context_length_exceeded", "message": "too long.\nPlease trim"}}, ContextLengthError,
+    ),
+    "429 usage_limit_reached": (429, {"error": {"type": "usage_limit_reached", "plan_type": "pro"}}, UsageLimitError),
+    "429 usage_not_included": (429, {"error": {"type": "usage_not_included"}}, QuotaExceededError),
+    "429 other": (429, {"error": {"message": "slow"}}, RateLimitError),
+    "500": (500, {}, ServerError),
+    "404": (404, {}, ModelNotFoundError),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CODEX)
+def test_codex_maps_errors(name: str) -> None:
+    """codex.md 8, map errors, and 3.6: where Codex knows a class, so do we."""
+    status, body, kind = CODEX[name]
+    error = decode_http_error(status, {}, json.dumps(body).encode())
+    assert (type(error), error.status) == (kind, status)
+
+
+def test_t_c11_the_message_or_the_body() -> None:
+    """T-C11: `error.message` where there is one, else the raw text."""
+    assert decode_http_error(400, {}, b'{"error": {"message": "read this"}}').message == "read this"
+    assert decode_http_error(400, {}, b"plain words").message == "plain words"
+
+
+@pytest.mark.parametrize(
+    ("headers", "named"),
+    [
+        ({"x-request-id": "a", "x-oai-request-id": "b", "cf-ray": "c"}, "a"),
+        ({"x-oai-request-id": "b", "cf-ray": "c"}, "b"),
+        ({"request-id": "req_1", "cf-ray": "c"}, "req_1"),
+        ({"cf-ray": "c"}, "in_body"),
+    ],
+)
+def test_whose_request_id(headers: dict[str, str], named: str) -> None:
+    """codex.md 8: the API's own id, in a header or in the body, before the edge's."""
+    body = b'{"error": {"message": "m"}, "request_id": "in_body"}'
+    assert decode_http_error(429, headers, body).request_id == named
+    assert decode_http_error(429, {"cf-ray": "c"}, b"").request_id == "c"
+
+
+@pytest.mark.parametrize("name", [*DIALECTS, *CODEX])
+def test_the_same_on_every_wire(name: str) -> None:
+    """As an HTTP answer on each of the three: one class, one word, one wait."""
+    status, found, kind = {**DIALECTS, **CODEX}[name]
+    error: JsonValue = found if name in CODEX else {"error": found}
+    body = json.dumps(error).encode()
+    answers = [codec_for(wire).decode_error(status, {"retry-after": "3"}, body) for wire in WIRES]
+    assert {(type(one), one.reason, one.retry_after_s) for one in answers} == {(kind, answers[0].reason, 3.0)}
+
+
+STREAMED: dict[WireName, str] = {
+    "chat": 'data: {"error": {ERROR}}\n\n',
+    "responses": 'event: response.failed\ndata: {"type": "response.failed", "response": {"error": {ERROR}}}\n\n',
+    "messages": 'event: error\ndata: {"type": "error", "error": {ERROR}}\n\n',
+}
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize(
+    ("code", "message", "kind"),
+    [
+        ("rate_limit_exceeded", "Please try again in 1.3s.", RateLimitError),
+        ("slow_down", "m", OverloadedError),
+        ("insufficient_quota", "m", QuotaExceededError),
+        ("usage_not_included", "m", QuotaExceededError),
+        ("context_length_exceeded", "m", ContextLengthError),
+        ("cyber_policy", "", ContentFilterError),
+        ("invalid_prompt", "m", InvalidRequestError),
+        ("server_error", "boom", ServerError),
+    ],
+)
+def test_the_same_inside_every_stream(wire: WireName, code: str, message: str, kind: type[ApiError]) -> None:
+    """codex.md 8, failed streams: the word decides, the wait is read from the words (T-C3, S1-59)."""
+    decoder = codec_for(wire).stream_decoder(Prompt("Hi"), Compat())
+    decoder.feed(STREAMED[wire].replace("{ERROR}", json.dumps({"code": code, "message": message})).encode())
+    if decoder.error is None:
+        decoder.close()
+    error = decoder.error
+    assert isinstance(error, ApiError)
+    assert (type(error), error.in_stream) == (kind, True)
+    assert error.retry_after_s == (1.3 if "1.3s" in message else None)

@@ -7,9 +7,13 @@ from typing import assert_type
 
 from agent_core import (
     Agent,
+    Circuit,
     Decision,
+    Fallback,
+    FallbackPolicy,
     ModelClient,
     Prompt,
+    RateLimiter,
     Response,
     Session,
     ToolOutput,
@@ -19,7 +23,9 @@ from agent_core import (
     fold,
     tool,
 )
+from agent_core.errors import ModelError
 from agent_core.events import ResponseEvent
+from agent_core.fallback import FellBack
 from agent_core.items import ResponseItem
 from agent_core.prices import Cost, ListedPrices, Price, Prices, PriceTable
 from agent_core.telemetry import Telemetry
@@ -76,3 +82,16 @@ class FlatRate:
 def options() -> None:
     prices: list[Prices] = [FlatRate(), PriceTable({"lab/*": Price(1, "0.5")}, otherwise=ListedPrices())]
     assert_type(Agent("openai/x", name="helper", prices=prices[0], telemetry=Telemetry()).name, str)
+
+
+async def fallbacks(client: ModelClient) -> None:
+    models = Fallback([client, "openai/gpt-5.6"], policy=FallbackPolicy(rest_s=5))
+    assert_type(await models.complete(Prompt("x")), Response)
+    async with models.stream("x") as events:
+        async for event in events:
+            assert_type(event, ResponseEvent)
+    assert_type(models.turn().fall_back(ModelError("x")), FellBack | None)
+    limiter = RateLimiter(requests_per_minute=5)
+    async with limiter.admit(10) as place:
+        assert_type(place.waited_s, float)
+    assert_type(Agent(client=models, limiter=limiter, circuit=Circuit()).model, str)

@@ -20,13 +20,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("retry", "auth", "transport", "telemetry", "limiter", "circuit", "prices", "logs"),
     ("event_stream", "admission"),
     ("client", "aggregation"),
+    ("fallback",),
     ("approvals", "sandbox", "tools", "session"),
     ("turn_events", "limits", "steering"),
-    ("dispatch", "turn_queue", "compaction"),
+    ("dispatch", "resampling", "turn_queue", "compaction"),
     ("turn_parts",),
     ("loop", "turn"),
     ("refused_images",),
-    ("config", "agent", "testing", "probe"),
+    ("config", "agent", "agent_models", "testing", "probe"),
     ("cli", "gateway", "batch"),
 )
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}

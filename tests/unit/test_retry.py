@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import anyio
 import pytest
 
 from agent_core.errors import (
@@ -164,6 +165,15 @@ async def test_retries_until_it_opens() -> None:
     opened = await run.opened(tries=Tries(told.append))
     assert (opened, run.attempts) == ("opened at 7.5", [1, 2, 3])
     assert [(one.attempt, one.delay_s, one.will_retry) for one in told] == [(1, 0.5, True), (2, 7.0, True)]
+
+
+@pytest.mark.anyio
+async def test_a_wait_can_be_cancelled() -> None:
+    """codex.md 8, cancel during wait: no further attempt is made."""
+    run = Scripted(RateLimitError("x", retry_after_s=100.0))
+    with anyio.move_on_after(0.01) as scope:
+        await with_retries(run.open, EXACT, Tries(), observe=unwatched, sleep=anyio.sleep, clock=anyio.current_time)
+    assert (scope.cancelled_caught, run.attempts) == (True, [1])
 
 
 @pytest.mark.anyio

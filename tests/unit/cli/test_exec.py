@@ -193,6 +193,26 @@ def test_the_task_from_stdin(
     assert [text_of(item) for item in prompt.items if isinstance(item, Message)][-1] == "Grüße\nand more"
 
 
+def test_another_model_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--fallback, in order: told to a person and, with --json, to a script; the answer is the other model's."""
+    busy = Step(status=503, error="no capacity")
+    with RehearsalServer(lambda prompt: Step(text="Hello.") if prompt.model == "c" else busy, pace_s=0) as server:
+        models = ["-m", "lab/a", "--fallback", "lab/b", "--fallback", "lab/c", "--base-url", server.base_url]
+        argv = ["Say hello", "--cd", str(tmp_path), "--retries", "0", *models]
+        code, out, err = run(argv, capsys)
+        assert (code, out) == (Exit.OK, "Hello.\n")
+        assert "! lab/a: no capacity; going on with lab/b\n! lab/b: no capacity; going on with lab/c\n" in err
+        assert types(run([*argv, "--json"], capsys)[1]).count("model.fell_back") == 2
+
+
+def test_a_fallback_nobody_knows_is_bad_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Found out before anything is sent."""
+    with model(Step(text="Yes.")) as (server, to):
+        code, _, err = run(["x", "--cd", str(tmp_path), *to, "--fallback", "nobody/m"], capsys)
+    assert (code, len(server.requests)) == (Exit.USAGE, 0)
+    assert err.startswith("error: unknown provider 'nobody'")
+
+
 def test_a_task_in_bytes_the_locale_does_not_know(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Under LC_ALL=C Python hands over what was typed as surrogates; it is read as the UTF-8 it is."""
     typed = "Grüße\udcff".encode("utf-8", "surrogateescape").decode("ascii", "surrogateescape")

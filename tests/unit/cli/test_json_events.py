@@ -13,7 +13,15 @@ import pytest
 from agent_core.approvals import ApprovalRequest, Decision
 from agent_core.cli.json_events import error_to_json, event_to_json
 from agent_core.codecs.base import Loss, Repair
-from agent_core.errors import AgentCoreError, CompactionError, ConfigError, RateLimitError, StreamInterrupted
+from agent_core.errors import (
+    AgentCoreError,
+    CompactionError,
+    ConfigError,
+    OverloadedError,
+    RateLimitError,
+    StreamInterrupted,
+    Tried,
+)
 from agent_core.events import (
     Completed,
     Created,
@@ -39,6 +47,7 @@ from agent_core.turn_events import (
     CompactionFailed,
     CompactionFinished,
     CompactionStarted,
+    FellBack,
     RetryScheduled,
     SampleFinished,
     SampleRestarted,
@@ -120,6 +129,16 @@ CASES: list[tuple[TurnEvent, JsonObject | None]] = [
     (
         SampleRestarted(1, StreamInterrupted("cut"), 0.5),
         {"type": "sample.restarted", "number": 1, "reason": "cut", "delay_s": 0.5},
+    ),
+    (
+        FellBack("lab/m", "lab/n", "overloaded", OverloadedError("no capacity")),
+        {
+            "type": "model.fell_back",
+            "failed": "lab/m",
+            "model": "lab/n",
+            "reason": "overloaded",
+            "message": "no capacity",
+        },
     ),
     (
         RetryScheduled(1, 0.5, "overloaded", will_retry=True, max_attempts=5, model="lab/m"),
@@ -230,13 +249,20 @@ CASES: list[tuple[TurnEvent, JsonObject | None]] = [
     ),
 ]
 
+
+def tried(error: RateLimitError) -> RateLimitError:
+    """After another model had been asked."""
+    error.tried = (Tried("lab/m", OverloadedError("no capacity")),)
+    return error
+
+
 ERRORS: list[tuple[AgentCoreError, JsonObject]] = [
     (
         ConfigError("no wire", remedy="name one"),
         {"type": "error", "error": "ConfigError", "message": "no wire", "remedy": "name one"},
     ),
     (
-        RateLimitError("slow down", remedy="wait", status=429, code="rate", request_id="q", retry_after_s=3.0),
+        tried(RateLimitError("slow down", remedy="wait", status=429, code="rate", request_id="q", retry_after_s=3.0)),
         {
             "type": "error",
             "error": "RateLimitError",
@@ -250,6 +276,7 @@ ERRORS: list[tuple[AgentCoreError, JsonObject]] = [
             "code": "rate",
             "request_id": "q",
             "side_effects_started": False,
+            "tried": [{"model": "lab/m", "error": "OverloadedError", "message": "no capacity"}],
         },
     ),
 ]

@@ -50,6 +50,7 @@ from agent_core.turn_events import (
     CompactionFailed,
     CompactionFinished,
     CompactionStarted,
+    FellBack,
     RetryScheduled,
     SampleFinished,
     SampleRestarted,
@@ -127,7 +128,7 @@ def test_parallel_calls_keep_their_names() -> None:
 
 
 def test_what_goes_wrong_is_always_shown() -> None:
-    """Denials, restarts and refusals need no -v."""
+    """Denials, restarts, fallbacks and refusals need no -v."""
     request = ApprovalRequest("c1", "shell", "rm -rf build")
     events: list[TurnEvent] = [
         RetryScheduled(1, 0.5, "overloaded", True, error=OverloadedError("no capacity")),
@@ -139,7 +140,8 @@ def test_what_goes_wrong_is_always_shown() -> None:
         ApprovalDecided(request, Decision("denied", "no")),
         ToolFinished(SHELL, ToolOutput("denied: no", success=False), "denied"),
     ]
-    assert shown(events) == (
+    assert shown([FellBack("lab/a", "lab/b", "overloaded", OverloadedError("no capacity")), *events]) == (
+        "! lab/a: no capacity; going on with lab/b\n"
         "! no capacity; attempt 2 in 0.5 s\n"
         "Half an\n! the stream ended; the answer above is dropped and asked for again\nA whole answer\nI will not.\n"
         "! not allowed: rm -rf build (no)\n\n● shell  python -m unittest\n  │ denied: no\n  denied\n"

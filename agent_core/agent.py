@@ -336,7 +336,7 @@ class Agent:
         summariser = Summariser(
             model=self._without_refused_images(client),
             prompt_for=self._prompt_for,
-            compat=compat,
+            resolved=lambda: client.resolved,
             spend=lambda attempt: state.answered(attempt.model or client.model, attempt.response),
             retry=client.retry,
             budget=self._output_budget,
@@ -348,7 +348,7 @@ class Agent:
             policy=self._compaction,
             memory=self._window,
             base=self._base,
-            compat=compat,
+            resolved=lambda: client.resolved,
             budget=self._output_budget,
             emit=emit,
             telemetry=self._telemetry,

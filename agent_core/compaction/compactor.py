@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..codecs.base import Compat
 from ..codecs.replay_origin import same_origin
 from ..errors import AgentCoreError, CompactionError, ContextLengthError, ModelError
 from ..items import Compaction, JsonValue, Message, ResponseItem, WireName
 from ..prompt import CustomToolSpec, HostedToolSpec, Prompt
+from ..providers import Resolved
 from ..session.compact import choose_cut, kept_messages
 from ..session.estimate import estimate_item
 from ..session.history import BYTES_PER_TOKEN, OutputBudget, text_bytes
@@ -70,8 +70,9 @@ class _Plan:
 
 
 class Compactor:
-    """Keeps one session within the window of one model. One at a time for a session; `base` is the prompt of its
-    requests without their items, `budget` what they show of each output."""
+    """Keeps one session within the window of its model. One at a time for a session; `base` is the prompt of its
+    requests without their items, `budget` what they show of each output, `resolved` the model they go to now: where one
+    stands in for another, its window counts."""
 
     def __init__(
         self,
@@ -81,7 +82,7 @@ class Compactor:
         policy: CompactionPolicy,
         memory: WindowMemory,
         base: Prompt,
-        compat: Compat,
+        resolved: Callable[[], Resolved],
         budget: OutputBudget | None,
         emit: Callable[[TurnEvent], Awaitable[None]],
         telemetry: Telemetry | None = None,
@@ -91,7 +92,7 @@ class Compactor:
         self._policy = policy
         self._memory = memory
         self._base = base
-        self._compat = compat
+        self._resolved = resolved
         self._budget = budget
         self._emit = emit
         self._telemetry = telemetry or Telemetry()
@@ -100,8 +101,10 @@ class Compactor:
     @property
     def window(self) -> int | None:
         """The model's window in tokens, where anybody has said: the caller and the server, else the table."""
-        said = [window for window in (self._policy.window, self._memory.window) if window is not None]
-        return min(said, default=self._compat.context_window)
+        resolved = self._resolved()
+        named = self._memory.windows.get(_name(resolved))
+        said = [window for window in (self._policy.window, named) if window is not None]
+        return min(said, default=resolved.compat.context_window)
 
     @property
     def limit(self) -> int | None:
@@ -130,7 +133,8 @@ class Compactor:
         """Whether a request failed because it did not fit, and now there is room for it."""
         if not isinstance(error, ContextLengthError) or not self._policy.on_overflow:
             return False
-        self._memory.window = _window_named(error.message) or self._memory.window
+        if (named := _window_named(error.message)) is not None:
+            self._memory.windows[_name(self._resolved())] = named
         return await self._by_itself("overflow", self.tokens())
 
     async def compact(self, instructions: str = "") -> CompactionFinished:
@@ -146,7 +150,7 @@ class Compactor:
 
     @property
     def _answer_tokens(self) -> int:
-        return self._base.max_output_tokens or self._compat.default_max_tokens or 0
+        return self._base.max_output_tokens or self._resolved().compat.default_max_tokens or 0
 
     async def _by_itself(self, reason: CompactionReason, tokens: int) -> bool:
         plan = self._plan()
@@ -257,6 +261,10 @@ def _base_tokens(base: Prompt) -> int:
 
 def _json_bytes(value: Mapping[str, JsonValue]) -> int:
     return len(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=dict))
+
+
+def _name(resolved: Resolved) -> str:
+    return f"{resolved.provider.name}/{resolved.model}"
 
 
 def _window_named(message: str) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
@@ -60,10 +60,10 @@ class CompactionPolicy(Struct, frozen=True):
 
 @dataclass(slots=True)
 class WindowMemory:
-    """What an agent learns about its model and its session, from one turn to the next."""
+    """What an agent learns about its models and its session, from one turn to the next."""
 
-    window: int | None = None
-    """As a server gave it when it refused a prompt."""
+    windows: dict[str, int] = field(default_factory=dict[str, int])
+    """As servers gave them when they refused a prompt, by the names of the models."""
     not_before: int = 0
     """How many tokens the next request must take before the history is compacted by itself again."""
 

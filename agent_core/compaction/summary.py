@@ -15,11 +15,11 @@ from dataclasses import replace
 from typing import Protocol
 
 from ..aggregation import fold_stream
-from ..codecs.base import Compat
 from ..errors import ApiError, CompactionError, ContextLengthError, ModelError, StreamError
 from ..events import Attempt, Response, ResponseEvent, Usage
 from ..items import Compaction, ResponseItem, checked_items, user_message
 from ..prompt import Prompt
+from ..providers import Resolved
 from ..retry import RetryPolicy, Tries
 from ..session.compact import newest_within, safe_cuts, squeezed
 from ..session.estimate import estimate_item
@@ -73,9 +73,9 @@ class Summary:
 
 
 class Summariser:
-    """Asks `model` for summaries. `prompt_for` makes a prompt of items as the loop does; `spend` is told of each
-    answer that was counted and of every whole one; `retry` is the loop's: a stream that breaks is read again by it.
-    `budget`: what prompts show of each output.
+    """Asks `model`, which now is the `resolved` one, for summaries. `prompt_for` makes a prompt of items as the loop
+    does; `spend` is told of each answer that was counted and of every whole one; `retry` is the loop's: a stream that
+    breaks is read again by it. `budget`: what prompts show of each output.
 
     `endpoint` is the provider's own compaction, None if it has none; refused once, it is not asked again.
     """
@@ -85,7 +85,7 @@ class Summariser:
         *,
         model: SummaryModel,
         prompt_for: Callable[[tuple[ResponseItem, ...]], Prompt],
-        compat: Compat,
+        resolved: Callable[[], Resolved],
         spend: Callable[[Attempt], None],
         retry: RetryPolicy,
         budget: OutputBudget | None,
@@ -93,7 +93,7 @@ class Summariser:
     ) -> None:
         self._model = model
         self._prompt_for = prompt_for
-        self._compat = compat
+        self._resolved = resolved
         self._spend = spend
         self._retry = retry
         self._budget = budget
@@ -146,7 +146,7 @@ class Summariser:
             max_output_tokens=None if cap is None else max(cap, MIN_SUMMARY_TOKENS),
         )
         without_calls = replace(prompt, tool_choice="none") if prompt.tools else prompt
-        if not (self._compat.choice_in_cache and prompt.tool_choice == "auto"):
+        if not (self._resolved().compat.choice_in_cache and prompt.tool_choice == "auto"):
             return _summary_text(await self._sample(without_calls))
         response = await self._sample(prompt)
         if response.tool_calls:  # it was only asked not to: the cache is worth the risk, not the summary

@@ -18,6 +18,7 @@ from agent_core.compaction.summary import Summariser
 from agent_core.events import Response, Usage
 from agent_core.items import Compaction, Message, ResponseItem, assistant_message, user_message
 from agent_core.prompt import Prompt
+from agent_core.providers import resolve
 from agent_core.session import Session
 from agent_core.session.calls import OpenCalls
 from agent_core.session.compact import choose_cut, kept_messages
@@ -105,7 +106,7 @@ def _asked(
     summariser = Summariser(
         model=model,
         prompt_for=lambda shown: replace(base, items=shown),
-        compat=profile.compat,
+        resolved=lambda: replace(resolve("lab/m", base_url="http://127.0.0.1"), compat=profile.compat),
         spend=lambda response: None,
         retry=RetryPolicy(),
         budget=None,

@@ -38,6 +38,7 @@ from agent_core.items import (
     user_message,
 )
 from agent_core.prompt import OutputSchema, Prompt, ToolSpec
+from agent_core.providers import Resolved, resolve
 from agent_core.retry import RetryPolicy
 from agent_core.session import OutputBudget, Session
 from agent_core.session.estimate import estimate_item
@@ -87,6 +88,7 @@ class Stage:
     policy: CompactionPolicy = SMALL
     base: Prompt = BASE
     compat: Compat = field(default_factory=Compat)
+    name: str = "lab/m"
     memory: WindowMemory = field(default_factory=WindowMemory)
     budget: OutputBudget | None = None
     seen: list[TurnEvent] = field(default_factory=list[TurnEvent])
@@ -102,10 +104,13 @@ class Stage:
         def spend(attempt: Attempt) -> None:
             self.spent += attempt.response.usage or Usage()
 
+        def resolved() -> Resolved:
+            return replace(resolve(self.name, base_url="http://127.0.0.1"), compat=self.compat)
+
         summariser = Summariser(
             model=self.model,
             prompt_for=lambda items: replace(self.base, items=items),
-            compat=self.compat,
+            resolved=resolved,
             spend=spend,
             retry=RetryPolicy(max_restarts=3, base_delay_s=0.0, jitter_s=0.0),
             budget=self.budget,
@@ -116,7 +121,7 @@ class Stage:
             policy=self.policy,
             memory=self.memory,
             base=self.base,
-            compat=self.compat,
+            resolved=resolved,
             budget=self.budget,
             emit=emit,
         )
@@ -567,6 +572,16 @@ async def test_of_two_windows_the_smaller_counts(given: int, named: int, window:
     stage = Stage(ScriptedModel(summary()), policy=CompactionPolicy(window=given))
     await stage.compactor.overflowed(too_long(f"maximum context length is {named} tokens"))
     assert stage.compactor.window == window
+
+
+async def test_another_model_has_another_window() -> None:
+    """What stands in for a model is held to its own: what a server named, or what is known of it."""
+    stage = Stage(ScriptedModel(summary()), policy=CompactionPolicy(), compat=Compat(context_window=9000))
+    compactor = stage.compactor
+    await compactor.overflowed(too_long("maximum context length is 4500 tokens"))
+    assert compactor.window == 4500
+    stage.name, stage.compat = "lab/other", Compat(context_window=2000)
+    assert (compactor.window, compactor.limit) == (2000, 1800)
 
 
 async def test_what_fits_is_measured_by_what_prompts_show() -> None:

@@ -5,7 +5,7 @@ that (pains.md 1, 2, 12). Three looks, each leaving alone what the one before it
 
     1  each item alone             characters, arguments, names, media, kinds the wire lacks, items of other origins
     2  calls and outputs           one output per call, by position; the rest are orphans
-    3  each step                   order, reasoning beside its item, repeated text, ids, outputs
+    3  each step (replay_step)     order, reasoning beside its item, repeated text, ids, outputs
 
 A *step* is a maximal run of items the model made. It ends where something of ours follows that is sent: a message, or
 the output of one of its own calls. What comes out of a step:

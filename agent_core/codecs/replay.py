@@ -18,7 +18,7 @@ Reasoning stands directly before the item it belongs to: the next one of its ste
 On chat neighbouring reasonings are joined; a codec that writes a step as one message joins what is left.
 
 Replaying what was replayed changes nothing and reports nothing. A longer history gives the same items for its prefix,
-except for reasoning of what was then the last turn and for calls that were then open. Linear in items and text.
+except for reasoning of what was then the last turn, and for calls that were then open. Linear in items and text.
 """
 
 from __future__ import annotations

@@ -8,12 +8,12 @@ exception alone does not say that anybody asked this task to end: waiting for wh
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import cast
 
 import anyio
 
-__all__ = ["being_cancelled", "is_cancellation", "lone"]
+__all__ = ["being_cancelled", "is_cancellation", "lone", "sheltered"]
 
 
 def is_cancellation(error: BaseException) -> bool:
@@ -45,6 +45,24 @@ def being_cancelled() -> bool:
         return False
     task = current_task()
     return task is None or task.cancelling() > 0
+
+
+async def sheltered(work: Callable[[], Awaitable[None]]) -> None:
+    """Run `work` to its end, however often the caller is cancelled meanwhile; then the cancellation goes on.
+
+    A shield alone does not do that on asyncio: it holds against scopes, not against `task.cancel()`. In a task of its
+    own `work` is out of reach of that.
+    """
+
+    async def run() -> None:
+        with anyio.CancelScope(shield=True):
+            await work()
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run)
+    except BaseExceptionGroup as group:
+        raise lone(group) from None
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -68,7 +68,8 @@ class Tool(Protocol):
 
     `approval` is called once per call before `run`; None means it may run unasked. It must not block and must not
     raise for bad arguments: `run` reports those. `run` is called at most once per call and must end soon after it is
-    cancelled, leaving no process behind.
+    cancelled, leaving no process behind. What a model should know of that it adds to the cancellation with `add_note`:
+    its output until then, what it could not stop.
     """
 
     @property

@@ -6,6 +6,7 @@
 The pipe is ours, not the process's transport: the process counts as ended when it has exited, though a daemon it left
 behind may hold the pipe for ever. After the exit the pump has a short while for what is still in the pipe; then the
 group is ended, and the command is over. Whatever happens, the group is gone and the process reaped when `run` returns.
+A command that was stopped, by a cancel or its time limit, takes with it also what has left its group.
 """
 
 from __future__ import annotations
@@ -14,11 +15,9 @@ import codecs
 import os
 import shlex
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
@@ -33,6 +32,7 @@ from .arguments import check_arguments, parse_arguments
 from .base import ToolCall, ToolContext, ToolOutput
 from .capture import Capture
 from .paths import resolve_inside
+from .processes import GRACE_S, MARK_VARIABLE, Mark, ProcessGroup
 
 if TYPE_CHECKING:
     from anyio.abc import Process
@@ -45,8 +45,6 @@ __all__ = ["INHERITED_ENV", "Shell", "child_environment"]
 DEFAULT_TIMEOUT_MS = 120_000
 MAX_TIMEOUT_MS = 600_000
 DEFAULT_OUTPUT_BYTES = 64 * 1024
-GRACE_S = 0.5
-"""Between TERM and KILL."""
 DRAIN_S = 2.0
 """How long after the exit output is awaited from processes left behind; as in Codex (codex.md 4)."""
 MAX_SHOWN_BYTES = 1024 * 1024
@@ -104,9 +102,10 @@ class Shell:
 
     A string runs under bash where it is installed, else /bin/sh; a list is a program and its arguments, without a
     shell. Processes left in the background are ended with the command, except those in a session of their own
-    (`setsid`): those may hold the output open for `drain_s` seconds. `inherit` and `env` widen the environment, see
-    `child_environment`. `sandbox`: what commands may touch; None for no sandbox. One that cannot be held here is an
-    error, SandboxUnavailable, at once; nothing is run without it. In a sandbox every process ends with the command.
+    (`setsid`): those may hold the output open for `drain_s` seconds, and end with a command that is stopped.
+    `inherit` and `env` widen the environment, see `child_environment`. `sandbox`: what commands may touch; None for no
+    sandbox. One that cannot be held here is an error, SandboxUnavailable, at once; nothing is run without it. In a
+    sandbox every process ends with the command.
     """
 
     name: str = "shell"
@@ -162,6 +161,9 @@ class Shell:
         )
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutput:
+        import anyio
+
+        capture: Capture | None = None
         try:
             asked = _request(call)
             cwd = resolve_inside(asked.workdir or ".", context)
@@ -171,18 +173,23 @@ class Shell:
                 )
             if os.name != "posix":
                 raise ToolError(f"the shell tool does not run on {sys.platform}", remedy="use Linux or macOS")
+            capture = Capture(self._max_output_bytes)
             ended = await _execute(
                 _argv(asked.command),
                 cwd=cwd,
                 env=child_environment(os.environ, inherit=self._inherit, extra=self._env),
                 timeout_s=min(asked.timeout_ms or self._timeout_ms, MAX_TIMEOUT_MS) / 1000,
-                capture=Capture(self._max_output_bytes),
+                capture=capture,
                 emit=context.emit,
                 drain_s=self._drain_s,
                 confine=None if self._sandbox is None else partial(self._sandbox.confine, cwd=cwd, roots=context.roots),
             )
         except ToolError as error:
             return ToolOutput(f"{error.message}; {error.remedy}", success=False)
+        except anyio.get_cancelled_exc_class() as cancelled:
+            if capture is not None and (said := capture.result()[0]):
+                cancelled.add_note(f"Output until then:\n{said}")
+            raise
         return _output(ended)
 
 
@@ -292,18 +299,27 @@ async def _confined(argv: Sequence[str], confine: Callable[[Sequence[str]], Conf
     """Raises ToolError for a working directory that no sandbox can hold."""
     import anyio
 
+    from ..cancellation import sheltered
     from ..sandbox import Confined
 
     if confine is None:
         return Confined(argv)
-    confined: Confined | None = None
+    made: Confined | None = None
+
+    async def make() -> None:
+        nonlocal made
+        made = await anyio.to_thread.run_sync(confine, argv)
+
     try:
-        with anyio.CancelScope(shield=True):  # what it opens would be lost
-            confined = await anyio.to_thread.run_sync(confine, argv)
+        await sheltered(make)
     except ConfigError as error:
         raise ToolError(error.message, remedy=error.remedy) from None
-    assert confined is not None  # nobody cancels that scope
-    return confined
+    except BaseException:  # cancelled: what it opened would be lost
+        if made is not None:
+            made.finish()
+        raise
+    assert made is not None  # else `make` has raised
+    return made
 
 
 async def _run_confined(
@@ -316,25 +332,39 @@ async def _run_confined(
     drain_s: float,
 ) -> tuple[bool, Process]:
     """Whether it had to be stopped, and the process, which has ended."""
-    import anyio
+    from ..cancellation import sheltered
 
     read_end, write_end = os.pipe()
+    mark = Mark(os.environ.get(MARK_VARIABLE, ""))
+    group: ProcessGroup | None = None
+    stopped = True
+
+    async def start() -> None:
+        nonlocal group
+        marked = {**env, **confined.env, MARK_VARIABLE: mark.value}
+        group = ProcessGroup(
+            await _open(confined, cwd=cwd, env=marked, output=write_end), mark, alone=confined.ends_all
+        )
+
+    async def end() -> None:
+        if group is not None:
+            await group.end(strays=stopped)
+            await group.leader.aclose()
+
     try:
         os.set_blocking(read_end, False)
         try:
-            process = await _open(confined, cwd=cwd, env={**env, **confined.env}, output=write_end)
+            await sheltered(start)  # a cancel between fork and return would lose the process
         finally:
             os.close(write_end)
-        group = _Group(process, alone=confined.ends_all)
-        try:
-            timed_out = await _watch(group, pump(read_end), timeout_s=timeout_s, drain_s=drain_s)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await group.end()
-                await process.aclose()
+        assert group is not None  # else `start` has raised
+        stopped = await _watch(group, pump(read_end), timeout_s=timeout_s, drain_s=drain_s)
     finally:
-        os.close(read_end)
-    return timed_out, process
+        try:
+            await sheltered(end)
+        finally:
+            os.close(read_end)
+    return stopped, group.leader
 
 
 async def _open(confined: Confined, *, cwd: Path, env: Mapping[str, str], output: int) -> Process:
@@ -342,20 +372,17 @@ async def _open(confined: Confined, *, cwd: Path, env: Mapping[str, str], output
 
     import anyio
 
-    process: Process | None = None
     try:
-        with anyio.CancelScope(shield=True):  # a cancel between fork and return would lose the process
-            process = await anyio.open_process(
-                confined.argv,
-                stdin=DEVNULL,
-                stdout=output,
-                stderr=output,
-                cwd=cwd,
-                env=env,
-                start_new_session=True,
-                pass_fds=confined.pass_fds,
-            )
-            confined.started()
+        process = await anyio.open_process(
+            confined.argv,
+            stdin=DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=cwd,
+            env=env,
+            start_new_session=True,
+            pass_fds=confined.pass_fds,
+        )
     except FileNotFoundError:
         raise ToolError(
             f"there is no program {confined.argv[0][:200]!r}", remedy="check its name, or install it"
@@ -363,11 +390,11 @@ async def _open(confined: Confined, *, cwd: Path, env: Mapping[str, str], output
     except (OSError, ValueError) as error:  # not executable, too long, a NUL or a lone surrogate in it
         reason = error.strerror if isinstance(error, OSError) else str(error).split("\n")[0]
         raise ToolError(f"cannot start the command: {reason}", remedy="change the command") from None
-    assert process is not None  # nobody cancels that scope
+    confined.started()
     return process
 
 
-async def _watch(group: _Group, pump: _Pump, *, timeout_s: float, drain_s: float) -> bool:
+async def _watch(group: ProcessGroup, pump: _Pump, *, timeout_s: float, drain_s: float) -> bool:
     """Waits for the process, then for its output, within their limits. Returns whether it had to be stopped."""
     import anyio
 
@@ -381,7 +408,7 @@ async def _watch(group: _Group, pump: _Pump, *, timeout_s: float, drain_s: float
         if not timed_out:
             with anyio.move_on_after(drain_s):
                 await pump.ended.wait()
-        await group.end()
+        await group.end(strays=timed_out)
         with anyio.move_on_after(GRACE_S):  # what they wrote before they were ended
             await pump.ended.wait()
         pumping.cancel_scope.cancel()
@@ -437,42 +464,6 @@ class _Pump:
             text += "\n[… the rest is not shown while it runs]\n"
         if text:
             await self._emit(text)
-
-
-class _Group:
-    """The process group of a command. `leader` is the command itself, started in a session of its own. `alone`: when it
-    has ended nothing is left that runs, though its dead may still be counted."""
-
-    __slots__ = ("_alone", "_over", "leader")
-
-    def __init__(self, leader: Process, *, alone: bool = False) -> None:
-        self.leader = leader
-        self._alone = alone
-        self._over = False
-
-    async def end(self) -> None:
-        """Ends what is left of the group: TERM, a short grace, KILL; and reaps the leader.
-
-        Does nothing the second time: the number of a group that is gone may be another's by then."""
-        import anyio
-
-        if self._over:
-            return
-        if self._signal(signal.SIGTERM):
-            with anyio.move_on_after(GRACE_S):
-                await self.leader.wait()
-                while not self._alone and self._signal(0):  # noqa: ASYNC110 - nothing tells when a group of other people's children ends
-                    await anyio.sleep(0.01)
-            self._signal(signal.SIGKILL)
-        await self.leader.wait()
-        self._over = True
-
-    def _signal(self, number: int) -> bool:
-        """Whether the group exists, as far as we may know."""
-        with suppress(ProcessLookupError, PermissionError):  # PermissionError: macOS says so of zombies
-            os.killpg(self.leader.pid, number)
-            return True
-        return False
 
 
 def _exit_code(returncode: int | None) -> int:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from agent_core import Agent, ModelClient, Session, tool
+from agent_core import Agent, ModelClient, RetryPolicy, Session, tool
 from agent_core.codecs import CODECS
 from agent_core.codecs.base import Compat
 from agent_core.codecs.responses_compact import compact_request, encode_compacted
@@ -239,3 +239,33 @@ async def test_by_policy_a_summary_stays_readable() -> None:
         )
         await agent.run("hi")
         assert (await agent.compact()).kind == "local"
+
+
+async def test_a_model_that_stands_in_gets_what_was_sealed_as_it_was_said() -> None:
+    """In the middle of a turn too: the first model has no room for anybody, the second reads what it had sealed."""
+    busy: list[bool] = []
+
+    def answer(prompt: Prompt) -> Step:
+        return Step(status=529, error="no capacity") if busy else Step(text="the first answer")
+
+    with (
+        RehearsalServer(answer, pace_s=0) as server,
+        RehearsalServer([Step(text="x"), Step(text="y")], pace_s=0) as other,
+    ):
+        row = replace(other.provider, name="elsewhere")
+        retry = RetryPolicy(max_attempts=1)
+        async with ModelClient("elsewhere/m", provider=row, wire="chat", retry=retry) as stand_in:
+            agent = Agent(
+                "rehearsal/m", provider=with_endpoint(server), wire="responses", retry=retry, fallbacks=[stand_in]
+            )
+            await agent.run("first")
+            assert (await agent.compact()).kind == "endpoint"
+            busy.append(True)
+            assert (await agent.run("second")).text == "y"
+        asked = other.requests[0].prompt
+    assert asked is not None
+    assert [text_of(item) for item in asked.items if isinstance(item, Message)] == [
+        "first",
+        "the first answer",
+        "second",
+    ]

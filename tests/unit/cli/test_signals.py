@@ -18,7 +18,13 @@ from agent_core.testing import Call, RehearsalServer, Step
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 
-MAIN = (sys.executable, "-c", "import sys; from agent_core.cli import main; sys.exit(main())")
+_MAIN = """import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+from agent_core.cli import main
+sys.exit(main())"""
+MAIN = (sys.executable, "-c", _MAIN)
+"""Also where the tests themselves run under `nohup` or in the background, whose children ignore these signals."""
 ENDINGS = [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)]
 
 

@@ -240,12 +240,12 @@ class Agent:
         turn_id = self._begin("turn")
         stop: StopReason | Literal["error"] = "error"
         try:
-            await emit(TurnStarted(turn_id, self.session.id))
+            note(TurnStarted(turn_id, self.session.id))  # no wait: from here on what the user says is recorded
             async with AsyncExitStack() as stack:
                 span = stack.enter_context(self._span(turn_id, items, state))
                 asked = await self._models.asked(stack)
                 if (passed_over := passed_over_by(asked)) is not None:
-                    await emit(passed_over)
+                    note(passed_over)
                 for client in clients_of(asked) if self.limits.max_cost is not None else ():
                     require_price(self.prices, client.model, charged=bool(client.resolved.compat.charge_member))
                 dispatcher = Dispatcher(

@@ -48,15 +48,22 @@ async def _drop(text: str) -> None:
     """Progress nobody watches."""
 
 
+def _never() -> bool:
+    """Not cancelled: who can be is told by an exception."""
+    return False
+
+
 class ToolContext(Struct, frozen=True):
     """What a running tool may know. `cwd` is absolute; tools that touch files stay below `roots` (default: `cwd`).
-    `emit` shows a piece of progress to the interface (not to the model)."""
+    `emit` shows a piece of progress to the interface (not to the model). `cancelled` is for a synchronous function,
+    which no exception can reach in its thread: once it is true, nobody waits for the result any more."""
 
     cwd: Path
     call_id: str = ""
     session_id: str = ""
     roots: tuple[Path, ...] = ()
     emit: Callable[[str], Awaitable[None]] = _drop
+    cancelled: Callable[[], bool] = _never
 
 
 @runtime_checkable

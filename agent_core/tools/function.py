@@ -16,8 +16,11 @@ import re
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from contextlib import aclosing
+from threading import Event as Flag
 from types import FrameType
 from typing import TYPE_CHECKING, Generic, ParamSpec, TypeVar, cast, overload
+
+from msgspec.structs import replace
 
 from ..approvals import ApprovalRequest
 from ..errors import CallerError, ToolError
@@ -40,9 +43,11 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 class FunctionTool(Generic[P, R]):
     """A function the model may call; calling the object calls the plain function. Made by `tool`.
 
-    A synchronous function runs in a worker thread. When it is cancelled its thread is left to finish on its own, so
-    such a function should be quick or keep its own time limit. A generator reports progress: what it yields is shown,
-    its last value (or what it returns) is the result; cancelled, it is closed at its next `yield`.
+    A synchronous function runs in a worker thread. Python cannot end a thread: when the call is cancelled or takes too
+    long, the model is told that the function may still be at work, and it is left to finish on its own; at its end the
+    program waits for it, too. So such a function should be quick, keep its own time limit, or look at
+    `ToolContext.cancelled` now and then. A generator reports progress: what it yields is shown, its last value (or what
+    it returns) is the result; cancelled, it is closed at its next `yield`.
     A parameter annotated `ToolContext` is given the call's context and is not shown to the model.
     """
 
@@ -114,8 +119,9 @@ class FunctionTool(Generic[P, R]):
             arguments = check_arguments(signature.model, parse_arguments(call.arguments))
         except InvalidArguments as error:
             return ToolOutput(f"{self.name}: {error.message}; {error.remedy}", success=False)
-        positional, named = signature.bind(arguments, context)
-        value = await _call(self._function, positional, named, context)
+        call_is_over = Flag()
+        positional, named = signature.bind(arguments, replace(context, cancelled=call_is_over.is_set))
+        value = await _call(self._function, positional, named, context, call_is_over)
         from .results import as_output
 
         try:
@@ -245,45 +251,61 @@ def _short(text: str, limit: int = 60) -> str:
 
 
 async def _call(
-    function: Callable[..., object], positional: list[object], named: dict[str, object], context: ToolContext
+    function: Callable[..., object],
+    positional: list[object],
+    named: dict[str, object],
+    context: ToolContext,
+    over: Flag,
 ) -> object:
     """The function's value, wherever its kind has to run."""
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         value: object = function(*positional, **named)
     else:
-        value = await _call_in_thread(function, positional, named, context)
+        value = await _call_in_thread(function, positional, named, context, over)
     if inspect.isasyncgen(value):
         return await _exhaust_async(cast("AsyncGenerator[object]", value), context)
     return await cast("Awaitable[object]", value) if inspect.isawaitable(value) else value
 
 
 async def _call_in_thread(
-    function: Callable[..., object], positional: list[object], named: dict[str, object], context: ToolContext
+    function: Callable[..., object],
+    positional: list[object],
+    named: dict[str, object],
+    context: ToolContext,
+    over: Flag,
 ) -> object:
     """One thread for the whole call, a generator's steps included: connections and locks may belong to a thread."""
-    from anyio import from_thread, to_thread
+    from anyio import from_thread, get_cancelled_exc_class, to_thread
 
-    wanted = True
+    ended = False
 
     def show(text: str) -> bool:
         """Shows progress. False once the call was cancelled: its thread has been abandoned."""
-        if wanted:
+        if not over.is_set():
             from_thread.run(emit, text)
-        return wanted
+        return not over.is_set()
 
     async def emit(text: str) -> None:
         await context.emit(text)
 
     def work() -> tuple[object]:  # boxed: trio refuses a thread's result that is a coroutine
-        value = function(*positional, **named)
-        if inspect.isgenerator(value):
-            value = _exhaust(cast("Generator[object, None, object]", value), show)
-        return (value,)
+        nonlocal ended
+        try:
+            value = function(*positional, **named)
+            if inspect.isgenerator(value):
+                value = _exhaust(cast("Generator[object, None, object]", value), show)
+            return (value,)
+        finally:
+            ended = True
 
     try:
         return (await to_thread.run_sync(work, abandon_on_cancel=True))[0]
+    except get_cancelled_exc_class() as cancelled:
+        if not ended:
+            cancelled.add_note("the function could not be interrupted and may still be at work")
+        raise
     finally:
-        wanted = False
+        over.set()
 
 
 def _exhaust(generator: Generator[object, None, object], show: Callable[[str], bool]) -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from agent_core.errors import CallerError, FatalToolError, ToolError
 from agent_core.items import InputImage, InputText, JsonObject, JsonValue
 from agent_core.prompt import ToolSpec
 from agent_core.tools import FunctionTool, Tool, ToolCall, ToolContext, ToolOutput, tool
+from agent_core.tools.run import Answer, run_tool
 
 from .calls import call, watched
 
@@ -369,6 +371,37 @@ async def test_a_cancelled_generator_is_closed_and_silent(tmp_path: Path) -> Non
         group.cancel_scope.cancel()
     go_on.set()
     assert (await anyio.to_thread.run_sync(closed.wait, 10), shown) == (True, [])
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("timeout_s", [None, 0.05])
+async def test_a_function_that_is_left_behind(timeout_s: float | None, tmp_path: Path) -> None:
+    """Python cannot end its thread: the model is told so, and the function can see that nobody waits any more."""
+    started, stopped = anyio.Event(), threading.Event()
+    answers: list[Answer] = []
+
+    @tool
+    def work(context: ToolContext) -> None:
+        anyio.from_thread.run_sync(started.set)
+        while not context.cancelled():
+            time.sleep(0.001)
+        stopped.set()
+
+    async def run() -> None:
+        limit = timeout_s or 60
+        answers.append(
+            await run_tool(work, call("work"), ToolContext(tmp_path), timeout_s=limit, cancelled=answers.append)
+        )
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(run)
+        await started.wait()
+        if timeout_s is None:
+            group.cancel_scope.cancel()
+    assert await anyio.to_thread.run_sync(stopped.wait, 10)
+    told = str(answers[0].output.content).splitlines()
+    assert told[0].startswith("timed out" if timeout_s else "aborted by the user")
+    assert told[1:] == ["the function could not be interrupted and may still be at work"]
 
 
 @pytest.mark.anyio

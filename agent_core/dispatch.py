@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Protocol, TypeAlias
 
 import anyio
@@ -54,6 +54,8 @@ TOOL_TIMEOUT_S = 600.0
 
 MAX_CALLS = 64
 """Calls acted on per response; the rest are answered as not run (behaviours.md S0-51 has 16, real batches reach 30)."""
+
+_NOTHING_KNOWN: Mapping[int, Answer] = MappingProxyType({})
 
 
 class SessionLog(Protocol):
@@ -155,15 +157,19 @@ class Dispatcher:
             early.scope.cancel()
         self._early.clear()
 
-    async def act(self, calls: Sequence[CallItem]) -> Acted:
-        """Answer every call, in order. What a tool ends the turn with (FatalToolError, KeyboardInterrupt) is raised
-        after all of them are answered."""
+    async def act(self, calls: Sequence[CallItem], known: Mapping[int, Answer] = _NOTHING_KNOWN) -> Acted:
+        """Answer every call, in order. `known`: answers that are there already, by the call's place. What a tool ends
+        the turn with (FatalToolError, KeyboardInterrupt) is raised after all of them are answered."""
         batch = _Batch(calls, self._session, self._note)
         denied, aborted, ends_with = 0, False, None
         try:
+            for n, answer in known.items():
+                await self._answered(n, answer, batch)
             for group in self._groups(calls):
                 allowed: list[int] = []
                 for n in group:
+                    if n in known:
+                        continue
                     refusal = await self._refusal(n, calls[n])
                     if refusal is None:
                         allowed.append(n)
@@ -190,11 +196,11 @@ class Dispatcher:
         """Answer calls that will not be run, at once: the way out of a cancel or an error."""
         _Batch(calls, self._session, self._note).close(output)
 
-    async def give_up(self, calls: Sequence[CallItem], output: str) -> None:
-        """Answer calls of an earlier process whose tool had been started: what it did is not known."""
-        for item in calls:
-            answer = Answer(ToolOutput(output, success=False), "outcome_unknown")
-            await self._answered(0, answer, _Batch([item], self._session, self._note))
+    async def resume(self, calls: Sequence[CallItem], unknown: str) -> Acted:
+        """Answer the calls of an earlier process, in order: those whose tool had been started with `unknown`, for what
+        it did is not known; the others are acted on."""
+        lost = Answer(ToolOutput(unknown, success=False), "outcome_unknown")
+        return await self.act(calls, {n: lost for n, call in enumerate(calls) if self._session.was_started(call)})
 
     def _groups(self, calls: Sequence[CallItem]) -> Iterator[list[int]]:
         """Runs of neighbouring parallel calls; everything else alone."""

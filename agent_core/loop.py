@@ -127,11 +127,8 @@ class Loop:
 
     async def _answer_open_calls(self) -> None:
         """A session that ends in unanswered calls is a paused run: finish it first, but run nothing a second time."""
-        calls = self.session.open_calls()
-        started = [call for call in calls if self.session.was_started(call)]
-        await self.dispatcher.give_up(started, OUTCOME_UNKNOWN)
-        if waiting := [call for call in calls if call not in started]:
-            await self.dispatcher.act(waiting)
+        if calls := self.session.open_calls():
+            await self.dispatcher.resume(calls, OUTCOME_UNKNOWN)
 
     async def _sample(self) -> Response | StopReason:
         """One whole response, in the session. A stream that breaks is sampled again while error and budget allow it."""

@@ -340,6 +340,15 @@ async def test_open_calls_are_answered_before_anything_else() -> None:
     assert [item.type for item in session.items][-3:] == ["function_call_output", "message", "message"]
 
 
+async def test_calls_of_an_earlier_process_are_answered_in_their_order() -> None:
+    """Whether their tool had been started or not: outputs stand as calls do."""
+    session = Session(items=[user_message("old"), call("a"), call("b")])
+    session.tool_started(call("b"))
+    stage = Stage(ScriptedModel(says("ok")), [Probe()], session)
+    await stage.run()
+    assert [(call_id, text[:7]) for call_id, text in stage.outputs] == [("a", "did {}"), ("b", "outcome")]
+
+
 async def test_steering_joins_at_the_next_boundary() -> None:
     """What the user says meanwhile is in the next request; it also keeps a finished turn going."""
     stage = Stage(ScriptedModel(says("one"), says("two")))

@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from .circuit import Circuit
     from .client import ModelClient
     from .compaction.compactor import Compactor
-    from .dispatch import Emit
     from .fallback import Fallback, FallbackPolicy
     from .limiter import RateLimiter
+    from .permission import Emit
     from .providers import Provider
     from .refused_images import RefusedImages
     from .resampling import FallBack

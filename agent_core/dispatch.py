@@ -1,53 +1,38 @@
 """Acting on calls: exactly one output per call, in call order, whatever happens.
 
-    call ─ cut off? unknown? over the cap? ─► not run, told to the model
-         ─ needs approval ─► asked, one at a time, in call order ─ no ─► denied, told to the model
+    call ─ may not run (see permission; asked one at a time, in call order) ─► told to the model
          ─ run: parallel tools that stand side by side overlap, every other tool runs alone ─► its output
 
-Outputs are written to the session (synchronously, so cancellation cannot come in between) as soon as every earlier call
-has its own. Leaving `act` for any reason, cancellation too, leaves no call of the batch unanswered, and every answer is
-told in a ToolFinished. Before a tool with side effects starts, the session notes it: after a crash such a call is
-"outcome unknown" and is never run by itself.
+Outputs are written to the session (see outputs; synchronously, so cancellation cannot come in between) as soon as every
+earlier call has its own. Leaving `act` for any reason, cancellation too, leaves no call of the batch unanswered, and
+every answer is told in a ToolFinished. Before a tool with side effects starts, the session notes it: after a crash such
+a call is "outcome unknown" and is never run by itself.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Protocol, TypeAlias
 
 import anyio
 from anyio.abc import TaskGroup
 from msgspec.structs import replace
 
-from .approvals import ApprovalPolicy, ApprovalRequest, Decision
-from .cancellation import being_cancelled, is_cancellation, lone
-from .items import (
-    CallItem,
-    CallOutputItem,
-    CustomToolCall,
-    CustomToolCallOutput,
-    FunctionCall,
-    FunctionCallOutput,
-    InputText,
-    JsonObject,
-    LocalShellCall,
-    ResponseItem,
-    ToolSearchCall,
-    ToolSearchOutput,
-)
+from .approvals import ApprovalPolicy
+from .call_items import name_of, tool_call
+from .cancellation import is_cancellation, lone
+from .items import CallItem, CustomToolCall, FunctionCall, InputText, ResponseItem
+from .outputs import Outputs, SessionLog
+from .permission import Emit, Permission
 from .telemetry import Telemetry, tool_span
 from .tools.base import Tool, ToolCall, ToolContext, ToolOutput
-from .tools.run import Answer, aborted_after, approval_of, described, not_run, run_tool
-from .turn_events import ApprovalDecided, ApprovalRequested, ToolFinished, ToolProgress, ToolStarted, TurnEvent
+from .tools.run import Answer, aborted_after, run_tool
+from .turn_events import ToolProgress, ToolStarted, TurnEvent
 
-__all__ = ["Acted", "Dispatcher", "Emit", "SessionLog"]
-
-Emit: TypeAlias = Callable[[TurnEvent], Awaitable[None]]
+__all__ = ["Acted", "Dispatcher"]
 
 TOOL_TIMEOUT_S = 600.0
 """For tools that name none: long enough for a test suite, short enough to notice."""
@@ -56,19 +41,6 @@ MAX_CALLS = 64
 """Calls acted on per response; the rest are answered as not run (behaviours.md S0-51 has 16, real batches reach 30)."""
 
 _NOTHING_KNOWN: Mapping[int, Answer] = MappingProxyType({})
-
-
-class SessionLog(Protocol):
-    """What acting needs of a session. `append` and `tool_started` are durable when they return."""
-
-    @property
-    def id(self) -> str: ...
-
-    def append(self, *items: ResponseItem) -> tuple[ResponseItem, ...]: ...
-
-    def tool_started(self, call: CallItem) -> None: ...
-
-    def was_started(self, call: CallItem) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +79,6 @@ class Dispatcher:
     ) -> None:
         self.side_effects_started = False
         self._tools: Mapping[str, Tool] = {tool.spec.name: tool for tool in tools}
-        self._approvals = approvals
         self._session = session
         self._emit = emit
         self._note = note
@@ -115,6 +86,9 @@ class Dispatcher:
         self._max_calls = max_calls
         self._timeout_s = timeout_s
         self._telemetry = telemetry or Telemetry()
+        self._permission = Permission(
+            self._tools, approvals=approvals, emit=emit, context_for=self._context_for, max_calls=max_calls
+        )
         self._early: dict[ToolCall, _Early] = {}
         self._tasks: TaskGroup | None = None
         self._interrupt: BaseException | None = None
@@ -145,7 +119,7 @@ class Dispatcher:
         call = tool_call(item)
         if call in self._early or len(self._early) >= self._max_calls:
             return
-        if approval_of(tool, call, self._context_for(call)) is not None:
+        if not self._permission.unasked(tool, call):
             return
         # Known by the whole call: some servers use one call id for several calls, and one of those may need approval.
         early = self._early[call] = _Early(anyio.Event(), anyio.CancelScope(), anyio.current_time())
@@ -160,7 +134,7 @@ class Dispatcher:
     async def act(self, calls: Sequence[CallItem], known: Mapping[int, Answer] = _NOTHING_KNOWN) -> Acted:
         """Answer every call, in order. `known`: answers that are there already, by the call's place. What a tool ends
         the turn with (FatalToolError, KeyboardInterrupt) is raised after all of them are answered."""
-        batch = _Batch(calls, self._session, self._note)
+        batch = Outputs(calls, self._session, self._note)
         denied, aborted, ends_with = 0, False, None
         try:
             for n, answer in known.items():
@@ -170,7 +144,7 @@ class Dispatcher:
                 for n in group:
                     if n in known:
                         continue
-                    refusal = await self._refusal(n, calls[n])
+                    refusal = await self._permission.refusal(n, calls[n], self._early)
                     if refusal is None:
                         allowed.append(n)
                         continue
@@ -194,7 +168,7 @@ class Dispatcher:
 
     def answer(self, calls: Sequence[CallItem], output: str) -> None:
         """Answer calls that will not be run, at once: the way out of a cancel or an error."""
-        _Batch(calls, self._session, self._note).close(output)
+        Outputs(calls, self._session, self._note).close(output)
 
     async def resume(self, calls: Sequence[CallItem], unknown: str) -> Acted:
         """Answer the calls of an earlier process, in order: those whose tool had been started with `unknown`, for what
@@ -206,7 +180,7 @@ class Dispatcher:
         """Runs of neighbouring parallel calls; everything else alone."""
         group: list[int] = []
         for n, item in enumerate(calls):
-            tool = self._tools.get(_name(item))
+            tool = self._tools.get(name_of(item))
             if tool is not None and tool.parallel:
                 group.append(n)
                 continue
@@ -217,47 +191,7 @@ class Dispatcher:
         if group:
             yield group
 
-    async def _refusal(self, n: int, item: CallItem) -> tuple[Answer, bool] | None:
-        """Why this call is not run, or None; and whether the turn ends with it."""
-        if item.status == "incomplete":
-            return not_run("not run: the call was cut off before its arguments were complete; send it again"), False
-        if n >= self._max_calls:
-            return not_run(f"not run: more than {self._max_calls} calls in one response"), False
-        tool = self._tools.get(_name(item))
-        if tool is None:
-            known = ", ".join(self._tools) or "none"
-            text = f"unsupported call: {_name(item)!r}; the tools are: {known}"
-            return Answer(ToolOutput(text, success=False), "failed"), False
-        call = tool_call(item)
-        if call in self._early:
-            return None
-        request = approval_of(tool, call, self._context_for(call))
-        if request is None:
-            return None
-        if isinstance(request, Answer):
-            return request, False
-        decision = await self._decide(request)
-        if decision.approved:
-            return None
-        text = "denied" + (f": {decision.reason}" if decision.reason else "")
-        return Answer(ToolOutput(text, success=False), "denied"), decision.kind == "abort"
-
-    async def _decide(self, request: ApprovalRequest) -> Decision:
-        await self._emit(ApprovalRequested(request))
-        try:
-            decision = await self._approvals.decide(request)
-            if not isinstance(decision, Decision):
-                raise TypeError(f"decide() returned {decision!r:.100}, not a Decision")
-        except BaseException as error:  # a policy that fails says no; its error is shown, not lost
-            cancelled = is_cancellation(error)  # what it waited for may have been; that is no cancel of ours
-            if being_cancelled() if cancelled else not isinstance(error, Exception):
-                raise
-            words = "something it waited for was cancelled" if cancelled else described(error)
-            decision = Decision("abort", f"the approval policy failed: {words}")
-        await self._emit(ApprovalDecided(request, decision))
-        return decision
-
-    async def _run_group(self, group: Sequence[int], calls: Sequence[CallItem], batch: _Batch) -> BaseException | None:
+    async def _run_group(self, group: Sequence[int], calls: Sequence[CallItem], batch: Outputs) -> BaseException | None:
         """Run calls that may overlap. Returns what the turn has to end with, if anything."""
         ends_with: list[BaseException] = []
 
@@ -313,7 +247,7 @@ class Dispatcher:
                 self._interrupt = early.answer.ends_with
             early.done.set()
 
-    def _end_early(self, calls: Sequence[CallItem], batch: _Batch) -> None:
+    def _end_early(self, calls: Sequence[CallItem], batch: Outputs) -> None:
         """Calls that nobody waited for, though their tool was started: answered with what became of them."""
         started = [(n, self._early.pop(tool_call(item), None)) for n, item in enumerate(calls)]
         self.drop_early()
@@ -334,7 +268,7 @@ class Dispatcher:
 
         return replace(self._context, call_id=call.call_id, emit=emit)
 
-    async def _answered(self, n: int, answer: Answer, batch: _Batch) -> None:
+    async def _answered(self, n: int, answer: Answer, batch: Outputs) -> None:
         finished = batch.record(n, answer)
         if finished is not None:
             await self._emit(finished)
@@ -351,90 +285,6 @@ class _Early:
         """Stop the tool. What it has answered already, or that it was stopped."""
         self.scope.cancel()
         return self.answer or aborted_after(anyio.current_time() - self.started)
-
-
-class _Batch:
-    """The outputs of one batch, written in call order as the gaps close."""
-
-    __slots__ = ("_answers", "_calls", "_next", "_note", "_session")
-
-    def __init__(self, calls: Sequence[CallItem], session: SessionLog, note: Callable[[TurnEvent], None]) -> None:
-        self._calls = calls
-        self._session = session
-        self._note = note
-        self._answers: list[Answer | None] = [None] * len(calls)
-        self._next = 0
-
-    def record(self, n: int, answer: Answer) -> ToolFinished | None:
-        """The answer of call n, and what to tell of it. The first one counts."""
-        if self._answers[n] is not None:
-            return None
-        self._answers[n] = answer
-        self._write()
-        return ToolFinished(tool_call(self._calls[n]), answer.output, answer.outcome, answer.duration_s)
-
-    def put(self, n: int, answer: Answer) -> None:
-        """Record it, and tell it at once."""
-        finished = self.record(n, answer)
-        if finished is not None:
-            self._note(finished)
-
-    def close(self, text: str) -> None:
-        """Answer what is still open, and write what could not be written before."""
-        for n in range(len(self._calls)):
-            self.put(n, not_run(text))
-        self._write()
-
-    def _write(self) -> None:
-        while self._next < len(self._calls):
-            ready = self._answers[self._next]
-            if ready is None:
-                return
-            self._session.append(output_item(self._calls[self._next], ready.output))
-            self._next += 1
-
-
-def tool_call(item: CallItem) -> ToolCall:
-    """The call as a tool sees it. A local shell call becomes the JSON arguments of the `shell` tool."""
-    match item:
-        case FunctionCall():
-            return ToolCall(item.call_id, item.name, item.arguments)
-        case CustomToolCall():
-            return ToolCall(item.call_id, item.name, item.input, "custom")
-        case LocalShellCall():
-            action = item.action
-            arguments: JsonObject = {"command": list(action.command)}
-            if action.working_directory is not None:
-                arguments["workdir"] = action.working_directory
-            if action.timeout_ms is not None:
-                arguments["timeout_ms"] = action.timeout_ms
-            return ToolCall(item.call_id, "shell", json.dumps(arguments))
-        case ToolSearchCall():
-            return ToolCall(item.call_id or "", "tool_search", json.dumps(item.arguments))
-
-
-def output_item(item: CallItem, output: ToolOutput) -> CallOutputItem:
-    """The output of the kind that answers this kind of call. Its id follows from the call's, so that a session takes
-    only one, however often a call is answered."""
-    match item:
-        case CustomToolCall():
-            return CustomToolCallOutput(
-                id=_answer_id("ctco", item), call_id=item.call_id, output=output.content, success=output.success
-            )
-        case ToolSearchCall():
-            return ToolSearchOutput(id=_answer_id("tso", item), call_id=item.call_id, execution="client")
-        case _:
-            return FunctionCallOutput(
-                id=_answer_id("fco", item), call_id=item.call_id, output=output.content, success=output.success
-            )
-
-
-def _answer_id(prefix: str, item: CallItem) -> str | None:
-    return None if item.id is None else f"{prefix}_{item.id.rpartition('_')[2]}"
-
-
-def _name(item: CallItem) -> str:
-    return tool_call(item).name if not isinstance(item, FunctionCall | CustomToolCall) else item.name
 
 
 def _text(output: ToolOutput) -> str:

@@ -29,11 +29,12 @@ from msgspec.structs import replace
 from .aggregation import fold
 from .cancellation import is_cancellation, lone
 from .compaction.compactor import Compactor
-from .dispatch import Dispatcher, Emit
+from .dispatch import Dispatcher
 from .errors import ModelError, SessionError
 from .events import Completed, FinishReason, OutputItemDone, Response, ResponseEvent
 from .items import Message, ResponseItem
 from .limits import Limits, RunState
+from .permission import Emit
 from .prompt import Prompt
 from .resampling import FallBack, Resampling, no_fallback
 from .retry import RetryPolicy, RetryScheduled

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .dispatch import Emit
 from .errors import ModelError
+from .permission import Emit
 from .retry import FellBack, RetryPolicy, RetryScheduled, Tries
 
 __all__ = ["FallBack", "Resampling", "no_fallback"]

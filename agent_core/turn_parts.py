@@ -7,9 +7,9 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from .codecs.base import Loss, Repair
-from .dispatch import SessionLog
 from .events import Attempt, Response, ResponseEvent, Usage
 from .items import CallItem, ResponseItem
+from .outputs import SessionLog
 from .prompt import Prompt
 from .retry import Tries
 

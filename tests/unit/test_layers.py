@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("fallback",),
     ("approvals", "sandbox", "tools", "session"),
     ("turn_events", "limits", "steering"),
-    ("dispatch", "resampling", "turn_queue", "compaction"),
+    ("call_items", "permission", "outputs", "dispatch", "resampling", "turn_queue", "compaction"),
     ("turn_parts",),
     ("loop", "turn"),
     ("refused_images",),
@@ -43,7 +43,10 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
     "errors redaction items events prompt codecs providers provider_rows host_rows model_families": ("rich", "mcp"),
     "auth retry transport telemetry": ("rich", "mcp"),
     "event_stream client aggregate": ("rich", "mcp"),
-    "cancellation turn_events limits steering dispatch turn_queue compaction turn_parts loop turn": (
+    "cancellation turn_events limits steering call_items permission outputs dispatch turn_queue compaction": (
+        "httpx2", "rich", "opentelemetry", "os",
+    ),
+    "turn_parts loop turn": (
         "httpx2", "rich", "opentelemetry", "os",
     ),
     "tools session approvals": ("httpx2", "rich"),

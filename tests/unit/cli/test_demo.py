@@ -104,7 +104,9 @@ async def test_only_the_project_is_in_reach(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 def test_ctrl_c_is_quiet(tmp_path: Path) -> None:
     """Interrupted in the middle of a turn: exit code 130, no traceback, and a transcript that can be resumed."""
-    code = "from agent_core.cli import main; raise SystemExit(main())"
+    # A test run in the background ignores SIGINT, and so would its child.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    code += "from agent_core.cli import main; raise SystemExit(main())"
     argv = ["demo", "--json", "--dir", str(tmp_path / "p")]
     with subprocess.Popen(
         [sys.executable, "-c", code, *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ

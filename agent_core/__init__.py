@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .providers import PROVIDERS, Provider
     from .retry import RetryPolicy
     from .session import Session
+    from .subagents import SubAgent
     from .tools import Tool, ToolContext, ToolOutput, tool
     from .transport import Timeouts
     from .turn import Turn
@@ -58,6 +59,7 @@ __all__ = [
     "RetryPolicy",
     "SamplingSettings",
     "Session",
+    "SubAgent",
     "Timeouts",
     "Tool",
     "ToolContext",
@@ -102,6 +104,7 @@ _HOME = {
     "RetryPolicy": "retry",
     "SamplingSettings": "prompt",
     "Session": "session",
+    "SubAgent": "subagents",
     "Timeouts": "transport",
     "Tool": "tools",
     "ToolContext": "tools",

@@ -24,12 +24,12 @@ from .compaction import CompactionMode, CompactionPolicy, WindowMemory, checked_
 from .config import default_model
 from .errors import CallerError, ConfigError, LimitReached, ModelError
 from .items import ResponseItem, user_message
-from .limits import Limits, RunState, require_price
+from .limits import EnclosingRun, Limits, RunState, require_price
 from .prices import ListedPrices, Prices
 from .prompt import OutputSchema, Prompt, ReasoningSettings, SamplingSettings, ToolChoice
 from .session import OutputBudget, PromptView, Session
 from .telemetry import Telemetry, TurnSpan, turn_span
-from .tools.base import Tool
+from .tools.base import Tool, ToolContext
 from .turn_events import CompactionFinished, StopReason, TurnEvent, TurnResult
 
 if TYPE_CHECKING:
@@ -157,26 +157,30 @@ class Agent:
             mend_items=True,  # a session is history: what is wrong in it could never be taken back
         )
 
-    async def ask(self, text: AgentInput) -> str:
+    async def ask(self, text: AgentInput, *, within: ToolContext | None = None) -> str:
         """One turn; the final text. Raises LimitReached when a limit of the run ended it before the model did."""
-        result = await self.run(text)
+        result = await self.run(text, within=within)
         if result.stop_reason in _LIMITS:
             raise LimitReached(f"the turn ended at its limit {result.stop_reason}", limit=result.stop_reason)
         return result.text
 
-    async def run(self, text: AgentInput) -> TurnResult:
-        """One turn; how it ended. Raises ModelError if the model could not be reached or refused."""
+    async def run(self, text: AgentInput, *, within: ToolContext | None = None) -> TurnResult:
+        """One turn; how it ended. Raises ModelError if the model could not be reached or refused.
+
+        `within`, for a tool that runs another agent, is its own context: what this turn uses counts in the run around
+        it too, whose limits on tokens and cost hold here (see SubAgent, which does so).
+        """
         from .steering import Steering
 
-        state = RunState(prices=self.prices)
+        state = RunState(prices=self.prices, around=_enclosing(within))
         stop = await self._run_turn(text, state, Steering(), emit=_drop, note=_ignore)
         return state.result(stop, self.session.transcript)
 
-    def stream(self, text: AgentInput) -> Turn:
-        """One turn, watched: `async with agent.stream("…") as turn: async for event in turn: …`."""
+    def stream(self, text: AgentInput, *, within: ToolContext | None = None) -> Turn:
+        """One turn, watched: `async with agent.stream("…") as turn: async for event in turn: …`. `within` as in run."""
         from .turn import Turn, TurnBody
 
-        state = RunState(prices=self.prices)
+        state = RunState(prices=self.prices, around=_enclosing(within))
 
         async def run(turn: Turn) -> StopReason:
             return await self._run_turn(text, state, turn.steering, emit=turn.emit, note=turn.note)
@@ -256,6 +260,7 @@ class Agent:
                     note=note,
                     cwd=self.cwd,
                     telemetry=self._telemetry,
+                    run=EnclosingRun(state, self.limits, self.session),
                 )
                 await stack.enter_async_context(dispatcher)
                 loop = Loop(
@@ -398,6 +403,15 @@ def ask(
         max_output_tokens=max_output_tokens,
     )
     return anyio.run(agent.ask, text)
+
+
+def _enclosing(within: ToolContext | None) -> EnclosingRun | None:
+    """The run that a tool's context is of."""
+    if within is None:
+        return None
+    if isinstance(within.run, EnclosingRun):
+        return within.run
+    raise CallerError("within= is no context of a running tool", remedy="pass the ToolContext the tool was given")
 
 
 async def _drop(event: TurnEvent) -> None:

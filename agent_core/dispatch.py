@@ -28,7 +28,7 @@ from .items import CallItem, CustomToolCall, FunctionCall, InputText, ResponseIt
 from .outputs import Outputs, SessionLog
 from .permission import Emit, Permission
 from .telemetry import Telemetry, tool_span
-from .tools.base import Tool, ToolCall, ToolContext, ToolOutput
+from .tools.base import Run, Tool, ToolCall, ToolContext, ToolOutput
 from .tools.run import Answer, aborted_after, run_tool
 from .turn_events import ToolProgress, ToolStarted, TurnEvent
 
@@ -76,13 +76,14 @@ class Dispatcher:
         max_calls: int = MAX_CALLS,
         timeout_s: float = TOOL_TIMEOUT_S,
         telemetry: Telemetry | None = None,
+        run: Run | None = None,
     ) -> None:
         self.side_effects_started = False
         self._tools: Mapping[str, Tool] = {tool.spec.name: tool for tool in tools}
         self._session = session
         self._emit = emit
         self._note = note
-        self._context = ToolContext(cwd=cwd, session_id=session.id, roots=roots)
+        self._context = ToolContext(cwd=cwd, session_id=session.id, roots=roots, run=run)
         self._max_calls = max_calls
         self._timeout_s = timeout_s
         self._telemetry = telemetry or Telemetry()

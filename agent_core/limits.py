@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -17,7 +18,10 @@ from .items import ResponseItem
 from .prices import Cost, Prices, cost_of
 from .turn_events import StopReason, TurnResult
 
-__all__ = ["Limits", "RunState", "require_price"]
+if TYPE_CHECKING:
+    from .session import Session
+
+__all__ = ["EnclosingRun", "Limits", "RunState", "require_price"]
 
 
 class Limits(Struct, frozen=True):
@@ -47,7 +51,8 @@ class Limits(Struct, frozen=True):
 
 @dataclass(slots=True)
 class RunState:
-    """What a turn has done so far; readable by its owner at any time, also after a cancel."""
+    """What a turn has done so far; readable by its owner at any time, also after a cancel. `around` is the run inside
+    of which it is: what is used here is used there too, and its budget holds here."""
 
     first_item: int = 0
     text: str = ""
@@ -57,6 +62,8 @@ class RunState:
     denied: int = 0
     started_at: float = field(default_factory=time.monotonic)
     prices: Prices | None = None
+    around: EnclosingRun | None = None
+    runs_inside: int = 0  # of all depths
     _cost: Cost | None = None
     _unpriced: int = 0  # answers nobody can price: no price, or whole and not counted
     _uncounted: int = 0  # broken answers of which no count came
@@ -75,6 +82,8 @@ class RunState:
             self._add(attempt.model, attempt.response)
         self._add(model, response)
         self._unpriced += response.usage is None
+        if self.around is not None:
+            self.around.state.answered(model, response, earlier)
 
     def broke(self, model: str, partial: Response | None, earlier: Sequence[Attempt] = ()) -> None:
         """Add what a broken or stopped answer used, as far as the server had said it by then."""
@@ -83,6 +92,8 @@ class RunState:
         if partial is not None:
             self._add(model, partial)
             self._uncounted += partial.usage is None and bool(partial.items)
+        if self.around is not None:
+            self.around.state.broke(model, partial, earlier)
 
     def _add(self, model: str, response: Response) -> None:
         if response.usage is None:
@@ -104,7 +115,9 @@ class RunState:
         return self.budget_reached(limits)
 
     def budget_reached(self, limits: Limits) -> StopReason | None:
-        """The limits that a broken stream uses up too."""
+        """The limits that a broken stream uses up too, those of the runs around this one among them."""
+        if self.around is not None and (reached := self.around.budget_reached()) is not None:
+            return reached
         if limits.max_tokens is not None and self.usage.total >= limits.max_tokens:
             return "max_tokens"
         if limits.max_cost is None:
@@ -125,6 +138,27 @@ class RunState:
             duration_s=time.monotonic() - self.started_at,
             cost=self.cost,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class EnclosingRun:
+    """The run that a tool is called in, as a run inside of that tool has to know it. `depth` is 0 for a turn of the
+    user."""
+
+    state: RunState
+    limits: Limits
+    session: Session
+
+    @property
+    def depth(self) -> int:
+        return 0 if self.state.around is None else self.state.around.depth + 1
+
+    @property
+    def outermost(self) -> RunState:
+        return self.state if self.state.around is None else self.state.around.outermost
+
+    def budget_reached(self) -> StopReason | None:
+        return self.state.budget_reached(self.limits)
 
 
 def require_price(prices: Prices | None, model: str, *, charged: bool) -> None:

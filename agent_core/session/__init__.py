@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .history import OutputBudget, PromptView, prompt_view, truncate_output
+from .records import ParentCall
 from .redaction import DEFAULT_REDACTION, SECRET_SHAPES, Redaction, SecretShape
 from .rollout import Fsync
 from .store import Session
@@ -24,6 +25,7 @@ __all__ = [
     "DEFAULT_REDACTION",
     "Fsync",
     "OutputBudget",
+    "ParentCall",
     "PromptView",
     "Pruned",
     "Redaction",

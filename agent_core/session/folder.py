@@ -100,9 +100,10 @@ class SessionFolder:
         return sorted(found, key=lambda info: (info.updated, info.path.name), reverse=True)
 
     def newest(self, labels: Mapping[str, str] | None = None) -> SessionInfo | None:
-        """The session written to last, of those with these labels."""
+        """The session written to last, of those with these labels; never one that a sub-agent made."""
         wanted = (labels or {}).items()
-        return next((info for info in self.sessions() if info.id and wanted <= info.labels.items()), None)
+        own = (info for info in self.sessions() if info.id and not info.parent)
+        return next((info for info in own if wanted <= info.labels.items()), None)
 
     def find(self, session: str) -> Path:
         """The file of a session named by its id, by the beginning of one, or by the file's own name. Raises
@@ -207,7 +208,8 @@ def _described(path: Path) -> SessionInfo | None:
 
 def _id_in(path: Path) -> str:
     """The session's id in a name of ours; the whole name, if it is none."""
-    return path.stem.partition("-")[2] or path.stem
+    name = path.stem.rpartition(".")[2]  # a sub-agent's: its parent's name, and its own id
+    return name.partition("-")[2] or name
 
 
 def _belonging(path: Path) -> list[Path]:

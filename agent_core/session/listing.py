@@ -37,7 +37,8 @@ _FIRST_USER_WITHIN = 1024 * 1024
 
 class SessionInfo(Struct, frozen=True):
     """A session as a list shows it. `text` is the beginning of what the user said first; `updated` when the file was
-    last written to; `usage` what its turns took; `ended`: its last turn came to its end. `problem` says why a file
+    last written to; `usage` what its turns took; `parent` the session in whose run it was made, by a sub-agent;
+    `ended`: its last turn came to its end. `problem` says why a file
     cannot be resumed as it is, as far as that is seen without reading it whole."""
 
     path: Path
@@ -51,6 +52,7 @@ class SessionInfo(Struct, frozen=True):
     model: str = ""
     usage: Usage = field(default_factory=Usage)
     labels: dict[str, str] = field(default_factory=dict[str, str])
+    parent: str = ""
     ended: bool = True
     problem: str = ""
 
@@ -87,6 +89,7 @@ def _described(info: SessionInfo, reader: BufferedReader[FileIO]) -> SessionInfo
         id=text_at(header, "id"),
         created=_time(text_at(header, "created")),
         labels={name: str(value) for name, value in labels.items()} if isinstance(labels, dict) else {},
+        parent=text_at(header, "parent"),
     )
     try:
         check_header(info.path, header)

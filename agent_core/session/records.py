@@ -5,10 +5,22 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 
+from msgspec import Struct
+
 from ..events import Usage
 from ..items import JsonObject, JsonValue
 
-__all__ = ["count_of", "dump_usage", "load_usage", "new_session_id", "random_id", "text_at", "utc_now"]
+__all__ = ["ParentCall", "count_of", "dump_usage", "load_usage", "new_session_id", "random_id", "text_at", "utc_now"]
+
+
+class ParentCall(Struct, frozen=True):
+    """The call that the run of a sub-agent answers, and the session it stands in."""
+
+    session_id: str = ""
+    call_id: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.session_id)
 
 
 def random_id() -> str:

@@ -1,7 +1,8 @@
 """The journal: one append-only JSONL file per session, one record per line.
 
     type              members                                           meaning
-    session           v, id, created, labels?, forked_from?, model?     always the first
+    session           v, id, created, labels?, forked_from?, model?,    always the first
+                      parent?, parent_call?
     item              item, redacted?                                   an item of the conversation
     turn_started      turn_id, model, at
     tool_started      call_id, item_id                                  written before a tool with side effects starts

@@ -28,7 +28,7 @@ from .calls import OpenCalls
 from .compact import Compacted, load_compacted
 from .estimate import TokenEstimate, estimate_item
 from .history import OutputBudget
-from .records import count_of, load_usage, text_at
+from .records import ParentCall, count_of, load_usage, text_at
 
 __all__ = ["SessionState"]
 
@@ -39,12 +39,13 @@ class SessionState:
 
     __slots__ = (
         "_at_rest", "_calls", "_estimates", "_view", "compactions", "id", "items", "labels", "left_out", "measured",
-        "model", "places", "started", "turns", "unended", "usage",
+        "model", "parent", "places", "started", "turns", "unended", "usage",
     )  # fmt: skip
 
     def __init__(self, session_id: str) -> None:
         self.id = session_id
         self.labels: Mapping[str, str] = {}
+        self.parent = ParentCall()
         self.items: list[ResponseItem] = []
         self.places: dict[str, int] = {}
         self.compactions: list[Compacted] = []
@@ -181,6 +182,7 @@ class SessionState:
             case "session":
                 self.id = text_at(record, "id") or self.id
                 self.model = text_at(record, "model")
+                self.parent = ParentCall(text_at(record, "parent"), text_at(record, "parent_call"))
                 labels = record.get("labels")
                 self.labels = {k: str(v) for k, v in labels.items()} if isinstance(labels, dict) else {}
             case "item":

@@ -29,7 +29,7 @@ from .compact import Compacted, dump_compacted, safe_cuts
 from .history import OutputBudget
 from .lines import Record
 from .reading import TakeRecord
-from .records import dump_usage, new_session_id, random_id, utc_now
+from .records import ParentCall, dump_usage, new_session_id, random_id, utc_now
 from .redaction import DEFAULT_REDACTION, Redaction, Redactor
 from .rollout import TORN_SUFFIX, Fsync, Journal, read_only
 from .state import SessionState
@@ -110,6 +110,19 @@ class Session:
         session._was_read(place, extent.torn)
         return session
 
+    def child(self, call_id: str = "") -> Session:
+        """A new, empty session for a run inside a tool of this one's run: `parent` says so. It is kept as this one is,
+        in a file of its own beside this one's, or in memory. Raises SessionError if that file cannot be written."""
+        child = Session()
+        child._state.parent = ParentCall(self.id, call_id)
+        if self._journal:
+            fsync, redact = self._options
+            own = self._journal.path
+            path = own.with_name(f"{own.stem.partition('.')[0]}.{child.id}{own.suffix}")
+            header = child._header(parent=self.id, parent_call=call_id)
+            child._keep(Journal.create(path, header, fsync=fsync), fsync, redact)
+        return child
+
     def fork(self, path: str | os.PathLike[str] | None = None, *, session_id: str | None = None) -> Session:
         """A new session with the same history, in a new file or in memory; from here on they go separate ways.
 
@@ -142,6 +155,11 @@ class Session:
     @property
     def labels(self) -> Mapping[str, str]:
         return self._state.labels
+
+    @property
+    def parent(self) -> ParentCall:
+        """The call that a sub-agent's run answers; false for a session that stands alone."""
+        return self._state.parent
 
     @property
     def items(self) -> tuple[ResponseItem, ...]:

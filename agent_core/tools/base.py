@@ -17,7 +17,7 @@ from ..approvals import ApprovalRequest
 from ..items import JsonValue, OutputPart
 from ..prompt import CustomToolSpec, ToolSpec
 
-__all__ = ["Outcome", "Tool", "ToolCall", "ToolContext", "ToolOutput"]
+__all__ = ["Outcome", "Run", "Tool", "ToolCall", "ToolContext", "ToolOutput"]
 
 Outcome = Literal["ok", "failed", "denied", "not_run", "timed_out", "cancelled", "outcome_unknown"]
 """How a call came to its output."""
@@ -53,10 +53,18 @@ def _never() -> bool:
     return False
 
 
+class Run(Protocol):
+    """The run a tool is called in. `depth`: 0 for a turn of the user, 1 inside a sub-agent of it, …"""
+
+    @property
+    def depth(self) -> int: ...
+
+
 class ToolContext(Struct, frozen=True):
     """What a running tool may know. `cwd` is absolute; tools that touch files stay below `roots` (default: `cwd`).
     `emit` shows a piece of progress to the interface (not to the model). `cancelled` is for a synchronous function,
-    which no exception can reach in its thread: once it is true, nobody waits for the result any more."""
+    which no exception can reach in its thread: once it is true, nobody waits for the result any more. `run` is the run
+    the tool is called in, for a tool that starts another inside it (`agent.run(…, within=context)`)."""
 
     cwd: Path
     call_id: str = ""
@@ -64,6 +72,7 @@ class ToolContext(Struct, frozen=True):
     roots: tuple[Path, ...] = ()
     emit: Callable[[str], Awaitable[None]] = _drop
     cancelled: Callable[[], bool] = _never
+    run: Run | None = None
 
 
 @runtime_checkable

@@ -16,6 +16,8 @@ from agent_core import (
     RateLimiter,
     Response,
     Session,
+    SubAgent,
+    ToolContext,
     ToolOutput,
     TurnResult,
     Usage,
@@ -28,6 +30,7 @@ from agent_core.events import ResponseEvent
 from agent_core.fallback import FellBack
 from agent_core.items import ResponseItem
 from agent_core.prices import Cost, ListedPrices, Price, Prices, PriceTable
+from agent_core.session import ParentCall
 from agent_core.telemetry import Telemetry
 from agent_core.turn_events import CompactionFinished, TurnEvent
 
@@ -54,6 +57,15 @@ async def agent_methods(agent: Agent) -> None:
         async for event in turn:
             assert_type(event, TurnEvent)
     assert_type(turn.result, TurnResult)
+
+
+async def sub_agents(agent: Agent, context: ToolContext) -> None:
+    def helper(session: Session) -> Agent:
+        return Agent(session=session)
+
+    assert_type(Agent(tools=[SubAgent(helper, description="Helps.")]), Agent)
+    assert_type(await agent.run("x", within=context), TurnResult)
+    assert_type(agent.session.parent, ParentCall)
 
 
 async def client_methods(client: ModelClient) -> None:

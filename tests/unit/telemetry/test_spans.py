@@ -10,7 +10,18 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 
-from agent_core import Agent, Limits, ModelClient, Prompt, RetryPolicy, SamplingSettings, ToolOutput, tool
+from agent_core import (
+    Agent,
+    Limits,
+    ModelClient,
+    Prompt,
+    RetryPolicy,
+    SamplingSettings,
+    Session,
+    SubAgent,
+    ToolOutput,
+    tool,
+)
 from agent_core.errors import AgentCoreError, RateLimitError
 from agent_core.items import WireName
 from agent_core.prices import Price, PriceTable
@@ -116,6 +127,24 @@ async def test_what_a_tool_does_is_below_it() -> None:
     assert recorded.tree == [
         "invoke_agent adder", "  chat m", "  execute_tool in_a_thread", "    inner", "  execute_tool in_the_loop",
         "    inner", "  chat m",
+    ]  # fmt: skip
+
+
+async def test_a_sub_agent_is_below_its_call() -> None:
+    """A turn of its own, inside the tool's span."""
+    recorded = Recorded()
+    with RehearsalServer((Step(text="x"),), pace_s=0) as server:
+
+        def helper(session: Session) -> Agent:
+            provider, telemetry = server.provider, recorded.telemetry
+            return Agent("rehearsal/m", provider=provider, session=session, telemetry=telemetry, name="helper")
+
+        steps = Step(calls=(Call("helper", {"task": "look"}),)), Step(text="x")
+        async with agent_at(*steps, recorded=recorded, tools=(SubAgent(helper, description="Helps."),)) as agent:
+            await run(agent, streamed=True)
+    assert recorded.tree == [
+        "invoke_agent adder", "  chat m", "  execute_tool helper", "    invoke_agent helper", "      chat m",
+        "  chat m",
     ]  # fmt: skip
 
 

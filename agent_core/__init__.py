@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from . import errors, events, items, testing
     from .agent import Agent, ask
     from .aggregation import aggregate, fold
+    from .approval_rules import ApprovalRules
     from .approvals import ApprovalPolicy, ApprovalRequest, AskPolicy, Decision
     from .circuit import Circuit
     from .client import ModelClient
@@ -43,6 +44,7 @@ __all__ = [
     "AgentCoreError",
     "ApprovalPolicy",
     "ApprovalRequest",
+    "ApprovalRules",
     "AskPolicy",
     "Circuit",
     "CompactionPolicy",
@@ -86,6 +88,7 @@ _HOME = {
     "AgentCoreError": "errors",
     "ApprovalPolicy": "approvals",
     "ApprovalRequest": "approvals",
+    "ApprovalRules": "approval_rules",
     "AskPolicy": "approvals",
     "CODECS": "codecs",
     "Circuit": "circuit",

@@ -18,8 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from .agent_approvals import Approvals, bounds_of
 from .agent_models import AgentModels, Asked, ModelOptions, clients_of, passed_over_by
-from .approvals import ApprovalPolicy, allow_all, deny_all
 from .compaction import CompactionMode, CompactionPolicy, WindowMemory, checked_compaction
 from .config import default_model
 from .errors import CallerError, ConfigError, LimitReached, ModelError
@@ -35,6 +35,7 @@ from .turn_events import CompactionFinished, StopReason, TurnEvent, TurnResult
 if TYPE_CHECKING:
     import httpx2
 
+    from .approvals import Ask
     from .auth import ApiKey
     from .circuit import Circuit
     from .client import ModelClient
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from .refused_images import RefusedImages
     from .resampling import FallBack
     from .retry import FellBack, RetryPolicy
+    from .sandbox import SandboxPolicy
     from .steering import Steering
     from .transport import Timeouts
     from .turn import Turn
@@ -54,8 +56,6 @@ if TYPE_CHECKING:
 __all__ = ["Agent", "AgentInput", "Approvals", "ask"]
 
 AgentInput: TypeAlias = str | ResponseItem | list[ResponseItem] | tuple[ResponseItem, ...]
-Approvals: TypeAlias = Literal["deny", "allow"] | ApprovalPolicy
-
 
 _LIMITS = frozenset[StopReason](("max_turns", "max_tool_calls", "max_tokens", "max_cost", "deadline"))
 
@@ -66,8 +66,10 @@ class Agent:
     `model`: "provider/model"; `provider`, `wire`, `base_url`, `api_key` as for ModelClient; `client`: your own, then
     none of those. `fallbacks`: names or clients to ask in its place, in order, where `fallback_policy` says so (see
     fallback). `limiter`, `circuit`: for the model and fallbacks at the same provider, to share between agents.
-    `tools`: functions, `@tool` functions or Tool objects. `approvals`: "deny" (default), "allow", a
-    policy, see approvals. `cwd`: where tools work; files outside it are out of reach. `limits`: caps on each turn.
+    `tools`: functions, `@tool` functions or Tool objects. `approvals`: "deny" (default), "allow", a policy (see
+    approvals), or a mode that goes with the sandbox (see approval_rules): "never", "on_request", "unless_trusted" or
+    "always", with `ask` for who answers. `sandbox`: what commands and changes of files are held by, see sandbox.
+    `cwd`: where tools work; files outside it are out of reach. `limits`: caps on each turn.
     `prices`: what tokens cost, for `TurnResult.cost`; by default what the provider says it charged, if it does, and the
     list (extra `cost`) under `max_cost`.
     `output_budget`: how much of each tool output a request shows, by default 10,000 tokens. The session keeps all of it
@@ -89,6 +91,8 @@ class Agent:
         instructions: str = "",
         session: Session | None = None,
         approvals: Approvals = "deny",
+        ask: Ask | None = None,
+        sandbox: SandboxPolicy | None = None,
         limits: Limits | None = None,
         prices: Prices | None = None,
         output_budget: OutputBudget | None = OutputBudget(),  # noqa: B008  # frozen
@@ -117,13 +121,13 @@ class Agent:
     ) -> None:
         self.session = _checked_session(session)
         self.model = model or (client.model if client is not None else default_model())
-        self.tools = _with_reader(_as_tools(tools), self.session, output_budget)
+        self._bounds = bounds_of(approvals, ask, sandbox).in_session(self.session)
+        self.tools = _with_reader(self._bounds.holding(_as_tools(tools)), self.session, output_budget)
         self.limits = _checked_limits(limits)
         self.prices = prices if prices is not None or self.limits.max_cost is None else ListedPrices()
         self.cwd = _directory(cwd)
         self.name = name
         self._telemetry = telemetry or Telemetry()
-        self._approvals = _as_policy(approvals)
         self._compaction = checked_compaction(compaction)
         self._window = WindowMemory()
         self._refused: RefusedImages | None = None
@@ -254,13 +258,16 @@ class Agent:
                     require_price(self.prices, client.model, charged=bool(client.resolved.compat.charge_member))
                 dispatcher = Dispatcher(
                     self.tools,
-                    approvals=self._approvals,
+                    approvals=self._bounds.policy,
                     session=self.session,
                     emit=emit,
                     note=note,
                     cwd=self.cwd,
+                    roots=self._bounds.roots(self.cwd),
                     telemetry=self._telemetry,
                     run=EnclosingRun(state, self.limits, self.session),
+                    sandbox=self._bounds.sandbox,
+                    escalates=self._bounds.escalates,
                 )
                 await stack.enter_async_context(dispatcher)
                 loop = Loop(
@@ -509,19 +516,6 @@ def _reads_outputs(entry: Tool) -> bool:
     from .tools.read_output import ReadOutput
 
     return isinstance(entry, ReadOutput)
-
-
-def _as_policy(approvals: Approvals) -> ApprovalPolicy:
-    if approvals == "deny":
-        return deny_all
-    if approvals == "allow":
-        return allow_all
-    if not callable(getattr(approvals, "decide", None)):
-        raise CallerError(
-            f"approvals must be 'deny', 'allow' or a policy, got {approvals!r:.100}",
-            remedy="AskPolicy(function) makes a policy of a function",
-        )
-    return approvals
 
 
 def _refuse_running_loop(what: str, instead: str) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup
@@ -31,6 +32,9 @@ from .telemetry import Telemetry, tool_span
 from .tools.base import Run, Tool, ToolCall, ToolContext, ToolOutput
 from .tools.run import Answer, aborted_after, run_tool
 from .turn_events import ToolProgress, ToolStarted, TurnEvent
+
+if TYPE_CHECKING:
+    from .sandbox import SandboxPolicy
 
 __all__ = ["Acted", "Dispatcher"]
 
@@ -77,13 +81,17 @@ class Dispatcher:
         timeout_s: float = TOOL_TIMEOUT_S,
         telemetry: Telemetry | None = None,
         run: Run | None = None,
+        sandbox: SandboxPolicy | None = None,
+        escalates: bool = False,
     ) -> None:
         self.side_effects_started = False
         self._tools: Mapping[str, Tool] = {tool.spec.name: tool for tool in tools}
         self._session = session
         self._emit = emit
         self._note = note
-        self._context = ToolContext(cwd=cwd, session_id=session.id, roots=roots, run=run)
+        self._context = ToolContext(
+            cwd=cwd, session_id=session.id, roots=roots, run=run, sandbox=sandbox, escalates=escalates
+        )
         self._max_calls = max_calls
         self._timeout_s = timeout_s
         self._telemetry = telemetry or Telemetry()
@@ -267,7 +275,7 @@ class Dispatcher:
         async def emit(text: str) -> None:
             await self._emit(ToolProgress(call.call_id, text))
 
-        return replace(self._context, call_id=call.call_id, emit=emit)
+        return replace(self._context, call_id=call.call_id, emit=emit, approved=self._permission.approved.get(call))
 
     async def _answered(self, n: int, answer: Answer, batch: Outputs) -> None:
         finished = batch.record(n, answer)

@@ -23,9 +23,10 @@ Emit: TypeAlias = Callable[[TurnEvent], Awaitable[None]]
 
 
 class Permission:
-    """Decides one call at a time. `context_for` makes what a tool is told of its call."""
+    """Decides one call at a time. `context_for` makes what a tool is told of its call; `approved`: the requests that
+    were allowed, by the whole call."""
 
-    __slots__ = ("_approvals", "_context_for", "_emit", "_max_calls", "_tools")
+    __slots__ = ("_approvals", "_context_for", "_emit", "_max_calls", "_tools", "approved")
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class Permission:
         self._emit = emit
         self._context_for = context_for
         self._max_calls = max_calls
+        self.approved: dict[ToolCall, ApprovalRequest] = {}
 
     def unasked(self, tool: Tool, call: ToolCall) -> bool:
         """Whether the tool may run without anybody being asked."""
@@ -60,6 +62,7 @@ class Permission:
         call = tool_call(item)
         if call in started:
             return None
+        self.approved.pop(call, None)  # one call may come twice: each is asked about
         request = approval_of(tool, call, self._context_for(call))
         if request is None:
             return None
@@ -67,6 +70,7 @@ class Permission:
             return request, False
         decision = await self._decide(request)
         if decision.approved:
+            self.approved[call] = request
             return None
         text = "denied" + (f": {decision.reason}" if decision.reason else "")
         return Answer(ToolOutput(text, success=False), "denied"), decision.kind == "abort"

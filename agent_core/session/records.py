@@ -1,16 +1,29 @@
-"""What is in a journal's records beside items: times, usage, and the totals that let a list skip the file between."""
+"""What is in a journal's records beside items: times, usage, rules, and the totals that let a list skip the file."""
 
 from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from typing import cast, get_args
 
 from msgspec import Struct
 
+from ..approvals import Rule, RuleKind
 from ..events import Usage
 from ..items import JsonObject, JsonValue
 
-__all__ = ["ParentCall", "count_of", "dump_usage", "load_usage", "new_session_id", "random_id", "text_at", "utc_now"]
+__all__ = [
+    "ParentCall",
+    "count_of",
+    "dump_rule",
+    "dump_usage",
+    "load_rule",
+    "load_usage",
+    "new_session_id",
+    "random_id",
+    "text_at",
+    "utc_now",
+]
 
 
 class ParentCall(Struct, frozen=True):
@@ -58,6 +71,28 @@ def load_usage(value: JsonValue) -> Usage:
         output=count_of(record, "output"),
         reasoning=count_of(record, "reasoning"),
         context=count_of(record, "context") if "context" in record else None,
+    )
+
+
+def dump_rule(rule: Rule) -> JsonObject:
+    return {"kind": rule.kind, "words": list(rule.words), "prefix": rule.prefix, "cwd": rule.cwd}
+
+
+def load_rule(value: JsonValue) -> Rule | None:
+    """A rule as it was written; None for what is none: then it is asked about again. No file lets anything leave the
+    sandbox, so a rule that was read never does."""
+    record = value if isinstance(value, dict) else {}
+    kind, words = record.get("kind"), record.get("words")
+    if kind not in get_args(RuleKind) or not isinstance(words, list) or not words:
+        return None
+    texts = tuple(word for word in words if isinstance(word, str))
+    if len(texts) != len(words):
+        return None
+    return Rule(
+        cast("RuleKind", kind),
+        texts,
+        prefix=record.get("prefix") is True and kind == "command",
+        cwd=text_at(record, "cwd"),
     )
 
 

@@ -13,6 +13,8 @@
     compaction        kind, replaced, last, items                       the first items (`last` is their last) are stood
                                                                         for by these: ids, or whole items
     uncompaction                                                        the newest compaction no longer counts
+    approval_rule     rule                                              what need not be asked about again
+    approval_rule_revoked  rule                                         is asked about again
     lost              bytes, lines?                                     something stood here that could not be read
 
 Every line also has `n` and `crc`, some have `more` (lines.py). A type that a reader does not know annotates and is

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
+from ..approvals import Rule
 from ..errors import InvalidPromptError, SessionError
 from ..events import Usage
 from ..items import (
@@ -28,18 +29,18 @@ from .calls import OpenCalls
 from .compact import Compacted, load_compacted
 from .estimate import TokenEstimate, estimate_item
 from .history import OutputBudget
-from .records import ParentCall, count_of, load_usage, text_at
+from .records import ParentCall, count_of, load_rule, load_usage, text_at
 
 __all__ = ["SessionState"]
 
 
 class SessionState:
     """The conversation so far. `items` is all of it, whatever was compacted; `places` says where each stands, by id;
-    `turns` counts its user turns, `left_out` the secrets its file does not hold."""
+    `turns` counts its user turns, `left_out` the secrets its file does not hold, `rules` is what need not be asked."""
 
     __slots__ = (
         "_at_rest", "_calls", "_estimates", "_view", "compactions", "id", "items", "labels", "left_out", "measured",
-        "model", "parent", "places", "started", "turns", "unended", "usage",
+        "model", "parent", "places", "rules", "started", "turns", "unended", "usage",
     )  # fmt: skip
 
     def __init__(self, session_id: str) -> None:
@@ -50,6 +51,7 @@ class SessionState:
         self.places: dict[str, int] = {}
         self.compactions: list[Compacted] = []
         self.started: set[str] = set()
+        self.rules: dict[Rule, None] = {}
         self.model = ""
         self.turns = 0
         self.left_out = 0
@@ -210,7 +212,14 @@ class SessionState:
                 if not self.compactions:
                     raise SessionError(f"{where} takes back a compaction, and there is none")
                 self.drop_compaction()
+            case "approval_rule":
+                if (rule := load_rule(record.get("rule"))) is not None:
+                    self.rules[rule] = None
+            case "approval_rule_revoked":
+                if (rule := load_rule(record.get("rule"))) is not None:
+                    self.rules.pop(rule, None)
             case "lost":
+                self.rules.clear()  # one of them may have taken a rule back
                 # One of the lost records may have said that a tool was started.
                 self.started.update(call.id for call in self.open_calls.calls if call.id is not None)
             case _:

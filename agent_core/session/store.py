@@ -14,6 +14,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from ..approvals import Rule
 from ..errors import CallerError, SessionError
 from ..events import Usage
 from ..items import (
@@ -29,7 +30,7 @@ from .compact import Compacted, dump_compacted, safe_cuts
 from .history import OutputBudget
 from .lines import Record
 from .reading import TakeRecord
-from .records import ParentCall, dump_usage, new_session_id, random_id, utc_now
+from .records import ParentCall, dump_rule, dump_usage, new_session_id, random_id, utc_now
 from .redaction import DEFAULT_REDACTION, Redaction, Redactor
 from .rollout import TORN_SUFFIX, Fsync, Journal, read_only
 from .state import SessionState
@@ -295,6 +296,28 @@ class Session:
         item_id = self._state.identity(call)
         self._note({"type": "tool_started", "call_id": call.call_id, "item_id": item_id})
         self._state.started.add(item_id)
+
+    @property
+    def approval_rules(self) -> tuple[Rule, ...]:
+        """What was allowed "for this session", in order: it runs unasked under an approval mode."""
+        return tuple(self._state.rules)
+
+    def remember(self, rule: Rule) -> None:
+        """Let it run unasked from now on. Written to the file, and in force after a resume, unless it may leave the
+        sandbox: a file may come from somebody else. A fork asks again."""
+        if rule not in self._state.rules:
+            if not rule.escalated:
+                self._note({"type": "approval_rule", "rule": dump_rule(rule)})
+            self._state.rules[rule] = None
+
+    def revoke(self, rule: Rule) -> bool:
+        """Ask about it again. False if it is no rule of this session."""
+        if rule not in self._state.rules:
+            return False
+        if not rule.escalated:
+            self._note({"type": "approval_rule_revoked", "rule": dump_rule(rule)})
+        del self._state.rules[rule]
+        return True
 
     def turn_started(self, turn_id: str, *, model: str = "") -> None:
         """Note that a turn begins. Raises CallerError while another one runs (two would mix their calls and outputs)

@@ -15,6 +15,7 @@ from ..items import JsonValue
 from ..prompt import CustomToolSpec
 from .arguments import InvalidArguments, parse_arguments
 from .base import ToolCall, ToolContext, ToolOutput
+from .escalation import check_held, granted, write_request
 from .file_changes import FileChange, bounded_diff, summary_of
 from .file_writes import FileHistory, check_writable, read_for_change, write_changes
 from .patch_format import (
@@ -70,15 +71,7 @@ class ApplyPatch:
             paths = patch_paths(parse_patch(text))
         except ToolError:
             return None
-        return ApprovalRequest(
-            call_id=call.call_id,
-            tool=call.name,
-            summary="patch " + ", ".join(paths),
-            detail=text,
-            risk="write",
-            key="\n".join(sorted(os.path.normpath(context.cwd / path) for path in paths)),
-            cwd=str(context.cwd),
-        )
+        return write_request(call, context, paths, summary="patch " + ", ".join(paths), detail=text)
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutput:
         from anyio import to_thread
@@ -86,7 +79,7 @@ class ApplyPatch:
         try:
             text = _patch_of(call)
             # Not abandoned when cancelled: files are written by one thread, to the end or rolled back.
-            return await to_thread.run_sync(_apply_and_show, text, context, self.history)
+            return await to_thread.run_sync(_apply_and_show, text, granted(context), self.history)
         except ToolError as error:
             return ToolOutput(f"{error.message}; {error.remedy}", success=False)
 
@@ -94,6 +87,7 @@ class ApplyPatch:
 def apply_patch(text: str, context: ToolContext, *, history: FileHistory | None = None) -> tuple[FileChange, ...]:
     """Parses, plans and writes. Blocking. Raises PatchError, and then no file has changed."""
     changes, seen = plan_files(parse_patch(text), context)
+    check_held((change.location for change in changes), context)
     write_changes(changes, seen)
     if history is not None:
         history.record(changes, seen)

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct, field
 
 from ..approvals import ApprovalRequest
 from ..items import JsonValue, OutputPart
 from ..prompt import CustomToolSpec, ToolSpec
+
+if TYPE_CHECKING:
+    from ..sandbox import SandboxPolicy
 
 __all__ = ["Outcome", "Run", "Tool", "ToolCall", "ToolContext", "ToolOutput"]
 
@@ -64,7 +67,10 @@ class ToolContext(Struct, frozen=True):
     """What a running tool may know. `cwd` is absolute; tools that touch files stay below `roots` (default: `cwd`).
     `emit` shows a piece of progress to the interface (not to the model). `cancelled` is for a synchronous function,
     which no exception can reach in its thread: once it is true, nobody waits for the result any more. `run` is the run
-    the tool is called in, for a tool that starts another inside it (`agent.run(…, within=context)`)."""
+    the tool is called in, for a tool that starts another inside it (`agent.run(…, within=context)`).
+
+    `sandbox`: what holds the changes this agent makes; None where nothing was said. `escalates`: an `ApprovalRequest`
+    may ask to leave it, and the roots. `approved`: the request that was allowed for this very call, if one was made."""
 
     cwd: Path
     call_id: str = ""
@@ -73,6 +79,9 @@ class ToolContext(Struct, frozen=True):
     emit: Callable[[str], Awaitable[None]] = _drop
     cancelled: Callable[[], bool] = _never
     run: Run | None = None
+    sandbox: SandboxPolicy | None = None
+    escalates: bool = False
+    approved: ApprovalRequest | None = None
 
 
 @runtime_checkable

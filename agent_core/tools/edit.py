@@ -7,7 +7,6 @@ file that changed since it was read is not written over.
 from __future__ import annotations
 
 import difflib
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from ..items import JsonObject
 from ..prompt import ToolSpec
 from .arguments import check_arguments, parse_arguments
 from .base import ToolCall, ToolContext, ToolOutput
+from .escalation import check_held, granted, write_request
 from .file_changes import FileChange, bounded_diff, summary_of
 from .file_writes import FileHistory, check_writable, read_for_change, write_changes
 from .paths import near_names, resolve_inside, shown_path
@@ -85,7 +85,7 @@ class Edit:
             return None
         lines = difflib.unified_diff(asked.old_text.splitlines(), asked.new_text.splitlines(), lineterm="", n=99)
         detail = "\n".join([asked.path, *list(lines)[3:]])  # without the header: the lines' numbers are not known yet
-        return _may_write(call, context, asked.path, summary=f"edit {asked.path}", detail=detail)
+        return write_request(call, context, [asked.path], summary=f"edit {asked.path}", detail=detail)
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutput:
         try:
@@ -124,8 +124,8 @@ class WriteFile:
         except ToolError:
             return None
         lines = asked.content.count("\n") + (not asked.content.endswith("\n"))
-        return _may_write(
-            call, context, asked.path, summary=f"write {asked.path} ({lines} lines)", detail=asked.content
+        return write_request(
+            call, context, [asked.path], summary=f"write {asked.path} ({lines} lines)", detail=asked.content
         )
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutput:
@@ -158,21 +158,20 @@ class UndoEdit:
         last = self.history.last
         if not last:
             return None
-        paths = ", ".join(change.path for change in last)
-        return ApprovalRequest(
-            call_id=call.call_id,
-            tool=call.name,
-            summary=f"take back the last change of {paths}",
+        names = ", ".join(change.path for change in last)
+        return write_request(
+            call,
+            context,
+            [change.location for change in last],
+            summary=f"take back the last change of {names}",
             detail=bounded_diff(_reversed(last)),
-            risk="write",
-            key="\n".join(sorted(change.location for change in last)),
-            cwd=str(context.cwd),
         )
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutput:
         from anyio import to_thread
 
         try:
+            check_held((change.location for change in self.history.last), context)
             changes = await to_thread.run_sync(self.history.undo)
         except ToolError as error:
             return _failed(error)
@@ -190,18 +189,6 @@ def _edit_request(call: ToolCall) -> EditRequest:
     return asked
 
 
-def _may_write(call: ToolCall, context: ToolContext, path: str, *, summary: str, detail: str) -> ApprovalRequest:
-    return ApprovalRequest(
-        call_id=call.call_id,
-        tool=call.name,
-        summary=" ".join(summary.split())[:200],
-        detail=detail,
-        risk="write",
-        key=os.path.normpath(context.cwd / path.replace("\0", "")),
-        cwd=str(context.cwd),
-    )
-
-
 async def _change(
     path: str, new: Callable[[bytes | None], bytes], context: ToolContext, history: FileHistory
 ) -> ToolOutput:
@@ -209,7 +196,8 @@ async def _change(
     from anyio import to_thread
 
     def work() -> tuple[FileChange, ...]:
-        target = resolve_inside(path, context)
+        target = resolve_inside(path, granted(context))
+        check_held((target,), context)
         before, status = read_for_change(target)
         change = FileChange(shown_path(target, context), str(target), before, new(before))
         if change.after == before:

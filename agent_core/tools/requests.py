@@ -1,6 +1,6 @@
 """What models send to the built-in tools, as pydantic models: made when a tool is first called.
 
-Members nobody knows are ignored: models bring along what other harnesses taught them (`justification`, `login`).
+Members nobody knows are ignored: models bring along what other harnesses taught them (`login`, `max_output_tokens`).
 """
 
 from __future__ import annotations
@@ -109,3 +109,5 @@ class ShellRequest(BaseModel):
     workdir: str | None = None
     # Models trained on Codex write `timeout` (behaviours.md T-D23).
     timeout_ms: int | None = Field(default=None, ge=1, validation_alias=AliasChoices("timeout_ms", "timeout"))
+    sandbox_permissions: str | None = None
+    justification: str | None = None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
 
-__all__ = ["is_known_safe", "parsed_commands"]
+__all__ = ["SHELLS", "is_known_safe", "parsed_commands"]
 
 MAX_SCRIPT_CHARS = 16 * 1024
 MAX_COMMANDS = 64
@@ -60,7 +60,7 @@ _PLAIN = frozenset(
     )
 )
 """No option of theirs writes or runs anything. `sort`, `uniq`, `tee`, `xargs`, `env`, `awk`, `date` have such."""
-_SHELLS = frozenset(("bash", "sh", "zsh"))
+SHELLS = frozenset(("bash", "sh", "zsh"))
 _JOINED = frozenset(("&&", "||", ";", "|", "|&", "\n"))
 _NODES = frozenset(("program", "list", "pipeline", "command", "command_name", "comment"))
 _GLOBS = frozenset("*?[")
@@ -73,7 +73,7 @@ def is_known_safe(command: str | Sequence[str]) -> bool:
         commands = parsed_commands(command)
         return commands is not None and all(map(_is_safe, commands))
     argv = list(command)
-    if len(argv) == 3 and argv[0].rpartition("/")[2] in _SHELLS and argv[1] in ("-c", "-lc"):
+    if len(argv) == 3 and argv[0].rpartition("/")[2] in SHELLS and argv[1] in ("-c", "-lc"):
         return is_known_safe(argv[2])
     return bool(argv) and _is_safe([(word, False) for word in argv])
 

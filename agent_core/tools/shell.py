@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import codecs
 import os
-import shlex
 import shutil
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
@@ -31,6 +31,7 @@ from ..prompt import ToolSpec
 from .arguments import check_arguments, parse_arguments
 from .base import ToolCall, ToolContext, ToolOutput
 from .capture import Capture
+from .escalation import ESCALATION_PROPERTIES, command_request, denied_note, left_sandbox, sandbox_words
 from .paths import resolve_inside
 from .processes import GRACE_S, MARK_VARIABLE, Mark, ProcessGroup
 
@@ -60,20 +61,21 @@ INHERITED_ENV = (
 _SECRET = ("*KEY", "*KEY_*", "*TOKEN*", "*SECRET*", "*PASSWORD*", "*PASSWD*", "*CREDENTIAL*")
 _FIXED_ENV = {"TERM": "dumb", "NO_COLOR": "1", "PAGER": "cat", "GIT_PAGER": "cat"}
 
+_PROPERTIES: JsonObject = {
+    "command": {
+        "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}],
+        "description": "A shell command line, or a program and its arguments as a list (run without a shell).",
+    },
+    "workdir": {"type": "string", "description": "Where to run it. Default: the working directory."},
+    "timeout_ms": {
+        "type": "integer",
+        "minimum": 1,
+        "description": f"Default {DEFAULT_TIMEOUT_MS}, at most {MAX_TIMEOUT_MS}.",
+    },
+}
 _PARAMETERS: JsonObject = {
     "type": "object",
-    "properties": {
-        "command": {
-            "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}],
-            "description": "A shell command line, or a program and its arguments as a list (run without a shell).",
-        },
-        "workdir": {"type": "string", "description": "Where to run it. Default: the working directory."},
-        "timeout_ms": {
-            "type": "integer",
-            "minimum": 1,
-            "description": f"Default {DEFAULT_TIMEOUT_MS}, at most {MAX_TIMEOUT_MS}.",
-        },
-    },
+    "properties": _PROPERTIES,
     "required": ["command"],
     "additionalProperties": False,
 }
@@ -98,7 +100,7 @@ def child_environment(
 
 
 class Shell:
-    """The tool. Needs approval for every command; "for this session" remembers the command and where it runs.
+    """The tool. Asks about every command, also whether it may leave its sandbox; see escalation.
 
     A string runs under bash where it is installed, else /bin/sh; a list is a program and its arguments, without a
     shell. Processes left in the background are ended with the command, except those in a session of their own
@@ -133,7 +135,18 @@ class Shell:
         self._inherit = tuple(inherit)
         self._env = dict(env or {})
         self._drain_s = drain_s
+        self._policy = sandbox
         self._sandbox = _held(sandbox)
+        self._may_ask = False
+
+    def held_by(self, sandbox: SandboxPolicy | None, *, may_ask: bool) -> Shell:
+        """The same tool in this sandbox, unless it has one of its own; see escalation.Held."""
+        shell = copy(self)
+        if shell._policy is None:
+            shell._policy = sandbox
+            shell._sandbox = _held(sandbox)
+        shell._may_ask = may_ask and shell._sandbox is not None
+        return shell
 
     @property
     def spec(self) -> ToolSpec:
@@ -141,23 +154,21 @@ class Shell:
             "Runs a command and returns its exit code and its output (stdout and stderr together). There is no "
             "terminal and no input. Processes left in the background are ended when the command ends."
         )
-        return ToolSpec(self.name, description, _PARAMETERS)
+        return ToolSpec(self.name, description + sandbox_words(self._policy), _parameters(may_ask=self._may_ask))
 
     def approval(self, call: ToolCall, context: ToolContext) -> ApprovalRequest | None:
         try:
             asked = _request(call)
         except ToolError:
             return None
-        command = _shown(asked)
-        one_line = " ".join(command.split())
-        return ApprovalRequest(
-            call_id=call.call_id,
-            tool=call.name,
-            summary=one_line if len(one_line) <= 200 else one_line[:200] + "…",
-            detail=command,
-            risk="execute",
-            key=command if asked.workdir is None else f"cd {shlex.quote(asked.workdir)} && {command}",
-            cwd=str(context.cwd / (asked.workdir or "")),
+        return command_request(
+            call,
+            context,
+            asked.command,
+            workdir=asked.workdir,
+            sandbox=self._policy,
+            permissions=asked.sandbox_permissions,
+            justification=asked.justification,
         )
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutput:
@@ -174,6 +185,7 @@ class Shell:
             if os.name != "posix":
                 raise ToolError(f"the shell tool does not run on {sys.platform}", remedy="use Linux or macOS")
             capture = Capture(self._max_output_bytes)
+            sandbox = None if left_sandbox(context) else self._sandbox
             ended = await _execute(
                 _argv(asked.command),
                 cwd=cwd,
@@ -182,7 +194,7 @@ class Shell:
                 capture=capture,
                 emit=context.emit,
                 drain_s=self._drain_s,
-                confine=None if self._sandbox is None else partial(self._sandbox.confine, cwd=cwd, roots=context.roots),
+                confine=None if sandbox is None else partial(sandbox.confine, cwd=cwd, roots=context.roots),
             )
         except ToolError as error:
             return ToolOutput(f"{error.message}; {error.remedy}", success=False)
@@ -190,7 +202,7 @@ class Shell:
             if capture is not None and (said := capture.result()[0]):
                 cancelled.add_note(f"Output until then:\n{said}")
             raise
-        return _output(ended)
+        return _output(ended, may_ask=self._may_ask)
 
 
 def _held(policy: SandboxPolicy | None) -> Sandbox | None:
@@ -211,8 +223,10 @@ def _request(call: ToolCall) -> ShellRequest:
     return asked
 
 
-def _shown(asked: ShellRequest) -> str:
-    return asked.command if isinstance(asked.command, str) else shlex.join(asked.command)
+def _parameters(*, may_ask: bool) -> JsonObject:
+    if not may_ask:
+        return _PARAMETERS
+    return {**_PARAMETERS, "properties": {**_PROPERTIES, **ESCALATION_PROPERTIES}}
 
 
 def _argv(command: str | list[str]) -> list[str]:
@@ -235,12 +249,13 @@ class _Ended:
     """What the sandbox had to do with it: the limit that was met, `denied`, or nothing."""
 
 
-def _output(ended: _Ended) -> ToolOutput:
+def _output(ended: _Ended, *, may_ask: bool = False) -> ToolOutput:
     """The text of codex.md 4; a command that was stopped says so first."""
     body = ended.output
     if ended.timed_out_after_s is not None:
         body = f"command timed out after {round(ended.timed_out_after_s * 1000)} ms and was stopped\n{body}"
     body += _SANDBOX_NOTES.get(ended.sandbox, "")
+    body += denied_note(may_ask=may_ask) if ended.sandbox == "denied" else ""
     return ToolOutput(
         f"Exit code: {ended.exit_code}\nWall time: {ended.duration_s:.1f} s\nOutput:\n{body}",
         success=ended.exit_code == 0,

@@ -7,6 +7,8 @@ from typing import assert_type
 
 from agent_core import (
     Agent,
+    ApprovalRequest,
+    ApprovalRules,
     Circuit,
     Decision,
     Fallback,
@@ -25,11 +27,13 @@ from agent_core import (
     fold,
     tool,
 )
+from agent_core.approvals import Rule
 from agent_core.errors import ModelError
 from agent_core.events import ResponseEvent
 from agent_core.fallback import FellBack
 from agent_core.items import ResponseItem
 from agent_core.prices import Cost, ListedPrices, Price, Prices, PriceTable
+from agent_core.sandbox import workspace_write
 from agent_core.session import ParentCall
 from agent_core.telemetry import Telemetry
 from agent_core.turn_events import CompactionFinished, TurnEvent
@@ -107,3 +111,15 @@ async def fallbacks(client: ModelClient) -> None:
     async with limiter.admit(10) as place:
         assert_type(place.waited_s, float)
     assert_type(Agent(client=models, limiter=limiter, circuit=Circuit()).model, str)
+
+
+async def approvals(session: Session, request: ApprovalRequest) -> None:
+    async def person(request: ApprovalRequest) -> bool:
+        return request.escalated
+
+    Agent("openai/x", approvals="on_request", ask=person, sandbox=workspace_write())
+    policy = ApprovalRules("unless_trusted", lambda request: Decision("denied"), rules=[Rule.for_command("make")])
+    assert_type(await policy.decide(request), Decision)
+    assert_type(Agent("openai/x", approvals=policy).session.approval_rules, tuple[Rule, ...])
+    assert_type(request.rules, tuple[Rule, ...])
+    assert_type(session.revoke(Rule.for_tool("deploy")), bool)

@@ -57,7 +57,7 @@ BAD_OPTIONS: dict[str, tuple[Mapping[str, object], str]] = {
     "tools: no function": ({"tools": [1]}, "1 is no tool"),
     "retry: a number": ({"retry": 3}, "retry must be a RetryPolicy, got 3"),
     "timeouts: a number": ({"timeouts": 30.0}, "timeouts must be a Timeouts, got 30.0"),
-    "approvals: a flag": ({"approvals": True}, "approvals must be 'deny', 'allow' or a policy, got True"),
+    "approvals: a flag": ({"approvals": True}, "or a policy, got True"),
     "approvals: a word": ({"approvals": "yes"}, "got 'yes'"),
     "approvals: a function": ({"approvals": answers}, "or a policy, got <function answers"),
     "session: a path": ({"session": "today.jsonl"}, "session must be a Session, got 'today.jsonl'"),

@@ -12,11 +12,12 @@ import pytest
 import agent_core
 
 PROMISED = [
-    "CODECS", "PROVIDERS", "Agent", "AgentCoreError", "ApprovalPolicy", "ApprovalRequest", "AskPolicy", "Circuit",
-    "CompactionPolicy", "Decision", "Fallback", "FallbackPolicy", "Limits", "ModelClient", "Prompt", "Provider",
-    "RateLimiter", "ReasoningSettings", "Response", "RetryPolicy", "SamplingSettings", "Session", "SubAgent",
-    "Timeouts", "Tool", "ToolContext", "ToolOutput", "ToolSpec", "Turn", "TurnResult", "Usage", "aggregate", "ask",
-    "assistant_message", "errors", "events", "fold", "items", "system_message", "testing", "tool", "user_message",
+    "CODECS", "PROVIDERS", "Agent", "AgentCoreError", "ApprovalPolicy", "ApprovalRequest", "ApprovalRules",
+    "AskPolicy", "Circuit", "CompactionPolicy", "Decision", "Fallback", "FallbackPolicy", "Limits", "ModelClient",
+    "Prompt", "Provider", "RateLimiter", "ReasoningSettings", "Response", "RetryPolicy", "SamplingSettings",
+    "Session", "SubAgent", "Timeouts", "Tool", "ToolContext", "ToolOutput", "ToolSpec", "Turn", "TurnResult", "Usage",
+    "aggregate", "ask", "assistant_message", "errors", "events", "fold", "items", "system_message", "testing", "tool",
+    "user_message",
 ]  # fmt: skip
 
 HEAVY = ("httpx2", "httpx", "rich", "opentelemetry", "asyncio", "anyio", "trio", "tenacity", "mcp", "starlette")

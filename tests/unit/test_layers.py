@@ -21,13 +21,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("event_stream", "admission"),
     ("client", "aggregation"),
     ("fallback",),
-    ("approvals", "sandbox", "tools", "session"),
+    ("approvals", "approval_rules", "sandbox", "tools", "session"),
     ("turn_events", "limits", "steering"),
     ("call_items", "permission", "outputs", "dispatch", "resampling", "turn_queue", "compaction"),
     ("turn_parts",),
     ("loop", "turn"),
     ("refused_images",),
-    ("config", "agent", "agent_models", "subagents", "testing", "probe"),
+    ("config", "agent", "agent_approvals", "agent_models", "subagents", "testing", "probe"),
     ("cli", "gateway", "batch"),
 )
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
@@ -49,7 +49,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
     "turn_parts loop turn": (
         "httpx2", "rich", "opentelemetry", "os",
     ),
-    "tools session approvals": ("httpx2", "rich"),
+    "tools session approvals approval_rules": ("httpx2", "rich"),
 }  # fmt: skip
 
 WIRES = ("chat", "responses", "messages")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from agent_core.approvals import ApprovalRequest
 from agent_core.errors import ConfigError
@@ -262,7 +263,9 @@ def test_every_command_needs_approval(arguments: dict[str, JsonValue], summary: 
     detail = command if isinstance(command, str) else summary
     cwd = str(tmp_path / "sub") if "workdir" in arguments else str(tmp_path)
     asked = Shell().approval(call("shell", arguments), ToolContext(tmp_path))
-    assert asked == ApprovalRequest("call_1", "shell", summary, detail, "execute", key, cwd)
+    assert asked is not None
+    shown = replace(asked, actions=(), known_safe=False)  # those: test_approval_rules, test_safe_commands
+    assert shown == ApprovalRequest("call_1", "shell", summary, detail, "execute", key, cwd)
 
 
 def test_bad_arguments_are_not_asked_about(tmp_path: Path) -> None:

@@ -192,11 +192,12 @@ class Agent:
         return Turn(TurnBody(run, lambda stop: state.result(stop, self.session.transcript)))
 
     def run_sync(self, text: AgentInput) -> TurnResult:
-        """`run` for code without an event loop. Raises CallerError inside one."""
-        import anyio
+        """`run` for code without an event loop. Raises CallerError inside one, and KeyboardInterrupt on Ctrl-C: by then
+        the run has ended as a cancelled one does, and the session can be gone on with."""
+        from . import blocking
 
-        _refuse_running_loop("agent.run_sync", "await agent.run(…)")
-        return anyio.run(self.run, text)
+        blocking.refuse_running_loop("agent.run_sync", "await agent.run(…)")
+        return blocking.run(self.run, text)
 
     async def compact(self, instructions: str = "") -> CompactionFinished:
         """Put a summary in the place of what was said so far; `instructions` say what it should be about in particular.
@@ -397,9 +398,9 @@ def ask(
     max_output_tokens: int | None = None,
 ) -> str:
     """One question, one answer, no event loop needed: `ask("openai/gpt-5.6", "Name three sans-I/O libraries.")`."""
-    import anyio
+    from . import blocking
 
-    _refuse_running_loop("agent_core.ask", "await Agent(…).ask(…)")
+    blocking.refuse_running_loop("agent_core.ask", "await Agent(…).ask(…)")
     agent = Agent(
         model,
         instructions=instructions,
@@ -409,7 +410,7 @@ def ask(
         api_key=api_key,
         max_output_tokens=max_output_tokens,
     )
-    return anyio.run(agent.ask, text)
+    return blocking.run(agent.ask, text)
 
 
 def _enclosing(within: ToolContext | None) -> EnclosingRun | None:
@@ -516,13 +517,3 @@ def _reads_outputs(entry: Tool) -> bool:
     from .tools.read_output import ReadOutput
 
     return isinstance(entry, ReadOutput)
-
-
-def _refuse_running_loop(what: str, instead: str) -> None:
-    import anyio
-
-    try:
-        anyio.get_cancelled_exc_class()
-    except RuntimeError:  # no event loop runs: good
-        return
-    raise CallerError(f"{what} was called inside a running event loop", remedy=f"use: {instead}")

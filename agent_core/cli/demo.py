@@ -100,7 +100,7 @@ def within(folder: Path) -> ApprovalPolicy:
 
 
 def _repair(folder: Path, wire: WireName, args: Namespace, screen: Screen, telemetry: Telemetry | None) -> TurnResult:
-    import anyio
+    from .. import blocking
 
     async def conversation() -> TurnResult:
         from ..agent import Agent
@@ -118,7 +118,7 @@ def _repair(folder: Path, wire: WireName, args: Namespace, screen: Screen, telem
             return await follow(agent, _TASK, watcher(screen, as_json=args.json, verbose=args.verbose))
 
     with Session.create(transcript_of(folder)) as session:
-        return anyio.run(conversation)
+        return blocking.run(conversation)
 
 
 def _write_verdict(folder: Path, wire: WireName, *, passed: bool, duration_s: float) -> None:

@@ -139,7 +139,7 @@ def _converse(
     task: AgentInput,
     cwd: Path,
 ) -> TurnResult:
-    import anyio
+    from .. import blocking
 
     show = watcher(screen, as_json=args.json, verbose=args.verbose)
     listed = ListedPrices() if ListedPrices.installed() or args.max_cost is not None else None
@@ -176,7 +176,7 @@ def _converse(
         ) as agent:
             return await follow(agent, task, show)
 
-    return anyio.run(conversation)
+    return blocking.run(conversation)
 
 
 def _finish(args: Namespace, screen: Screen, result: TurnResult, session: Session) -> None:

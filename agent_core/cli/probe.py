@@ -55,7 +55,7 @@ def run(args: Namespace) -> int:
 
 
 def _ask(args: Namespace, on_finding: Callable[[Finding], None]) -> ProbeReport:
-    import anyio
+    from .. import blocking
 
     async def ask() -> ProbeReport:
         from contextlib import AsyncExitStack
@@ -79,7 +79,7 @@ def _ask(args: Namespace, on_finding: Callable[[Finding], None]) -> ProbeReport:
                 on_finding=on_finding,
             )
 
-    return anyio.run(ask)
+    return blocking.run(ask)
 
 
 class _Table:

@@ -214,7 +214,7 @@ def _compact(parser: ArgumentParser) -> None:
 
 
 def _run_compact(args: Namespace, folder: SessionFolder, screen: Screen) -> int:
-    import anyio
+    from .. import blocking
 
     async def compacting(session: Session) -> CompactionFinished:
         from ..agent import Agent
@@ -230,7 +230,7 @@ def _run_compact(args: Namespace, folder: SessionFolder, screen: Screen) -> int:
             return await agent.compact(cast("str", args.instructions))
 
     with Session.resume(path_of(cast("str", args.session), folder)) as session:
-        done = anyio.run(compacting, session)
+        done = blocking.run(compacting, session)
         if args.json:
             write_json(event_to_json(done) or {})
         known = done.replaced - done.left_out

@@ -242,6 +242,7 @@ class Agent:
         from .cancellation import is_cancellation
         from .dispatch import Dispatcher
         from .loop import Loop
+        from .previews import previewing
         from .turn_events import TurnStarted
 
         self._check_idle()
@@ -276,7 +277,7 @@ class Agent:
                     session=self.session,
                     dispatcher=dispatcher,
                     prompt_for=self._prompt_for,
-                    emit=span.watching(emit),
+                    emit=span.watching(previewing(emit, self.tools) if emit is not _drop else emit),
                     limits=self.limits,
                     state=state,
                     steered=steering.take,

@@ -1,7 +1,7 @@
 """What a turn tells its watcher: the model's own events, and what the loop does around them.
 
     TurnStarted
-      SampleStarted(1)  model events…  SampleFinished(1)
+      SampleStarted(1)  model events…  SampleFinished(1)        PatchProgress between them, while a patch is written
         ToolStarted  ToolProgress*  ToolFinished      per call; ApprovalRequested/Decided before it where asked
       CompactionStarted  CompactionFinished|CompactionFailed      before a sample, where the history grew too large
       SampleStarted(2)  …
@@ -24,6 +24,7 @@ from .items import ResponseItem
 from .prices import Cost
 from .retry import FellBack, RetryScheduled
 from .tools.base import Outcome, ToolCall, ToolOutput
+from .tools.patch_format import PatchPiece
 
 __all__ = [
     "ApprovalDecided",
@@ -33,6 +34,7 @@ __all__ = [
     "CompactionReason",
     "CompactionStarted",
     "FellBack",
+    "PatchProgress",
     "RetryScheduled",
     "SampleFinished",
     "SampleRestarted",
@@ -112,6 +114,14 @@ class SampleRestarted(Struct, frozen=True):
     delay_s: float
 
 
+class PatchProgress(Struct, frozen=True):
+    """What the model has written of a patch since the last of these: a diff that grows while the call still streams.
+    The call may yet be dropped (SampleRestarted), refused or denied; what was done says its ToolFinished."""
+
+    call_id: str
+    pieces: tuple[PatchPiece, ...]
+
+
 class ToolStarted(Struct, frozen=True):
     call: ToolCall
 
@@ -182,6 +192,7 @@ TurnEvent: TypeAlias = (
     | SampleRestarted
     | RetryScheduled
     | FellBack
+    | PatchProgress
     | ToolStarted
     | ToolProgress
     | ToolFinished

@@ -27,6 +27,7 @@ from ..events import (
 from ..items import JsonObject, JsonValue, dump_item
 from ..prices import Cost
 from ..tools.base import ToolOutput
+from ..tools.patch_format import PatchedFile, PatchedLine, PatchedMove, PatchedPlace
 from ..turn_events import (
     ApprovalDecided,
     ApprovalRequested,
@@ -34,6 +35,7 @@ from ..turn_events import (
     CompactionFinished,
     CompactionStarted,
     FellBack,
+    PatchProgress,
     RetryScheduled,
     SampleFinished,
     SampleRestarted,
@@ -60,6 +62,8 @@ def event_to_json(event: TurnEvent) -> JsonObject | None:
             return _sample_event(event)
         case ToolStarted() | ToolProgress() | ToolFinished():
             return _tool_event(event)
+        case PatchProgress():
+            return _patch_progress(event)
         case CompactionStarted() | CompactionFinished() | CompactionFailed():
             return _compaction_event(event)
         case ApprovalRequested():
@@ -218,6 +222,23 @@ def _tool_event(event: ToolStarted | ToolProgress | ToolFinished) -> JsonObject:
                 "metadata": dict(event.output.metadata),
                 "duration_s": round(event.duration_s, 6),
             }
+
+
+def _patch_progress(event: PatchProgress) -> JsonObject:
+    pieces: list[JsonValue] = []
+    for piece in event.pieces:
+        match piece:
+            case PatchedFile():
+                pieces.append({"type": piece.action, "path": piece.path})
+            case PatchedMove():
+                pieces.append({"type": "move", "path": piece.path})
+            case PatchedPlace():
+                pieces.append({"type": "place", "anchor": piece.anchor})
+            case PatchedLine():
+                pieces.append({"type": "line", "mark": piece.mark, "text": piece.text})
+            case _:
+                assert_never(piece)
+    return {"type": "patch.progress", "call_id": event.call_id, "pieces": pieces}
 
 
 def _compaction_event(event: CompactionStarted | CompactionFinished | CompactionFailed) -> JsonObject:

@@ -44,6 +44,7 @@ from ..items import (
 )
 from ..prices import Cost
 from ..tools.base import ToolCall, ToolOutput
+from ..tools.patch_format import PatchedFile, PatchedLine, PatchedMove, PatchedPlace
 from ..turn_events import (
     ApprovalDecided,
     ApprovalRequested,
@@ -51,6 +52,7 @@ from ..turn_events import (
     CompactionFinished,
     CompactionStarted,
     FellBack,
+    PatchProgress,
     RetryScheduled,
     SampleFinished,
     SampleRestarted,
@@ -78,7 +80,8 @@ _PATCHED_FILE = re.compile(r"^\*\*\* (Add|Update|Delete) File: (.+)$", re.MULTIL
 class TurnView:
     """Feed it the events of a turn, in order.
 
-    `verbose` also shows requests, repairs, losses, rate limits, compactions, approvals given and the progress of tools.
+    `verbose` also shows requests, repairs, losses, rate limits, compactions, approvals given, the progress of tools
+    and patches while they are written.
     """
 
     def __init__(self, screen: Screen, *, verbose: bool = False) -> None:
@@ -107,6 +110,9 @@ class TurnView:
             case ToolProgress():
                 for line in event.delta.splitlines():
                     self._note(f"~ {clean(line)}")
+            case PatchProgress():
+                if self._verbose:
+                    _render_pieces(self._screen, event)
             case ApprovalDecided():
                 self._decided(event)
             case RetryScheduled():
@@ -299,6 +305,23 @@ def _diff_style(line: str) -> Style:
         return "strong"
     styles: dict[str, Style] = {"+": "added", "-": "removed", "@": "place"}
     return styles.get(line[:1], "plain")
+
+
+def _render_pieces(screen: Screen, event: PatchProgress) -> None:
+    """A patch while it is written: a diff without line numbers."""
+    for piece in event.pieces:
+        match piece:
+            case PatchedFile():
+                screen.line(f"  ~ {piece.action} {one_line(piece.path)}", "dim")
+            case PatchedMove():
+                screen.line(f"  ~ to {one_line(piece.path)}", "dim")
+            case PatchedPlace():
+                screen.line(f"  @@ {clean(piece.anchor)}".rstrip(), "place")
+            case PatchedLine():
+                line = f"{piece.mark}{clean(piece.text)}"
+                screen.line(f"  {line}".rstrip(), _diff_style(line))
+            case _:
+                assert_never(piece)
 
 
 def _render_output(screen: Screen, output: ToolOutput) -> None:

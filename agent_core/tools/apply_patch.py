@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..approvals import ApprovalRequest
 from ..errors import PatchError, ToolError
@@ -20,13 +21,18 @@ from .file_changes import FileChange, bounded_diff, summary_of
 from .file_writes import FileHistory, check_writable, read_for_change, write_changes
 from .patch_format import (
     PATCH_GRAMMAR,
+    AddFile,
+    DeleteFile,
     PatchOperation,
     UpdateFile,
-    parse_patch,
     patch_paths,
 )
 from .patch_plan import plan_patch
+from .patch_reader import parse_patch
 from .paths import near_names, resolve_inside
+
+if TYPE_CHECKING:
+    from .patch_preview import PatchPreview
 
 __all__ = ["ApplyPatch", "apply_patch", "plan_files"]
 
@@ -47,8 +53,9 @@ whole patch applies."""
 class ApplyPatch:
     """The tool. A free-form tool where the wire has them; understands the lowered form `{"input": PATCH}` too.
 
-    Asks for approval once per patch; "for this session" remembers the set of files. A patch that does not parse is
-    not asked about: running it only reports the mistake. Not interruptible while it writes, which takes milliseconds.
+    Asks for approval once per patch, naming what it replaces; "for this session" remembers the set of files. A patch
+    that does not parse is not asked about: running it only reports the mistake. Not interruptible while it writes,
+    which takes milliseconds.
     `history`: where applied patches are kept so that they can be taken back; by default one of its own.
     """
 
@@ -68,10 +75,17 @@ class ApplyPatch:
     def approval(self, call: ToolCall, context: ToolContext) -> ApprovalRequest | None:
         try:
             text = _patch_of(call)
-            paths = patch_paths(parse_patch(text))
+            operations = parse_patch(text)
         except ToolError:
             return None
-        return write_request(call, context, paths, summary="patch " + ", ".join(paths), detail=text)
+        paths, replaced = patch_paths(operations), _replaced(operations, context.cwd)
+        summary = f"patch {', '.join(paths)}" + (f" (replaces {', '.join(replaced)})" if replaced else "")
+        return write_request(call, context, paths, summary=summary, detail=text)
+
+    def preview(self) -> PatchPreview:
+        from .patch_preview import PatchPreview
+
+        return PatchPreview()
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutput:
         from anyio import to_thread
@@ -98,6 +112,12 @@ def _apply_and_show(text: str, context: ToolContext, history: FileHistory) -> To
     changes = apply_patch(text, context, history=history)
     paths: list[JsonValue] = [change.path for change in changes]
     return ToolOutput(summary_of(changes), metadata={"diff": bounded_diff(changes), "paths": paths})
+
+
+def _replaced(operations: Sequence[PatchOperation], cwd: Path) -> list[str]:
+    """Files that are there and that the patch does not show, because it writes others in their place."""
+    new = (op.path if isinstance(op, AddFile) else op.move_to for op in operations if not isinstance(op, DeleteFile))
+    return [path for path in dict.fromkeys(new) if path is not None and os.path.lexists(cwd / path)]
 
 
 def _patch_of(call: ToolCall) -> str:

@@ -19,8 +19,9 @@ from ..prompt import CustomToolSpec, ToolSpec
 
 if TYPE_CHECKING:
     from ..sandbox import SandboxPolicy
+    from .patch_format import PatchPiece
 
-__all__ = ["Outcome", "Run", "Tool", "ToolCall", "ToolContext", "ToolOutput"]
+__all__ = ["CallPreview", "Outcome", "PreviewedTool", "Run", "Tool", "ToolCall", "ToolContext", "ToolOutput"]
 
 Outcome = Literal["ok", "failed", "denied", "not_run", "timed_out", "cancelled", "outcome_unknown"]
 """How a call came to its output."""
@@ -112,3 +113,18 @@ class Tool(Protocol):
     def approval(self, call: ToolCall, context: ToolContext) -> ApprovalRequest | None: ...
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutput: ...
+
+
+class CallPreview(Protocol):
+    """Reads the arguments of one call while the model writes them. Nothing is done with what it says but show it."""
+
+    def feed(self, delta: str) -> tuple[PatchPiece, ...]:
+        """What this piece adds. Called for every delta of the call, so it must be quick; it must not raise."""
+        ...
+
+
+@runtime_checkable
+class PreviewedTool(Protocol):
+    """A tool, too, whose calls a watcher of the turn sees as patches while they are written."""
+
+    def preview(self) -> CallPreview: ...

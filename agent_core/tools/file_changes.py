@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 __all__ = ["FileChange", "bounded_diff", "summary_of", "unified_diff"]
@@ -53,7 +53,11 @@ def unified_diff(changes: Sequence[FileChange]) -> str:
     for change in changes:
         if change.moved_to is not None:
             continue
-        source = origin[change.moved_from] if change.moved_from is not None else change
+        source = change
+        if change.moved_from is not None:
+            source = origin[change.moved_from]
+            if change.before is not None:  # it takes the place of another file
+                pieces.extend(_file_diff(gone := replace(change, after=None, moved_from=None), gone))
         pieces.extend(_file_diff(source, change))
     return "".join(pieces)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal, assert_never
 
 from ..errors import PatchError
@@ -42,8 +42,8 @@ def plan_patch(
 
     `locate` turns a path of the patch into the file's identity (and may refuse it); `read` gives the bytes at a
     location, None for no file; `near` names files that a missing one may stand for. Later operations see what earlier
-    ones did. Raises PatchError, naming the file, for anything that does not apply. Unlike the real apply_patch, adding
-    or moving over an existing file is refused: it loses text nobody has looked at. To replace a file, delete it first.
+    ones did; what is added or moved to replaces what is there. Raises PatchError, naming the file, for anything that
+    does not apply.
     """
     states: dict[str, _State] = {}
 
@@ -54,13 +54,21 @@ def plan_patch(
             states[location] = _State(path, content, content)
         return location, states[location]
 
+    def state_of_new(path: str) -> tuple[str, _State]:
+        location, state = state_of(path)
+        folder = posixpath.dirname(location)
+        while folder not in states and posixpath.dirname(folder) != folder:
+            folder = posixpath.dirname(folder)
+        if folder in states and states[folder].after is not None:
+            raise PatchError(f"cannot add {path!r}: {states[folder].path!r} is a file", remedy="check the path")
+        return location, state
+
     for operation in operations:
-        location, state = state_of(operation.path)
+        location, state = (state_of_new if isinstance(operation, AddFile) else state_of)(operation.path)
         match operation:
             case AddFile(path, lines):
-                if state.after is not None:
-                    raise PatchError(f"cannot add {path!r}: it exists", remedy="update it, or delete it first")
                 state.after = _encode("".join(line + "\n" for line in lines), path)
+                state.moved_from = None
             case DeleteFile(path):
                 if state.after is None:
                     raise _missing("delete", path, near(location))
@@ -70,7 +78,7 @@ def plan_patch(
                     raise _missing("update", path, near(location))
                 state.after = _updated(path, state.after, chunks)
                 if move_to is not None:
-                    _move(location, state, state_of(move_to)[1], move_to)
+                    _move(location, state, state_of_new(move_to)[1], move_to)
             case _:
                 assert_never(operation)
     moved = {state.moved_from: location for location, state in states.items() if state.moved_from is not None}
@@ -96,8 +104,6 @@ def _missing(action: str, path: str, names: Sequence[str]) -> PatchError:
 def _move(source_location: str, source: _State, target: _State, move_to: str) -> None:
     if target is source:  # the real apply_patch deletes the file here
         return
-    if target.after is not None:
-        raise PatchError(f"cannot move {source.path!r} to {move_to!r}: it exists", remedy="delete it first")
     target.path = move_to
     target.after, source.after = source.after, None
     target.moved_from = source.moved_from or source_location
@@ -115,7 +121,7 @@ def _encode(text: str, path: str) -> bytes:
 @dataclass(slots=True)
 class _Text:
     """A file as lines. Every line owns its ending, so what a patch does not touch keeps its own, a missing last newline
-    too; new lines get the ending most lines have. The codec is UTF-8, or Latin-1 to carry unknown bytes unchanged."""
+    too; new ones get that of the first. The codec is UTF-8, or Latin-1 to carry unknown bytes unchanged."""
 
     lines: list[str]
     ends: list[str]
@@ -124,8 +130,7 @@ class _Text:
 
     @property
     def newline(self) -> str:
-        crlf = self.ends.count("\r\n")
-        return "\r\n" if crlf > len(self.ends) - crlf - (self.ends[-1:] == [""]) else "\n"
+        return next((end for end in self.ends if end), "\n")
 
 
 def _decoded(path: str, content: bytes) -> _Text:
@@ -150,31 +155,62 @@ def _decoded(path: str, content: bytes) -> _Text:
 
 def _updated(path: str, content: bytes, chunks: Sequence[Chunk]) -> bytes:
     text = _decoded(path, content)
+    if text.bom:  # who copied the first line may have copied it too
+        chunks = [_without_bom(chunk) for chunk in chunks]
     search = _Search(path, text.lines)
-    edits = sorted((search.find(chunk) for chunk in chunks), key=lambda edit: edit[0])
+    runs = [run for chunk in chunks for run in _runs(*search.find(chunk))]
+    runs.sort(key=lambda run: run.at)  # stable: of two at one place the first of the patch comes first
     newline = text.newline
     lines: list[str] = []
     ends: list[str] = []
     copied = 0
-    for at, changed in edits:
-        lines.extend(text.lines[copied:at])
-        ends.extend(text.ends[copied:at])
-        for mark, new in changed:
-            if mark == "+":
-                if ends and not ends[-1]:  # text is added after a last line that had no newline
-                    ends[-1] = newline
-                lines.append(_fitting(path, new, text))
-                ends.append(newline)
-                continue
-            if mark == " ":
-                lines.append(text.lines[at])
-                ends.append(text.ends[at])
-            at += 1
-        copied = at
-    lines.extend(text.lines[copied:])
-    ends.extend(text.ends[copied:])
+    for run in runs:
+        lines += text.lines[copied : run.at]
+        ends += text.ends[copied : run.at]
+        for line in run.added:
+            if ends and not ends[-1]:  # text is added after a last line that had no newline
+                ends[-1] = newline
+            lines.append(_fitting(path, line, text))
+            ends.append(newline)
+        copied = run.at + run.removed
+    lines += text.lines[copied:]
+    ends += text.ends[copied:]
     joined = "".join(line + end for line, end in zip(lines, ends, strict=True))
     return text.bom + (_encode(joined, path) if text.codec == "utf-8" else joined.encode(text.codec))
+
+
+@dataclass(slots=True)
+class _Run:
+    """Lines of a file that go, and what comes in their place."""
+
+    at: int
+    removed: int = 0
+    added: list[str] = field(default_factory=list[str])
+
+
+def _runs(at: int, changed: Sequence[ChunkLine]) -> list[_Run]:
+    """What a chunk does below the file's line `at`: its context stays as the file has it."""
+    runs: list[_Run] = []
+    run: _Run | None = None
+    for mark, line in changed:
+        if mark == " ":
+            at, run = at + 1, None
+            continue
+        if run is None:
+            runs.append(run := _Run(at))
+        if mark == "+":
+            run.added.append(line)
+        else:
+            at, run.removed = at + 1, run.removed + 1
+    return runs
+
+
+def _without_bom(chunk: Chunk) -> Chunk:
+    return replace(
+        chunk,
+        lines=tuple((mark, line.removeprefix("\ufeff")) for mark, line in chunk.lines),
+        anchors=tuple(anchor.removeprefix("\ufeff") for anchor in chunk.anchors),
+    )
 
 
 def _fitting(path: str, line: str, text: _Text) -> str:
@@ -224,9 +260,19 @@ class _Search:
             self._from = start
             return (start if chunk.anchors and not chunk.at_end else len(self._lines)), changed
         at = self._sequence(old, start, at_end=chunk.at_end)
-        while at is None and len(old) > 1 and old[-1] == "":
+        if at is None and old == [""]:
+            if len(changed) == 1:  # nothing but the space before what follows
+                return start, ()
+            if chunk.anchors or not self._lines:  # an empty line whose `+` was lost, where there is but one place
+                return start, _without_last_blank(changed)
+        if at is None and len(old) > 1 and old[-1] == "":
             old, changed = old[:-1], _without_last_blank(changed)
             at = self._sequence(old, start, at_end=chunk.at_end)
+        if at is None and old == [""]:
+            if len(changed) == 1:  # nothing but the space before what follows
+                return start, ()
+            if chunk.anchors or not self._lines:  # an empty line whose `+` was lost, where there is but one place
+                return start, _without_last_blank(changed)
         if at is None:
             raise self._not_found(chunk, start)
         self._from = at + len(old)
@@ -293,10 +339,11 @@ class _Search:
 
 def _without_last_blank(changed: tuple[ChunkLine, ...]) -> tuple[ChunkLine, ...]:
     """The lines less a final blank one of the file: the space before the next header read as context, or the newline of
-    the last line read as one more line. If the chunk also writes that line anew, that goes with it."""
+    the last line read as one more line. What is written anew loses a blank line at its end with it."""
     last = max(n for n, (mark, _) in enumerate(changed) if mark != "+")
-    rest = changed[:last] + changed[last + 1 :]
-    return rest[:-1] if changed[last][0] == "-" and rest[-1:] == (("+", ""),) else rest
+    kept: list[ChunkLine] = [("+", "")] if changed[last][0] == " " else []
+    rest = (*changed[:last], *kept, *changed[last + 1 :])
+    return rest[:-1] if rest[-1:] == (("+", ""),) else rest
 
 
 def _find_run(lines: list[str], wanted: list[str], start: int) -> int | None:

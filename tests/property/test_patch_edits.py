@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_core.errors import PatchError
-from agent_core.tools.patch_format import parse_patch
 from agent_core.tools.patch_plan import plan_patch
+from agent_core.tools.patch_reader import parse_patch
 
 LINES = st.lists(
     st.sampled_from(["", "a", "b", "  a", "*** End Patch", "@@", "+x", "-y", "é–", "x\u2028y"]), max_size=12

@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("fallback",),
     ("approvals", "approval_rules", "sandbox", "tools", "session"),
     ("turn_events", "limits", "steering"),
-    ("call_items", "permission", "outputs", "dispatch", "resampling", "turn_queue", "compaction"),
+    ("call_items", "permission", "outputs", "dispatch", "resampling", "turn_queue", "compaction", "previews"),
     ("turn_parts",),
     ("loop", "turn"),
     ("refused_images",),

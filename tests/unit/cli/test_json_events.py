@@ -41,6 +41,7 @@ from agent_core.events import (
 from agent_core.items import InputText, JsonObject, assistant_message
 from agent_core.prices import Cost
 from agent_core.tools.base import ToolCall, ToolOutput
+from agent_core.tools.patch_format import PatchedFile, PatchedLine, PatchedMove, PatchedPlace
 from agent_core.turn_events import (
     ApprovalDecided,
     ApprovalRequested,
@@ -48,6 +49,7 @@ from agent_core.turn_events import (
     CompactionFinished,
     CompactionStarted,
     FellBack,
+    PatchProgress,
     RetryScheduled,
     SampleFinished,
     SampleRestarted,
@@ -162,6 +164,21 @@ CASES: list[tuple[TurnEvent, JsonObject | None]] = [
             "name": "shell",
             "arguments": '{"command":"ls"}',
             "kind": "function",
+        },
+    ),
+    (
+        PatchProgress(
+            "c1", (PatchedFile("update", "a"), PatchedMove("b"), PatchedPlace("def f"), PatchedLine("+", "x"))
+        ),
+        {
+            "type": "patch.progress",
+            "call_id": "c1",
+            "pieces": [
+                {"type": "update", "path": "a"},
+                {"type": "move", "path": "b"},
+                {"type": "place", "anchor": "def f"},
+                {"type": "line", "mark": "+", "text": "x"},
+            ],
         },
     ),
     (ToolProgress("c1", "a.py\n"), {"type": "tool.progress", "call_id": "c1", "delta": "a.py\n"}),

@@ -44,6 +44,7 @@ from agent_core.items import (
 )
 from agent_core.prices import Cost
 from agent_core.tools.base import ToolCall, ToolOutput
+from agent_core.tools.patch_format import PatchedFile, PatchedLine, PatchedMove, PatchedPlace
 from agent_core.turn_events import (
     ApprovalDecided,
     ApprovalRequested,
@@ -51,6 +52,7 @@ from agent_core.turn_events import (
     CompactionFinished,
     CompactionStarted,
     FellBack,
+    PatchProgress,
     RetryScheduled,
     SampleFinished,
     SampleRestarted,
@@ -305,3 +307,11 @@ def test_the_summary_counts_what_a_run_took() -> None:
     priced = TurnResult("completed", cost=Cost(Decimal("0.0123"), dated=date(2026, 1, 2)))
     assert "tokens (0 in, 0 out), $0.012 (list prices of 2026-01-02), 0.0 s" in summary_text(priced)
     assert summary_text(TurnResult("completed")) == "0 turns, 0 tool calls, 0 tokens (0 in, 0 out), 0.0 s"
+
+
+def test_a_patch_while_it_is_written() -> None:
+    """With -v, as a diff without line numbers, cleaned; without, it is shown when it was applied."""
+    pieces = (PatchedFile("update", "a"), PatchedMove("b"), PatchedPlace("def f"), PatchedLine(" ", "x\x1b[2Jy"))
+    events = [PatchProgress("c1", pieces), PatchProgress("c1", (PatchedLine("-", ""), PatchedLine("+", "z")))]
+    assert shown(events) == ""
+    assert shown(events, verbose=True) == "  ~ update a\n  ~ to b\n  @@ def f\n   xy\n  -\n  +z\n"

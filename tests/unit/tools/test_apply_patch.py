@@ -15,7 +15,7 @@ from agent_core.tools import ApplyPatch, ToolContext, ToolOutput
 from agent_core.tools.apply_patch import apply_patch, plan_files
 from agent_core.tools.file_changes import unified_diff
 from agent_core.tools.file_writes import write_changes
-from agent_core.tools.patch_format import parse_patch
+from agent_core.tools.patch_reader import parse_patch
 
 from .calls import call
 
@@ -88,7 +88,6 @@ def test_the_diff_is_one_git_can_apply(tmp_path: Path) -> None:
         (("*** Add File: a.txt/x", "+x"), "cannot read 'x': Not a directory"),
         (("*** Add File: " + "x" * 300, "+x"), f"'{'x' * 200}…' cannot be resolved: File name too long"),
         (("*** Add File: \ud800", "+x"), "'\\ud800' cannot be resolved: 'utf-8' codec can't encode"),
-        (("*** Add File: b.txt", "+x"), "cannot add 'b.txt': it exists"),
         (("*** Update File: a.text", "@@", "-x"), "cannot update 'a.text': there is no such file"),
         (("*** Update File: a.txt", "@@", "-nope"), "'a.txt', patch line 4: these lines are not in the file"),
     ],
@@ -211,6 +210,15 @@ def test_approval_shows_the_patch_and_remembers_the_files(tmp_path: Path) -> Non
     assert second is not None
     assert (first.summary, first.detail, first.risk, first.paths) == ("patch b, a", text, "write", paths)
     assert (second.key, second.paths, second.rules) == (first.key, first.paths, first.rules)
+
+
+def test_approval_names_what_is_replaced(tmp_path: Path) -> None:
+    """A patch shows what it adds, not what was there: whoever is asked is told of files that are there already."""
+    project(tmp_path)
+    text = patch("*** Add File: a.txt", "+x", "*** Update File: old.txt", "*** Move to: b.txt", "*** Add File: n", "+x")
+    asked = ApplyPatch().approval(call("apply_patch", text, custom=True), ToolContext(tmp_path))
+    assert asked is not None
+    assert asked.summary == "patch a.txt, old.txt, b.txt, n (replaces a.txt, b.txt)"
 
 
 @pytest.mark.parametrize("text", ["", "no patch", "{broken", patch("*** Frob: x")])

@@ -12,10 +12,10 @@ from agent_core.tools.patch_format import (
     DeleteFile,
     PatchOperation,
     UpdateFile,
-    parse_patch,
     patch_paths,
 )
 from agent_core.tools.patch_plan import plan_patch
+from agent_core.tools.patch_reader import parse_patch
 
 
 def patch(*lines: str) -> str:
@@ -85,7 +85,7 @@ def test_parsed(text: str, expected: list[PatchOperation]) -> None:
         (patch("*** Add File: a", "+x") + "\nthat was it", "the last line of a patch must be '*** End Patch'"),
         ("*** Begin Patch\n*** Add File: a\n+x", "the last line of a patch must be"),
         ("*** Begin Patch", "the last line of a patch must be"),
-        (f"<<EOF\n{patch('*** Add File: a', '+x')}\nOTHER", "the first line of a patch must be"),
+        (f"<<EOF\n{patch('*** Add File: a', '+x')}\nOTHER", "the last line of a patch must be"),
         (f"cat <<EOF\n{patch('*** Add File: a', '+x')}\nEOF", "the first line of a patch must be"),
         (patch(), "the patch is empty"),
         (patch("*** Frob File: a"), "patch line 2: '*** Frob File: a' is not a file header"),
@@ -214,7 +214,6 @@ def test_bytes_are_kept(text: str, before: bytes, expected: str) -> None:
         (update("@@", "-b", "+é"), b"\xe9\nb\n", "cannot add 'é' to 'f': the file is not UTF-8", "convert"),
         (update("@@", "-b", "+\ud800"), "b\n", "'f': the patch adds '\\ud800'", "leave it out"),
         (update("@@", "-b"), b"\0b\n", "cannot update 'f': it is a binary file", "write it"),
-        (patch("*** Add File: f", "+x"), "a\n", "cannot add 'f': it exists", "update it, or delete it first"),
         (patch("*** Update File: g", "@@", "-x"), "a\n", "cannot update 'g': there is no such file", "check the path"),
         (patch("*** Delete File: g"), "a\n", "cannot delete 'g': there is no such file", "check the path"),
         (patch("*** Delete File: f", "*** Delete File: ./f"), "a\n", "cannot delete './f'", "check the path"),
@@ -228,12 +227,16 @@ def test_not_planned(text: str, before: str | bytes, message: str, remedy: str) 
     assert caught.value.remedy.startswith(remedy)
 
 
-def test_a_move_onto_a_file_is_refused() -> None:
-    """Moving over a file would lose it unseen; deleted in the same patch, it may be replaced."""
-    with pytest.raises(PatchError, match="cannot move 'a' to 'b': it exists"):
-        planned(patch("*** Update File: a", "*** Move to: b"), a="1\n", b="2\n")
-    replaced = planned(patch("*** Delete File: b", "*** Update File: a", "*** Move to: b"), a="1\n", b="2\n")
-    assert [(change.path, change.kind, change.after) for change in replaced] == [("b", "M", b"1\n"), ("a", "D", None)]
+def test_what_is_added_or_moved_replaces() -> None:
+    """Adding or moving over a file replaces it, as the real apply_patch does; what it was is in the change."""
+    added = planned(patch("*** Add File: a", "+x"), a="1\n")
+    assert [(change.path, change.kind, change.before, change.after) for change in added] == [("a", "M", b"1\n", b"x\n")]
+    for lines in ([], ["*** Delete File: b"]):
+        moved = planned(patch(*lines, "*** Update File: a", "*** Move to: b"), a="1\n", b="2\n")
+        assert {(change.path, change.kind, change.before, change.after) for change in moved} == {
+            ("b", "M", b"2\n", b"1\n"),
+            ("a", "D", b"1\n", None),
+        }
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ from contextlib import suppress
 
 import anyio
 
-from ..approvals import APPROVED, APPROVED_FOR_SESSION, ApprovalRequest, AskPolicy, Decision
+from ..approvals import APPROVED, APPROVED_FOR_SESSION, ApprovalRequest, Decision
 from ..turn_events import ApprovalRequested, TurnEvent
 from .screen import Screen, clean, one_line
 
-__all__ = ["TerminalApprovals", "answer_to", "can_ask"]
+__all__ = ["TerminalPerson", "answer_to", "can_ask"]
 
 _QUESTION = "allow? [y]es, [n]o, [a]lways in this session, [q]uit: "
 _DETAIL_LINES = 60
@@ -35,8 +35,8 @@ def can_ask() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-class TerminalApprovals:
-    """A policy that shows each action on `screen` and reads the answer from the terminal; EOF ends the run.
+class TerminalPerson:
+    """Shows each action on `screen` and reads the answer from the terminal; EOF ends the run.
 
     The loop is ahead of what is on the screen. So nothing is asked before `shown` was told that the request's own event
     has been shown: the question stands below the words that led to it.
@@ -44,7 +44,6 @@ class TerminalApprovals:
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
-        self._policy = AskPolicy(self._ask)
         self._reached: dict[str, anyio.Event] = {}
 
     def shown(self, event: TurnEvent) -> None:
@@ -52,14 +51,12 @@ class TerminalApprovals:
         if isinstance(event, ApprovalRequested):
             self._reached.setdefault(event.request.call_id, anyio.Event()).set()
 
-    async def decide(self, request: ApprovalRequest) -> Decision:
+    async def answer(self, request: ApprovalRequest) -> Decision:
+        """What the person says; see approvals.Ask."""
         try:
-            return await self._policy.decide(request)
+            await self._reached.setdefault(request.call_id, anyio.Event()).wait()
         finally:
             self._reached.pop(request.call_id, None)  # some servers use a call id again
-
-    async def _ask(self, request: ApprovalRequest) -> Decision:
-        await self._reached.setdefault(request.call_id, anyio.Event()).wait()
         _forget_typed()
         _show(self._screen, request)
         while True:
@@ -90,6 +87,11 @@ def _show(screen: Screen, request: ApprovalRequest) -> None:
             screen.line(f"  {line}")
         if len(lines) > _DETAIL_LINES:
             screen.line(f"  ({len(lines) - _DETAIL_LINES} more lines)", "dim")
+    if request.reason:
+        screen.line(f"  it says why: {one_line(request.reason)}")
+    screen.line(f"  risk: {one_line(request.risk_line)}", "bad" if request.escalated else "plain")
+    rules = "; ".join(one_line(str(rule)) for rule in request.rules)
+    screen.line(f"  [a] remembers: {rules}" if rules else "  [a] is [y] here: nothing is remembered of it", "dim")
 
 
 def _forget_typed() -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
+from ..approval_rules import ApprovalMode, ApprovalRules
 from ..approvals import ApprovalPolicy, AskPolicy, Decision, allow_all
 from ..codecs import WIRES
 from ..compaction import CompactionMode, CompactionPolicy
@@ -34,6 +36,7 @@ from .watch import Show, errors_told, follow, watcher
 
 if TYPE_CHECKING:
     from ..agent import AgentInput
+    from ..sandbox import SandboxPolicy
 
 __all__ = ["add_arguments", "run"]
 
@@ -48,6 +51,19 @@ _COST_MAX = 10**6
 _RETRIES_MAX = 99
 _TIMEOUT_MAX_S = 30 * 86400.0
 _NOBODY = Decision("denied", "nobody can be asked in this run; its user may allow everything with --approve all")
+
+_SANDBOXES: Mapping[str, str | None] = {
+    "none": None,
+    "read-only": "read_only",
+    "workspace-write": "workspace_write",
+    "full-access": "full_access",
+}
+_MODES: Mapping[str, ApprovalMode] = {
+    "never": "never",
+    "on-request": "on_request",
+    "unless-trusted": "unless_trusted",
+    "always": "always",
+}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -72,7 +88,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--cd", metavar="DIR", default=".", help="the directory the tools work in (default: this one)")
     parser.add_argument("--json", action="store_true", help="write events to stdout, one JSON object a line")
     parser.add_argument(
-        "--approve", choices=("deny", "ask", "all"), default="ask", help="default: ask on a terminal, else deny"
+        "--sandbox",
+        choices=tuple(_SANDBOXES),
+        default="none",
+        help="what commands and changes of files are held by (default: none, and all that acts is asked about)",
+    )
+    parser.add_argument(
+        "--approve",
+        choices=("deny", "ask", "all", *_MODES),
+        help="who may act; default: on-request with a --sandbox, else ask; where nobody can be asked, that is denied",
     )
     parser.add_argument(
         "--max-turns", type=whole_number(1, _TURNS_MAX), metavar="N", help="requests to the model at most (default: 50)"
@@ -143,7 +167,12 @@ def _converse(
 
     show = watcher(screen, as_json=args.json, verbose=args.verbose)
     listed = ListedPrices() if ListedPrices.installed() or args.max_cost is not None else None
-    approvals, show = _approvals(cast("Literal['deny', 'ask', 'all']", args.approve), screen, show)
+    sandbox = cast("str", args.sandbox)
+    approve = cast("str | None", args.approve) or ("ask" if sandbox == "none" else "on-request")
+    approvals, show = _approvals(approve, screen, show)
+    if isinstance(approvals, ApprovalRules):
+        for rule in session.approval_rules:
+            screen.line(f"this session allows: {rule}", "dim")
 
     async def conversation() -> TurnResult:
         from ..agent import Agent
@@ -159,6 +188,7 @@ def _converse(
             wire=cast("WireName | None", args.wire),
             base_url=cast("str | None", args.base_url),
             approvals=approvals,
+            sandbox=_sandbox(sandbox),
             cwd=cwd,
             session=session,
             limits=Limits(
@@ -239,18 +269,29 @@ def _default_model(screen: Screen) -> str:
     return model
 
 
-def _approvals(approve: Literal["deny", "ask", "all"], screen: Screen, show: Show) -> tuple[ApprovalPolicy, Show]:
+def _approvals(approve: str, screen: Screen, show: Show) -> tuple[ApprovalPolicy, Show]:
     """Who decides, and what shows the events: a person is asked when the events before the question are shown."""
     if approve == "all":
         return allow_all, show
-    from .ask import TerminalApprovals, can_ask
+    from .ask import TerminalPerson, can_ask
 
-    if approve == "deny" or not can_ask():
+    mode = _MODES.get(approve, "always")
+    if approve == "never" or not can_ask():
+        held = approve not in ("deny", "ask")
+        return (ApprovalRules(mode) if held else AskPolicy(lambda request: _NOBODY)), show
+    if approve == "deny":
         return AskPolicy(lambda request: _NOBODY), show
-    person = TerminalApprovals(screen)
+    person = TerminalPerson(screen)
 
     def show_then_ask(event: TurnEvent) -> None:
         show(event)
         person.shown(event)
 
-    return person, show_then_ask
+    return ApprovalRules(mode, person.answer), show_then_ask
+
+
+def _sandbox(word: str) -> SandboxPolicy | None:
+    from .. import sandbox
+
+    make = _SANDBOXES[word]
+    return None if make is None else cast("SandboxPolicy", getattr(sandbox, make)())

@@ -309,6 +309,13 @@ def _request(request: ApprovalRequest) -> JsonObject:
         "detail": request.detail,
         "risk": request.risk,
         "cwd": request.cwd,
+        "reason": request.reason,
+        "risk_line": request.risk_line,
+        "sandbox": request.sandbox,
+        "escalated": request.escalated,
+        "known_safe": request.known_safe,
+        "paths": list(request.paths),
+        "rules": [str(rule) for rule in request.rules],
     }
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Generic, ParamSpec, TypeVar, cast, overload
 
 from msgspec.structs import replace
 
-from ..approvals import ApprovalRequest
+from ..approvals import Action, ApprovalRequest, Rule
 from ..errors import CallerError, ToolError
 from ..prompt import ToolSpec
 from .arguments import InvalidArguments, check_arguments, parse_arguments
@@ -148,6 +148,7 @@ class FunctionTool(Generic[P, R]):
             key = json.dumps(arguments, sort_keys=True)
         except InvalidArguments:
             shown = key = _short(call.arguments)
+        words = (self.name, key)
         return ApprovalRequest(
             call_id=call.call_id,
             tool=self.name,
@@ -156,6 +157,7 @@ class FunctionTool(Generic[P, R]):
             risk="read" if self._read_only else "execute",
             key=key,
             cwd=str(context.cwd),
+            actions=(Action("call", words, rule=Rule("call", words)),),
         )
 
 

@@ -9,15 +9,28 @@ from collections.abc import Iterator
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
-from agent_core.approvals import ApprovalRequest, Decision
-from agent_core.cli.ask import TerminalApprovals, answer_to, can_ask
+from agent_core.approval_rules import ApprovalRules
+from agent_core.approvals import Action, ApprovalRequest, Decision, Rule
+from agent_core.cli.ask import TerminalPerson, answer_to, can_ask
 from agent_core.cli.screen import Screen
 from agent_core.turn_events import ApprovalRequested
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 
-REQUEST = ApprovalRequest("c1", "shell", "make\nall", detail="make all\x1b[2J\nmake check", key="make", cwd="/p")
+MAKE = Action("command", ("make",), rule=Rule.for_command("make"))
+REQUEST = ApprovalRequest(
+    "c1",
+    "shell",
+    "make\nall",
+    detail="make all\x1b[2J\nmake check",
+    cwd="/p",
+    reason="It has\nto be built.",
+    sandbox="read_only",
+    escalated=True,
+    actions=(MAKE,),
+)
 QUESTION = "allow? [y]es, [n]o, [a]lways in this session, [q]uit: "
 
 
@@ -64,22 +77,25 @@ class Person(io.StringIO):
         return super().write(text)
 
 
-def asking(stream: io.StringIO) -> TerminalApprovals:
+def asking(stream: io.StringIO) -> ApprovalRules:
     """A policy whose screen shows the events up to the request."""
-    policy = TerminalApprovals(Screen(stream))
-    policy.shown(ApprovalRequested(REQUEST))
-    return policy
+    person = TerminalPerson(Screen(stream))
+    person.shown(ApprovalRequested(REQUEST))
+    return ApprovalRules("always", person.answer)
 
 
 @pytest.mark.anyio
 async def test_the_question_shows_what_would_happen(keyboard: int) -> None:
-    """Tool, risk, summary, place and the whole detail, cleaned; an answer that is none is asked for again."""
+    """Tool, summary, place and the whole detail, cleaned; why, the risk, what would be remembered. An answer that is
+    none is asked for again."""
     stream = Person(keyboard, "what?\n", "n\n")
     with anyio.fail_after(5):
         decision = await asking(stream).decide(REQUEST)
     assert decision == Decision("denied", "the user said no")
     assert stream.getvalue() == (
-        f"? shell wants to execute: make all in /p\n  make all\n  make check\n{QUESTION}{QUESTION}"
+        "? shell wants to execute: make all in /p\n  make all\n  make check\n"
+        "  it says why: It has to be built.\n  risk: it runs with your rights; OUTSIDE the sandbox\n"
+        f"  [a] remembers: commands that begin with `make`\n{QUESTION}{QUESTION}"
     )
 
 
@@ -88,8 +104,9 @@ async def test_always_is_remembered(keyboard: int) -> None:
     """After `a`, the same action is not asked about again."""
     stream = Person(keyboard, "a\n")
     policy = asking(stream)
+    held = replace(REQUEST, escalated=False)
     with anyio.fail_after(5):
-        decisions = [(await policy.decide(REQUEST)).approved, (await policy.decide(REQUEST)).approved]
+        decisions = [(await policy.decide(held)).approved, (await policy.decide(held)).approved]
     assert (decisions, stream.getvalue().count(QUESTION)) == ([True, True], 1)
 
 
@@ -97,14 +114,14 @@ async def test_always_is_remembered(keyboard: int) -> None:
 async def test_the_question_waits_for_the_screen(keyboard: int) -> None:
     """Nothing is asked before the events that led to it are shown."""
     stream = Person(keyboard, "y\n")
-    policy = TerminalApprovals(Screen(stream))
+    person = TerminalPerson(Screen(stream))
     before = "not looked at"
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(policy.decide, REQUEST)
+            tasks.start_soon(person.answer, REQUEST)
             await anyio.wait_all_tasks_blocked()
             before = stream.getvalue()
-            policy.shown(ApprovalRequested(REQUEST))
+            person.shown(ApprovalRequested(REQUEST))
     assert (before, stream.getvalue().count(QUESTION)) == ("", 1)
 
 

@@ -14,9 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from agent_core import sandbox
+from agent_core.approvals import Rule
 from agent_core.cli import main
 from agent_core.cli.exits import Exit
 from agent_core.codecs import WIRES
+from agent_core.errors import SandboxUnavailable
 from agent_core.items import Message, WireName, assistant_message, text_of, user_message
 from agent_core.providers import PROVIDERS
 from agent_core.session import Session
@@ -107,6 +110,56 @@ def test_compact_says_at_what_share_of_the_window(
         code, out, _ = run(["and?", "--resume", path, *to], capsys)
     assert code == Exit.OK
     assert ("compaction.finished" in types(out)) == happens
+
+
+@pytest.mark.parametrize(
+    ("options", "made", "said"),
+    [
+        (("--sandbox", "read-only"), False, "may have denied this"),
+        (("--sandbox", "workspace-write"), True, "Exit code: 0"),
+        (("--sandbox", "workspace-write", "--approve", "unless-trusted"), False, "nobody can be asked"),
+        (("--sandbox", "full-access", "--approve", "never"), True, "Exit code: 0"),
+        (("--approve", "never"), False, "nothing holds this here"),
+        (("--approve", "on-request"), False, "nobody can be asked"),
+    ],
+    ids=str,
+)
+def test_sandboxes_and_modes(
+    options: tuple[str, ...], made: bool, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a sandbox holds runs unasked; without a terminal what would be asked is denied."""
+    _needs_sandbox()
+    with model(Step(calls=TOUCH), Step(text="Done.")) as (_, to):
+        _, out, _ = run(["Touch it", *options, "--json", "--cd", str(tmp_path), *to], capsys)
+    assert (said in out, (tmp_path / "made.txt").exists()) == (True, made)
+
+
+def _needs_sandbox() -> None:
+    try:
+        sandbox.Sandbox(sandbox.read_only())
+    except SandboxUnavailable as error:
+        pytest.skip(error.message)
+
+
+def test_no_run_without_the_sandbox(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing can hold it, nothing is asked of the model, and the error says what to do."""
+    monkeypatch.setattr(sandbox, "_working", tuple)
+    with model(Step(calls=TOUCH)) as (server, to):
+        code, _, err = run(["Touch it", "--sandbox", "read-only", "--cd", str(tmp_path), *to], capsys)
+        assert (code, len(server.requests)) == (Exit.USAGE, 0)
+    assert "the sandbox 'read_only' cannot be held here" in err
+
+
+def test_what_a_session_allows_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever goes on with a session, perhaps somebody else's, sees what its file lets run unasked."""
+    path = str(tmp_path / "s.jsonl")
+    with Session.create(path) as session:
+        session.remember(Rule.for_command("make"))
+    with model(Step(text="Hi.")) as (_, to):
+        _, _, err = run(["Hi", "--resume", path, "--approve", "on-request", *to], capsys)
+    assert "this session allows: commands that begin with `make`\n" in err
 
 
 LIMITS: list[tuple[str, str, str]] = [

@@ -216,6 +216,13 @@ CASES: list[tuple[TurnEvent, JsonObject | None]] = [
             "detail": "ls",
             "risk": "execute",
             "cwd": "/p",
+            "reason": "",
+            "risk_line": "it runs with your rights; no sandbox holds it",
+            "sandbox": "",
+            "escalated": False,
+            "known_safe": False,
+            "paths": [],
+            "rules": [],
         },
     ),
     (

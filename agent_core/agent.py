@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .circuit import Circuit
     from .client import ModelClient
     from .compaction.compactor import Compactor
+    from .events import Attempt
     from .fallback import Fallback, FallbackPolicy
     from .limiter import RateLimiter
     from .permission import Emit
@@ -347,11 +348,16 @@ class Agent:
 
         compat = client.resolved.compat
         open_sealed(self.session, wire=client.resolved.wire, provider=compat.provider)
+
+        def spend(attempt: Attempt) -> None:
+            state.answered(attempt.model or client.model, attempt.response)
+            self.session.spent([attempt])
+
         summariser = Summariser(
             model=self._without_refused_images(client),
             prompt_for=self._prompt_for,
             resolved=lambda: client.resolved,
-            spend=lambda attempt: state.answered(attempt.model or client.model, attempt.response),
+            spend=spend,
             retry=client.retry,
             budget=self._output_budget,
             endpoint=client.compact if self._compaction.endpoint and compat.compact_endpoint else None,

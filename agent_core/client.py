@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import anyio
+import msgspec
 
 from . import __version__
 from .admission import Admission, Gates
@@ -218,7 +219,7 @@ class ModelClient:
             with span.current():
                 response = await self._with_retries(lambda _: self._fetch_whole(call), call.tries, span, earlier)
             span.answered(response, earlier)
-            return response
+            return msgspec.structs.replace(response, earlier=tuple(earlier)) if earlier else response
         finally:
             span.end()
 

@@ -235,6 +235,7 @@ class Response(Struct, frozen=True):
     """A whole answer: what `fold` makes of a stream, and what a non-streaming call returns.
 
     `items` are in the order the model produced them. `status="failed"` occurs only as the `partial` of an error.
+    `earlier` is what attempts before this one used, where the server had counted it; a stream has its own.
     """
 
     id: str = ""
@@ -247,6 +248,7 @@ class Response(Struct, frozen=True):
     native_reason: str | None = None
     incomplete_reason: str | None = None
     stop_sequence: str | None = None
+    earlier: tuple[Attempt, ...] = ()
 
     @property
     def text(self) -> str:

@@ -20,6 +20,8 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from types import TracebackType
 
+import msgspec
+
 from .client import EventStream, ModelClient
 from .errors import (
     AuthenticationError,
@@ -198,7 +200,8 @@ class Fallback:
         turn = self._begun()
         while True:
             try:
-                return await turn.complete(prompt)
+                response = await turn.complete(prompt)
+                return msgspec.structs.replace(response, earlier=(*turn.spent, *response.earlier))
             except ModelError as error:
                 if not self._falls(turn, error):
                     raise

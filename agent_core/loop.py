@@ -31,7 +31,7 @@ from .cancellation import is_cancellation, lone
 from .compaction.compactor import Compactor
 from .dispatch import Dispatcher
 from .errors import ModelError, SessionError
-from .events import Completed, FinishReason, OutputItemDone, Response, ResponseEvent
+from .events import Attempt, Completed, FinishReason, OutputItemDone, Response, ResponseEvent
 from .items import Message, ResponseItem
 from .limits import Limits, RunState
 from .permission import Emit
@@ -144,7 +144,7 @@ class Loop:
                     return self._commit(await self._read(events), events)
             except ModelError as error:
                 self.dispatcher.drop_early()
-                self.state.broke(error.model, error.partial, error.earlier)
+                self._broke(error.model, error.partial, error.earlier)
                 if self.compactor and not squeezed and (squeezed := await self.compactor.overflowed(error)):
                     continue
                 # Nothing of a sample runs before it is whole, so no call is open here; were one, it might run twice.
@@ -183,10 +183,16 @@ class Loop:
         self.state.answered(events.model, response, events.earlier)
         items = self.session.append(*response.items)
         self.session.sample_finished(response.usage)
+        self.session.spent(events.earlier)
         return replace(response, items=items)
 
     def _keep(self, partial: Response, events: ModelStream) -> None:
         """What was said of a response that was cancelled; its calls and its reasoning are not history."""
         self.state.text = partial.text
-        self.state.broke(events.model, partial, events.earlier)
+        self._broke(events.model, partial, events.earlier)
         self.session.append(*(item for item in partial.items if isinstance(item, Message) and item.content))
+
+    def _broke(self, model: str, partial: Response | None, earlier: tuple[Attempt, ...]) -> None:
+        """Count what a broken or stopped answer and the attempts before it used."""
+        self.state.broke(model, partial, earlier)
+        self.session.spent(earlier if partial is None else (*earlier, Attempt(model, partial)))

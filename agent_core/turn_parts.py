@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -49,3 +49,5 @@ class TurnSession(SessionLog, Protocol):
     def open_calls(self) -> tuple[CallItem, ...]: ...
 
     def sample_finished(self, usage: Usage | None) -> None: ...
+
+    def spent(self, attempts: Iterable[Attempt]) -> None: ...

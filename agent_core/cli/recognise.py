@@ -8,7 +8,6 @@ from pydantic_core import from_json
 
 from ..codecs.base import json_object, json_str
 from ..codecs.sse import SseFrame, SseReader
-from ..errors import EventTooLarge
 from ..items import JsonObject, WireName
 
 __all__ = ["HEAD_BYTES", "recognise"]
@@ -39,10 +38,7 @@ def recognise(head: bytes) -> WireName | None:
     if b"\0" in head:
         return None
     reader = SseReader()
-    try:
-        frames = [*reader.feed(head), *reader.close()]
-    except EventTooLarge:  # cannot be: the head is smaller than the cap
-        return None
+    frames = [*reader.feed(head), *reader.close()]
     weak: WireName | None = None
     for frame in frames:
         if wire := _wire_of(frame):

@@ -20,7 +20,7 @@ import json
 
 from pydantic_core import from_json
 
-from ..errors import EventTooLarge, MalformedStream, ModelError, StreamInterrupted
+from ..errors import MalformedStream, ModelError, StreamInterrupted
 from ..events import Response, ResponseEvent
 from ..items import JsonObject, JsonValue
 from ..prompt import Prompt
@@ -76,17 +76,15 @@ class ChatStreamDecoder:
 
     def feed(self, data: bytes) -> list[ResponseEvent]:
         out: Events = []
-        try:
-            frames = self._reader.feed(data)
-        except EventTooLarge as error:
-            if self.finishing and not self.done:
-                self._complete(out)  # what is too large is not the answer, which was whole
-            elif not self.done:
-                self._fail(error, out)
-            return out
+        frames = self._reader.feed(data)
         if self._head is not None:
             self._keep_head(data, framed=bool(frames))
         self._take(frames, out)
+        if self._reader.error is not None and not self.done:
+            if self.finishing:
+                self._complete(out)  # what is too large is not the answer, which was whole
+            else:
+                self._fail(self._reader.error, out)
         return out
 
     def close(self) -> list[ResponseEvent]:

@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from ..errors import EventTooLarge, MalformedStream, ModelError, StreamInterrupted
+from ..errors import MalformedStream, ModelError, StreamInterrupted
 from ..events import (
     Completed,
     Created,
@@ -170,24 +170,19 @@ class MessagesStreamDecoder:
         if self._head is not None and self._size < _MAX_HEAD:
             self._head.append(data)
         self._size += len(data)
-        try:
-            frames = self._reader.feed(data)
-        except EventTooLarge as error:
-            if not self.done:
-                self._fail(error, out)
-            return out
-        for frame in frames:
+        for frame in self._reader.feed(data):
             self._frame(frame, out)
+        if self._reader.error is not None and not self.done:
+            self._fail(self._reader.error, out)
         return out
 
     def close(self) -> list[ResponseEvent]:
         out: list[ResponseEvent] = []
         self._at_end = True
-        if self.error is None:  # after EventTooLarge the reader is unusable
-            for frame in self._reader.close():
-                self._frame(frame, out)
+        for frame in self._reader.close():
+            self._frame(frame, out)
         if not self.done:
-            self._fail(self._ending(), out)
+            self._fail(self._reader.error or self._ending(), out)
         return out
 
     def snapshot(self) -> Response:

@@ -28,7 +28,7 @@ from typing import TypeAlias
 
 from pydantic_core import from_json
 
-from ..errors import ApiError, EventTooLarge, MalformedStream, ModelError, StreamInterrupted
+from ..errors import ApiError, MalformedStream, ModelError, StreamInterrupted
 from ..events import (
     Completed,
     Created,
@@ -184,27 +184,17 @@ class ResponsesStreamDecoder:
         if not self.frames and self._head_bytes < _MAX_HEAD_BYTES:
             self._head.append(data)
             self._head_bytes += len(data)
-        if isinstance(self.error, EventTooLarge):
-            return out
-        try:
-            frames = self._reader.feed(data)
-        except EventTooLarge as error:
-            if not self.done:
-                self._fail(error, out)
-            return out
-        self._read(frames, out)
+        self._read(self._reader.feed(data), out)
+        if self._reader.error is not None and not self.done:
+            self._fail(self._reader.error, out)
         return out
 
     def close(self) -> list[ResponseEvent]:
         out: list[ResponseEvent] = []
         self._at_end = True
-        try:
-            frames = self._reader.close()
-        except EventTooLarge as error:
-            if not self.done:
-                self._fail(error, out)
-            return out
-        self._read(frames, out)
+        self._read(self._reader.close(), out)
+        if self._reader.error is not None and not self.done:
+            self._fail(self._reader.error, out)
         if not self.done:
             self._end_of_body(out)
         return out

@@ -35,10 +35,11 @@ class SseFrame(NamedTuple):
 class SseReader:
     """Feed bytes, get frames. `comments` counts comment lines seen (keep-alives: activity without events).
 
-    Raises EventTooLarge from `feed` when one event exceeds `max_event_bytes`; the reader is unusable afterwards.
+    When one event exceeds `max_event_bytes`, `error` says so: what was whole before it has been given out, nothing is
+    read after it.
     """
 
-    __slots__ = ("_cr", "_data", "_event", "_held", "_max", "_pieces", "_start", "comments", "error_field")
+    __slots__ = ("_cr", "_data", "_event", "_held", "_max", "_pieces", "_start", "comments", "error", "error_field")
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max = max_event_bytes
@@ -49,19 +50,29 @@ class SseReader:
         self._cr = False  # the last byte was CR: a following LF belongs to it
         self._start = True  # nothing read yet: a BOM may come
         self.comments = 0
+        self.error: EventTooLarge | None = None
         self.error_field = b""
 
     def feed(self, data: bytes) -> list[SseFrame]:
         """The frames that `data` completes, in order; `data` may be cut anywhere, also inside a character."""
+        frames: list[SseFrame] = []
+        if self.error is None:
+            try:
+                self._feed(data, frames)
+            except EventTooLarge as error:
+                self._give_up(error)
+        return frames
+
+    def _feed(self, data: bytes, frames: list[SseFrame]) -> None:
         if self._cr and data:
             self._cr = False
             if data[:1] == b"\n":
                 data = data[1:]
         if not data:
-            return []
+            return
         if b"\n" not in data and b"\r" not in data:
             self._hold(data)
-            return []
+            return
         if self._pieces:
             self._pieces.append(data)
             data = b"".join(self._pieces)
@@ -71,7 +82,6 @@ class SseReader:
             self._start = False
             if data.startswith(_BOM):
                 data = data[3:]
-        frames: list[SseFrame] = []
         if b"\r" in data:
             self._feed_lines(data, frames)
         elif self._data or self._event:
@@ -82,7 +92,6 @@ class SseReader:
                 self._feed_blocks(rest, frames)
         else:
             self._feed_blocks(data, frames)
-        return frames
 
     def close(self) -> list[SseFrame]:
         """EOF: the last event, if it lacked its blank line. `feed` may not be called again."""
@@ -92,9 +101,12 @@ class SseReader:
         self._held = sum(map(len, self._data))
         if self._start and line.startswith(_BOM):
             line = line[3:]
-        for part in line.split(b"\n"):
-            if part:
-                self._line(part)
+        try:
+            for part in line.split(b"\n"):
+                if part:
+                    self._line(part)
+        except EventTooLarge as error:
+            self._give_up(error)
         self._dispatch(frames)
         return frames
 
@@ -171,6 +183,10 @@ class SseReader:
             self._data = []
             self._held = 0
         self._event = b""
+
+    def _give_up(self, error: EventTooLarge) -> None:
+        self.error = error
+        self._pieces, self._data = [], []
 
     def _too_large(self, size: int) -> EventTooLarge:
         return EventTooLarge(f"an SSE event of more than {size} bytes exceeds the cap of {self._max}")

@@ -120,7 +120,8 @@ class Summariser:
 
     async def _from_endpoint(self, endpoint: Endpoint, items: tuple[ResponseItem, ...]) -> Compaction:
         response = await endpoint(self._prompt_for(items))
-        self._count(Attempt("", response))
+        for attempt in (*response.earlier, Attempt("", response)):
+            self._count(attempt)
         made = [item for item in response.items if isinstance(item, Compaction) and item.encrypted_content]
         if len(made) != 1:
             raise CompactionError(f"the provider's endpoint gave {len(made)} compactions, not one")

@@ -6,7 +6,6 @@ from pydantic_core import from_json
 
 from ..codecs.base import json_list, json_object, json_str
 from ..codecs.sse import SseReader
-from ..errors import EventTooLarge
 from ..items import JsonObject
 
 __all__ = ["usage_place"]
@@ -44,10 +43,7 @@ def _place(chunk: JsonObject, choice: JsonObject | None, *, finishes: bool, fini
 
 def _chunks(body: bytes) -> list[JsonObject]:
     reader = SseReader()
-    try:
-        frames = [*reader.feed(body), *reader.close()]
-    except EventTooLarge:
-        return []
+    frames = [*reader.feed(body), *reader.close()]
     found: list[JsonObject] = []
     for frame in frames:
         try:

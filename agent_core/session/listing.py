@@ -181,7 +181,7 @@ class _Tally:
                 self.end()
                 self.ended = False
                 self.model = text_at(record, "model") or self.model
-            case "sample_finished" if not self.ended:
+            case "sample_finished" | "spent" if not self.ended:
                 self._unended += load_usage(record.get("usage"))
             case "turn_finished" | "totals":
                 self._take_totals(record)

@@ -7,6 +7,7 @@
     turn_started      turn_id, model, at
     tool_started      call_id, item_id                                  written before a tool with side effects starts
     sample_finished   usage                                             after the items of a response: what was counted
+    spent             usage                                             counted beside responses: broken ones, summaries
     turn_finished     turn_id, stop_reason, usage, at, totals           totals: turns, items, model, usage until then
     totals            totals                                            the same, at the end of a fork
     rollback          turns, items?                                     the last user turns no longer belong to it

@@ -199,6 +199,8 @@ class SessionState:
                 usage = load_usage(record.get("usage"))
                 self.measure(usage)
                 self.unended = None if self.unended is None else self.unended + usage
+            case "spent":
+                self.unended = None if self.unended is None else self.unended + load_usage(record.get("usage"))
             case "turn_finished":
                 self._apply_end(record)
             case "rollback":

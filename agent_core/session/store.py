@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from ..approvals import Rule
 from ..errors import CallerError, SessionError
-from ..events import Usage
+from ..events import Attempt, Usage
 from ..items import (
     CallItem,
     CustomToolCallOutput,
@@ -337,6 +337,13 @@ class Session:
         if usage is not None:
             self._note({"type": "sample_finished", "usage": dump_usage(usage)})
             self._state.measure(usage)
+
+    def spent(self, attempts: Iterable[Attempt]) -> None:
+        """Note what the provider counted for answers that are not in the session: broken ones, summaries. The turn's
+        end says it too; this is for a turn that has none."""
+        for attempt in attempts:
+            if attempt.response.usage is not None:
+                self._note({"type": "spent", "usage": dump_usage(attempt.response.usage)})
 
     def turn_finished(self, turn_id: str, stop_reason: str, usage: Usage) -> None:
         """Note the end of a turn and, unless `fsync` says otherwise, bring the file down to the disk."""

@@ -800,7 +800,9 @@ def test_snapshot_shows_the_answer_so_far() -> None:
 
 
 def test_an_event_without_end_is_an_error() -> None:
-    """The reader's cap ends the stream with its own error, not with a crash."""
+    """The reader's cap ends the stream with its own error, not with a crash; what came in the same read is kept."""
+    whole = ChatStreamDecoder(PROMPT, COMPAT)
+    assert whole.feed(sse(text("par")) + b"data: " + b"x" * (33 << 20)) == SEEN
     decoder = ChatStreamDecoder(PROMPT, COMPAT)
     seen = decoder.feed(sse(text("par")))
     piece = b"data: " + b"x" * (1 << 20)

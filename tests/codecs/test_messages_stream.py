@@ -625,11 +625,12 @@ def test_half_a_character_is_replaced() -> None:
 
 
 def test_an_event_above_the_cap_is_an_error() -> None:
-    """One event too large ends the stream with what had come."""
+    """One event too large ends the stream with what had come, in the same read too."""
     huge = b"data: " + b"x" * (MAX_EVENT_BYTES + 1)
-    events, error, *_ = decode([sse(start(), text_block(0, "a")), huge])
     cut = OutputItemDone(0, message("a", status="incomplete"))
-    assert (events[-1], error) == (cut, "EventTooLarge")
+    for body in ([sse(start(), text_block(0, "a")), huge], [sse(start(), text_block(0, "a")) + huge]):
+        events, error, *_ = decode(body)
+        assert (events[-1], error) == (cut, "EventTooLarge")
 
 
 def test_a_delta_after_its_block_stopped_is_not_lost() -> None:

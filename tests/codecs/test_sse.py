@@ -108,9 +108,25 @@ def test_an_event_over_the_cap_is_an_error(piece: int) -> None:
     """However it is cut, and also when it is spread over many lines."""
     for body in (b"data: " + b"x" * 5000 + b"\n\n", b"data: xxxxxxx\n" * 700 + b"\n"):
         reader = SseReader(max_event_bytes=4000)
-        with pytest.raises(EventTooLarge, match="cap of 4000"):
-            for start in range(0, len(body), piece):
-                reader.feed(body[start : start + piece])
+        assert not any(reader.feed(body[start : start + piece]) for start in range(0, len(body), piece))
+        assert isinstance(reader.error, EventTooLarge) and "cap of 4000" in reader.error.message
+
+
+TOO_LONG: dict[str, bytes] = {
+    "a tail": b"data: " + b"x" * 5000,
+    "a block": b"data: " + b"x" * 5000 + b"\n\n",
+    "many lines": b"data: xxxxxxx\n" * 700,
+    "with CRLF": b"data: " + b"x" * 5000 + b"\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", TOO_LONG)
+def test_what_was_whole_before_an_event_over_the_cap_is_given_out(name: str) -> None:
+    """Also where one read brings both; nothing after it is read."""
+    reader = SseReader(max_event_bytes=4000)
+    assert reader.feed(b"data: x\n\nevent: e\ndata: y\n\n" + TOO_LONG[name]) == [(b"", b"x"), (b"e", b"y")]
+    assert isinstance(reader.error, EventTooLarge)
+    assert (reader.feed(b"\n\ndata: z\n\n"), reader.close()) == ([], [])
 
 
 @pytest.mark.parametrize("cut", [3000, 1000])

@@ -176,6 +176,17 @@ async def test_a_whole_answer_on_every_wire(wire: WireName) -> None:
     assert server.requests[0].headers["accept"] == "application/json"
 
 
+async def test_what_failed_attempts_at_a_whole_answer_used() -> None:
+    """It is in the response that came in the end: a server that streams unasked had counted before it broke off."""
+    answer = Response("r_1", "m", (assistant_message("Hello"),), "stop", usage=Usage(input=3, output=2))
+    whole = exchange(reply(200, codec_for("messages").encode_response(answer, PROMPT)))
+    async with serve(exchange(sse(half("messages"))), whole) as server, client_for(server, "messages") as client:
+        response = await client.complete(PROMPT)
+    (attempt,) = response.earlier
+    assert (attempt.model, attempt.response.text, response.usage) == ("lab/m", "Hel", answer.usage)
+    assert attempt.response.usage is not None
+
+
 @pytest.mark.parametrize("wire", WIRES)
 async def test_a_whole_answer_where_a_stream_was_asked_for(wire: WireName) -> None:
     """A server that ignores `stream: true` is understood: its answer comes as legal events."""

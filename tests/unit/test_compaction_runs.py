@@ -37,6 +37,7 @@ from agent_core.turn_events import (
     CompactionFailed,
     CompactionFinished,
     CompactionStarted,
+    SampleFinished,
     SampleRestarted,
     TurnEvent,
     TurnResult,
@@ -122,6 +123,23 @@ async def test_auto_at_the_limit_before_the_next_turn(wire: WireName) -> None:
     assert [text_of(i)[:6] if isinstance(i, Message) else i.type for i in agent.session.items] == [
         "first ", "compaction", "second", "two",
     ]  # fmt: skip
+
+
+async def test_a_crash_in_a_turn_loses_no_count(tmp_path: Path) -> None:
+    """What a summary and a broken answer took is in the file before the turn's end is."""
+    path, torn = tmp_path / "s.jsonl", Step(text="two words", cut_after_events=3)
+    script = [Step(text="one"), Step(text="two words", failures=(torn,))]
+    with RehearsalServer(script, pace_s=0) as server, Session.create(path) as session:
+        options = {"provider": server.provider, "wire": "messages", "session": session, "retry": QUICK}
+        agent = Agent(server.model, compaction=policy(2000), **options)  # type: ignore[arg-type]  # rows of options
+        before = (await agent.run("first " + "x" * 3000)).usage
+        async with agent.stream("second " + "y" * 4800) as turn:
+            seen = [(event, Session.read(path).usage) async for event in turn]
+    (summary,) = finished([event for event, _ in seen])
+    counted = next(usage for event, usage in seen if isinstance(event, SampleFinished))
+    assert any(isinstance(event, SampleRestarted) for event, _ in seen)
+    assert counted == before + turn.result.usage
+    assert turn.result.usage.total > summary.usage.total > 0
 
 
 def conversation(request: RecordedRequest) -> list[object]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent_core.errors import ConfigError, SessionError
-from agent_core.events import Usage
+from agent_core.events import Attempt, Response, Usage
 from agent_core.items import (
     FunctionCall,
     FunctionCallOutput,
@@ -87,7 +87,8 @@ def test_what_follows_the_last_turn_s_end_counts(tmp_path: Path, large: bool) ->
         session.append(user_message("again"), FunctionCall(call_id="c", name="f"))
         session.append(FunctionCallOutput(call_id="c", output="y" * (70_000 if large else 7)))
         session.turn_started("cut", model="lab/two")
-        session.sample_finished(Usage(input=5))
+        session.sample_finished(Usage(input=2))
+        session.spent([Attempt("lab/two", Response(usage=Usage(input=3))), Attempt("lab/two", Response())])
     info = describe(path)
     assert info is not None
     expected = (3, len(session.items), "lab/two", Usage(input=45, output=4), False, "one")

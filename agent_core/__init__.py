@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from .items import assistant_message, system_message, user_message
     from .limiter import RateLimiter
     from .limits import Limits
+    from .paused import PendingCall
     from .prompt import Prompt, ReasoningSettings, SamplingSettings, ToolSpec
     from .providers import PROVIDERS, Provider
     from .retry import RetryPolicy
     from .session import Session
     from .subagents import SubAgent
-    from .tools import Tool, ToolContext, ToolOutput, tool
+    from .tool_policy import ToolPolicy, ToolRule
+    from .tools import HandBack, Tool, ToolContext, ToolOutput, tool
     from .transport import Timeouts
     from .turn import Turn
     from .turn_events import TurnResult
@@ -51,8 +53,10 @@ __all__ = [
     "Decision",
     "Fallback",
     "FallbackPolicy",
+    "HandBack",
     "Limits",
     "ModelClient",
+    "PendingCall",
     "Prompt",
     "Provider",
     "RateLimiter",
@@ -66,6 +70,8 @@ __all__ = [
     "Tool",
     "ToolContext",
     "ToolOutput",
+    "ToolPolicy",
+    "ToolRule",
     "ToolSpec",
     "Turn",
     "TurnResult",
@@ -96,9 +102,11 @@ _HOME = {
     "Decision": "approvals",
     "Fallback": "fallback",
     "FallbackPolicy": "fallback",
+    "HandBack": "tools",
     "Limits": "limits",
     "ModelClient": "client",
     "PROVIDERS": "providers",
+    "PendingCall": "paused",
     "Prompt": "prompt",
     "Provider": "providers",
     "RateLimiter": "limiter",
@@ -112,6 +120,8 @@ _HOME = {
     "Tool": "tools",
     "ToolContext": "tools",
     "ToolOutput": "tools",
+    "ToolPolicy": "tool_policy",
+    "ToolRule": "tool_policy",
     "ToolSpec": "prompt",
     "Turn": "turn",
     "TurnResult": "turn_events",

@@ -11,25 +11,37 @@ with the package and answers over HTTP on loopback.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from .agent_approvals import Approvals, bounds_of
 from .agent_models import AgentModels, Asked, ModelOptions, clients_of, passed_over_by
+from .approval_rules import MAX_RULES
+from .approvals import Decision
 from .compaction import CompactionMode, CompactionPolicy, WindowMemory, checked_compaction
 from .config import default_model
-from .errors import CallerError, ConfigError, LimitReached, ModelError
+from .errors import CallerError, ConfigError, LimitReached, ModelError, RunPaused
 from .items import ResponseItem, user_message
 from .limits import EnclosingRun, Limits, RunState, require_price
+from .paused import Answers, PendingCall, answers_to, pending_calls
 from .prices import ListedPrices, Prices
-from .prompt import OutputSchema, Prompt, ReasoningSettings, SamplingSettings, ToolChoice
+from .prompt import (
+    CustomToolSpec,
+    OutputSchema,
+    Prompt,
+    ReasoningSettings,
+    SamplingSettings,
+    ToolChoice,
+    ToolSpec,
+)
 from .session import OutputBudget, PromptView, Session
 from .telemetry import Telemetry, TurnSpan, turn_span
-from .tools.base import Tool, ToolContext
+from .tool_policy import ToolPolicy
+from .tools.base import Tool, ToolContext, ToolOutput
 from .turn_events import CompactionFinished, StopReason, TurnEvent, TurnResult
 
 if TYPE_CHECKING:
@@ -57,8 +69,19 @@ if TYPE_CHECKING:
 __all__ = ["Agent", "AgentInput", "Approvals", "ask"]
 
 AgentInput: TypeAlias = str | ResponseItem | list[ResponseItem] | tuple[ResponseItem, ...]
+AgentTool: TypeAlias = Tool | ToolSpec | CustomToolSpec | Callable[..., object]
 
-_LIMITS = frozenset[StopReason](("max_turns", "max_tool_calls", "max_tokens", "max_cost", "deadline"))
+_LIMITS = frozenset[StopReason](
+    ("max_turns", "max_tool_calls", "max_tokens", "max_cost", "deadline", "repeated", "all_failed")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Begin:
+    """What a turn begins with: what is said, or the answers to a paused run."""
+
+    items: tuple[ResponseItem, ...] = ()
+    answers: Answers | None = None
 
 
 class Agent:
@@ -67,10 +90,12 @@ class Agent:
     `model`: "provider/model"; `provider`, `wire`, `base_url`, `api_key` as for ModelClient; `client`: your own, then
     none of those. `fallbacks`: names or clients to ask in its place, in order, where `fallback_policy` says so (see
     fallback). `limiter`, `circuit`: for the model and fallbacks at the same provider, to share between agents.
-    `tools`: functions, `@tool` functions or Tool objects. `approvals`: "deny" (default), "allow", a policy (see
-    approvals), or a mode that goes with the sandbox (see approval_rules): "never", "on_request", "unless_trusted" or
-    "always", with `ask` for who answers. `sandbox`: what commands and changes of files are held by, see sandbox.
-    `cwd`: where tools work; files outside it are out of reach. `limits`: caps on each turn.
+    `tools`: functions, `@tool` functions, Tool objects; a spec alone is a tool that you run (docs/paused-runs.md).
+    `approvals`: "deny" (default), "allow", a policy (see approvals), or a mode that goes with the sandbox (see
+    approval_rules): "never", "on_request", "unless_trusted" or "always", with `ask` for who answers. `sandbox`: what
+    commands and changes of files are held by, see sandbox. `tool_policy`: rules that say which tools run, are asked
+    about, are refused or are yours to run. `cwd`: where tools work; files outside it are out of reach. `limits`: caps
+    on each turn.
     `prices`: what tokens cost, for `TurnResult.cost`; by default what the provider says it charged, if it does, and the
     list (extra `cost`) under `max_cost`.
     `output_budget`: how much of each tool output a request shows, by default 10,000 tokens. The session keeps all of it
@@ -88,12 +113,13 @@ class Agent:
         self,
         model: str | None = None,
         *,
-        tools: Sequence[Tool | Callable[..., object]] = (),
+        tools: Sequence[AgentTool] = (),
         instructions: str = "",
         session: Session | None = None,
         approvals: Approvals = "deny",
         ask: Ask | None = None,
         sandbox: SandboxPolicy | None = None,
+        tool_policy: ToolPolicy | None = None,
         limits: Limits | None = None,
         prices: Prices | None = None,
         output_budget: OutputBudget | None = OutputBudget(),  # noqa: B008  # frozen
@@ -129,6 +155,7 @@ class Agent:
         self.cwd = _directory(cwd)
         self.name = name
         self._telemetry = telemetry or Telemetry()
+        self._tool_policy = _checked_policy(tool_policy)
         self._compaction = checked_compaction(compaction)
         self._window = WindowMemory()
         self._refused: RefusedImages | None = None
@@ -163,8 +190,12 @@ class Agent:
         )
 
     async def ask(self, text: AgentInput, *, within: ToolContext | None = None) -> str:
-        """One turn; the final text. Raises LimitReached when a limit of the run ended it before the model did."""
+        """One turn; the final text. Raises LimitReached when a limit of the run ended it before the model did, and
+        RunPaused when it waits for an answer to a call."""
         result = await self.run(text, within=within)
+        if result.pending:
+            waits = ", ".join(one.call.name for one in result.pending)
+            raise RunPaused(f"the run waits for an answer to {len(result.pending)} of its calls: {waits:.200}")
         if result.stop_reason in _LIMITS:
             raise LimitReached(f"the turn ended at its limit {result.stop_reason}", limit=result.stop_reason)
         return result.text
@@ -172,25 +203,42 @@ class Agent:
     async def run(self, text: AgentInput, *, within: ToolContext | None = None) -> TurnResult:
         """One turn; how it ended. Raises ModelError if the model could not be reached or refused.
 
+        In a paused run, what is said takes the place of an answer: calls that wait are answered as not run. With `[]`
+        it goes on as it is: who approves is asked again about what was put off.
         `within`, for a tool that runs another agent, is its own context: what this turn uses counts in the run around
         it too, whose limits on tokens and cost hold here (see SubAgent, which does so).
         """
-        from .steering import Steering
-
-        state = RunState(prices=self.prices, around=_enclosing(within))
-        stop = await self._run_turn(text, state, Steering(), emit=_drop, note=_ignore)
-        return state.result(stop, self.session.transcript)
+        return await self._unwatched(lambda: _Begin(_as_items(text, self.session)), within)
 
     def stream(self, text: AgentInput, *, within: ToolContext | None = None) -> Turn:
         """One turn, watched: `async with agent.stream("…") as turn: async for event in turn: …`. `within` as in run."""
-        from .turn import Turn, TurnBody
+        return self._watched(lambda: _Begin(_as_items(text, self.session)), within)
 
-        state = RunState(prices=self.prices, around=_enclosing(within))
+    @property
+    def pending(self) -> tuple[PendingCall, ...]:
+        """What a paused run waits for, also one that another process left in the session."""
+        return pending_calls(self.session)
 
-        async def run(turn: Turn) -> StopReason:
-            return await self._run_turn(text, state, turn.steering, emit=turn.emit, note=turn.note)
+    async def resume(
+        self,
+        outputs: Mapping[str, ToolOutput | str] = MappingProxyType({}),
+        decisions: Mapping[str, Decision | bool] = MappingProxyType({}),
+    ) -> TurnResult:
+        """Go on with a paused run: `outputs` of calls that were handed back, `decisions` on those that were put off, by
+        call id (or the `id` of a PendingCall). While some are missing it stays paused; what can be run is run.
 
-        return Turn(TurnBody(run, lambda stop: state.result(stop, self.session.transcript)))
+        Answers are in the session's file before anything is done with them. Raises CallerError, and changes nothing,
+        for an id that waits for no such answer, and where no call is open.
+        """
+        return await self._unwatched(lambda: _resumption(self.session, outputs, decisions))
+
+    def resume_stream(
+        self,
+        outputs: Mapping[str, ToolOutput | str] = MappingProxyType({}),
+        decisions: Mapping[str, Decision | bool] = MappingProxyType({}),
+    ) -> Turn:
+        """`resume`, watched."""
+        return self._watched(lambda: _resumption(self.session, outputs, decisions))
 
     def run_sync(self, text: AgentInput) -> TurnResult:
         """`run` for code without an event loop. Raises CallerError inside one, and KeyboardInterrupt on Ctrl-C: by then
@@ -233,7 +281,7 @@ class Agent:
 
     async def _run_turn(
         self,
-        text: AgentInput,
+        begin: Callable[[], _Begin],
         state: RunState,
         steering: Steering,
         *,
@@ -242,15 +290,21 @@ class Agent:
     ) -> StopReason:
         from .cancellation import is_cancellation
         from .dispatch import Dispatcher
+        from .guards import Guards
         from .loop import Loop
         from .previews import previewing
         from .turn_events import TurnStarted
 
         self._check_idle()
-        items = _as_items(text, self.session)
+        begun = begin()
+        items, answers = begun.items, begun.answers
         turn_id = self._begin("turn")
         stop: StopReason | Literal["error"] = "error"
         try:
+            if answers is not None:
+                self.session.take_answers(answers.outputs, answers.decisions)
+                for rule in answers.rules[: max(0, MAX_RULES - len(self.session.approval_rules))]:
+                    self.session.remember(rule)
             note(TurnStarted(turn_id, self.session.id))  # no wait: from here on what the user says is recorded
             async with AsyncExitStack() as stack:
                 span = stack.enter_context(self._span(turn_id, items, state))
@@ -262,11 +316,14 @@ class Agent:
                 dispatcher = Dispatcher(
                     self.tools,
                     approvals=self._bounds.policy,
+                    policy=self._tool_policy,
                     session=self.session,
                     emit=emit,
                     note=note,
                     cwd=self.cwd,
                     roots=self._bounds.roots(self.cwd),
+                    max_calls=self.limits.max_calls_per_sample,
+                    guards=Guards(max_repeats=self.limits.max_repeats, max_failed=self.limits.max_failed),
                     telemetry=self._telemetry,
                     run=EnclosingRun(state, self.limits, self.session),
                     sandbox=self._bounds.sandbox,
@@ -287,7 +344,7 @@ class Agent:
                     watch=note,
                     compactor=self._compactor(asked, state, emit),
                 )
-                stop = await loop.run(items)
+                stop = await loop.run(items, ask=answers is None)
                 span.stopped(stop)
             return stop
         except BaseException as error:
@@ -296,9 +353,35 @@ class Agent:
             raise
         finally:
             try:
-                self.session.append(*steering.close())  # said too late for this turn: the next one begins with it
+                self._say_late(steering.close())
             finally:
                 self._end(turn_id, stop, state)
+
+    async def _unwatched(self, begin: Callable[[], _Begin], within: ToolContext | None = None) -> TurnResult:
+        from .steering import Steering
+
+        state = RunState(prices=self.prices, around=_enclosing(within))
+        stop = await self._run_turn(begin, state, Steering(), emit=_drop, note=_ignore)
+        return state.result(stop, self.session.transcript)
+
+    def _watched(self, begin: Callable[[], _Begin], within: ToolContext | None = None) -> Turn:
+        from .turn import Turn, TurnBody
+
+        state = RunState(prices=self.prices, around=_enclosing(within))
+
+        async def run(turn: Turn) -> StopReason:
+            return await self._run_turn(begin, state, turn.steering, emit=turn.emit, note=turn.note)
+
+        return Turn(TurnBody(run, lambda stop: state.result(stop, self.session.transcript)))
+
+    def _say_late(self, said: Sequence[ResponseItem]) -> None:
+        """What was said too late for a turn: the next one begins with it. What is waited for meanwhile is not, then."""
+        if said:
+            from .loop import LEFT
+            from .outputs import Outputs
+
+            Outputs(self.session.open_calls(), self.session, _ignore).close(LEFT)
+            self.session.append(*said)
 
     def _check_idle(self) -> None:
         if self._running:
@@ -398,7 +481,7 @@ def ask(
     text: str,
     *,
     instructions: str = "",
-    tools: Sequence[Tool | Callable[..., object]] = (),
+    tools: Sequence[AgentTool] = (),
     wire: str | None = None,
     base_url: str | None = None,
     api_key: ApiKey | None = None,
@@ -459,16 +542,29 @@ def _as_items(text: AgentInput, session: Session) -> tuple[ResponseItem, ...]:
     return items
 
 
-def _as_tools(tools: Sequence[Tool | Callable[..., object]]) -> tuple[Tool, ...]:
+def _resumption(
+    session: Session, outputs: Mapping[str, ToolOutput | str], decisions: Mapping[str, Decision | bool]
+) -> _Begin:
+    answers = answers_to(session, outputs, decisions)
+    if not session.open_calls():
+        raise CallerError("the session is no paused run: every call has its output", remedy="use agent.run(…)")
+    return _Begin((), answers)
+
+
+def _as_tools(tools: Sequence[AgentTool]) -> tuple[Tool, ...]:
     given: object = tools
     if isinstance(given, str) or not isinstance(given, Sequence):
         raise CallerError(f"tools must be a list, got {tools!r:.100}", remedy="pass tools=[…], also for one tool")
     return tuple(_as_tool(entry) for entry in tools)
 
 
-def _as_tool(entry: Tool | Callable[..., object]) -> Tool:
+def _as_tool(entry: AgentTool) -> Tool:
     if isinstance(entry, Tool):
         return entry
+    if isinstance(entry, ToolSpec | CustomToolSpec):
+        from .tools.hand_back import HandBack
+
+        return HandBack(entry)
     if not callable(entry):
         raise CallerError(f"{entry!r:.100} is no tool", remedy="pass functions, @tool functions or Tool objects")
     from .tools.function import tool
@@ -524,3 +620,9 @@ def _reads_outputs(entry: Tool) -> bool:
     from .tools.read_output import ReadOutput
 
     return isinstance(entry, ReadOutput)
+
+
+def _checked_policy(policy: ToolPolicy | None) -> ToolPolicy:
+    if policy is not None and not isinstance(policy, ToolPolicy):
+        raise CallerError(f"tool_policy must be a ToolPolicy, got {policy!r:.100}", remedy="ToolPolicy([ToolRule(…)])")
+    return ToolPolicy() if policy is None else policy

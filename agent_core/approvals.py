@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 Risk = Literal["read", "write", "execute", "network"]
-DecisionKind = Literal["approved", "approved_for_session", "denied", "abort"]
+DecisionKind = Literal["approved", "approved_for_session", "denied", "abort", "deferred"]
 RuleKind = Literal["command", "path", "tool", "call"]
 Held = Literal["", "read_only", "workspace_write", "full_access"]
 
@@ -165,7 +165,8 @@ _RISKS: dict[Risk, str] = {
 
 
 class Decision(Struct, frozen=True):
-    """The answer. `abort` denies and ends the turn. `reason` is told to the model."""
+    """The answer. `abort` denies and ends the turn. `deferred` puts it off: the run pauses, and `agent.resume` answers
+    it. `reason` is told to the model."""
 
     kind: DecisionKind
     reason: str = ""

@@ -1,16 +1,18 @@
 """Acting on calls: exactly one output per call, in call order, whatever happens.
 
     call ─ may not run (see permission; asked one at a time, in call order) ─► told to the model
+         ─ is somebody else's to answer ─► waits, the others go on; the run pauses
          ─ run: parallel tools that stand side by side overlap, every other tool runs alone ─► its output
 
 Outputs are written to the session (see outputs; synchronously, so cancellation cannot come in between) as soon as every
-earlier call has its own. Leaving `act` for any reason, cancellation too, leaves no call of the batch unanswered, and
-every answer is told in a ToolFinished. Before a tool with side effects starts, the session notes it: after a crash such
-a call is "outcome unknown" and is never run by itself.
+earlier call has its own. Leaving `act` for any reason, cancellation too, leaves no call of the batch unanswered but
+those that wait, and every answer is told in a ToolFinished. Before a tool with side effects starts, the session notes
+it: after a crash such a call is "outcome unknown" and is never run by itself.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,12 +27,15 @@ from msgspec.structs import replace
 from .approvals import ApprovalPolicy
 from .call_items import name_of, tool_call
 from .cancellation import is_cancellation, lone
+from .guards import Guards, GuardStop
 from .items import CallItem, CustomToolCall, FunctionCall, InputText, ResponseItem
 from .outputs import Outputs, SessionLog
-from .permission import Emit, Permission
+from .permission import Emit, Permission, Refused, Runs, Verdict
+from .session.waiting import Waiting
 from .telemetry import Telemetry, tool_span
+from .tool_policy import ToolPolicy
 from .tools.base import Run, Tool, ToolCall, ToolContext, ToolOutput
-from .tools.run import Answer, aborted_after, run_tool
+from .tools.run import Answer, aborted_after, not_run, run_tool
 from .turn_events import ToolProgress, ToolStarted, TurnEvent
 
 if TYPE_CHECKING:
@@ -41,19 +46,18 @@ __all__ = ["Acted", "Dispatcher"]
 TOOL_TIMEOUT_S = 600.0
 """For tools that name none: long enough for a test suite, short enough to notice."""
 
-MAX_CALLS = 64
-"""Calls acted on per response; the rest are answered as not run (behaviours.md S0-51 has 16, real batches reach 30)."""
-
 _NOTHING_KNOWN: Mapping[int, Answer] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Acted:
-    """What became of a batch. `aborted`: an approval ended the turn."""
+    """What became of a batch. `aborted`: an approval ended the turn. `paused`: calls wait for somebody. `stop`: a
+    guard ends it."""
 
-    answered: int = 0
     denied: int = 0
+    stop: GuardStop | None = None
     aborted: bool = False
+    paused: bool = False
 
 
 def _ignore(event: TurnEvent) -> None:
@@ -72,12 +76,14 @@ class Dispatcher:
         tools: Sequence[Tool],
         *,
         approvals: ApprovalPolicy,
+        policy: ToolPolicy | None = None,
         session: SessionLog,
         emit: Emit,
         note: Callable[[TurnEvent], None] = _ignore,
         cwd: Path,
         roots: tuple[Path, ...] = (),
-        max_calls: int = MAX_CALLS,
+        max_calls: int | None = None,
+        guards: Guards | None = None,
         timeout_s: float = TOOL_TIMEOUT_S,
         telemetry: Telemetry | None = None,
         run: Run | None = None,
@@ -86,17 +92,24 @@ class Dispatcher:
     ) -> None:
         self.side_effects_started = False
         self._tools: Mapping[str, Tool] = {tool.spec.name: tool for tool in tools}
+        self._policy = policy or ToolPolicy()
+        self._guards = guards or Guards()
+        self._max_calls = sys.maxsize if max_calls is None else max_calls
         self._session = session
         self._emit = emit
         self._note = note
         self._context = ToolContext(
             cwd=cwd, session_id=session.id, roots=roots, run=run, sandbox=sandbox, escalates=escalates
         )
-        self._max_calls = max_calls
         self._timeout_s = timeout_s
         self._telemetry = telemetry or Telemetry()
         self._permission = Permission(
-            self._tools, approvals=approvals, emit=emit, context_for=self._context_for, max_calls=max_calls
+            self._tools,
+            approvals=approvals,
+            policy=self._policy,
+            emit=emit,
+            context_for=self._context_for,
+            max_calls=self._max_calls,
         )
         self._early: dict[ToolCall, _Early] = {}
         self._tasks: TaskGroup | None = None
@@ -140,50 +153,72 @@ class Dispatcher:
             early.scope.cancel()
         self._early.clear()
 
-    async def act(self, calls: Sequence[CallItem], known: Mapping[int, Answer] = _NOTHING_KNOWN) -> Acted:
-        """Answer every call, in order. `known`: answers that are there already, by the call's place. What a tool ends
-        the turn with (FatalToolError, KeyboardInterrupt) is raised after all of them are answered."""
-        batch = Outputs(calls, self._session, self._note)
-        denied, aborted, ends_with = 0, False, None
+    async def act(
+        self, calls: Sequence[CallItem], known: Mapping[int, Answer] = _NOTHING_KNOWN, *, ask: bool = True
+    ) -> Acted:
+        """Answer every call, in order, but those that wait for somebody. `known`: answers that are there already, by
+        the call's place. `ask`: about calls of a paused run too. What a tool ends the turn with (FatalToolError,
+        KeyboardInterrupt) is raised after all of them are answered."""
+        outputs = Outputs(calls, self._session, self._note, self._guards)
+        denied, aborted, ends_with, over = 0, False, None, False
         try:
             for n, answer in known.items():
-                await self._answered(n, answer, batch)
+                await self._answered(n, answer, outputs)
             for group in self._groups(calls):
                 allowed: list[int] = []
                 for n in group:
-                    if n in known:
+                    if outputs.has(n):
                         continue
-                    refusal = await self._permission.refusal(n, calls[n], self._early)
-                    if refusal is None:
-                        allowed.append(n)
-                        continue
-                    answer, abort = refusal
-                    denied += answer.outcome == "denied"
-                    aborted = aborted or abort
-                    await self._answered(n, answer, batch)
+                    match await self._verdict(n, calls[n], ask=ask):
+                        case Runs():
+                            allowed.append(n)
+                        case Waiting() as waiting:
+                            outputs.wait(n, waiting)
+                        case Refused(answer, aborted):
+                            denied += answer.outcome == "denied"
+                            await self._answered(n, answer, outputs)
                     if aborted:
                         break
                 if aborted:
                     break
-                ends_with = await self._run_group(allowed, calls, batch)
+                ends_with = await self._run_group(allowed, calls, outputs)
                 if ends_with is not None:
                     break
+            over = not aborted and ends_with is None
         finally:
-            self._end_early(calls, batch)
-            batch.close("not run: the turn was stopped" + (" by the user" if aborted else ""))
+            self._end_early(calls, outputs)
+            if over:
+                outputs.pause()
+            else:
+                outputs.close("not run: the turn was stopped" + (" by the user" if aborted else ""))
         if ends_with is not None:
             raise ends_with
-        return Acted(len(calls), denied, aborted)
+        return Acted(denied, self._guards.stop, aborted, outputs.waits)
 
     def answer(self, calls: Sequence[CallItem], output: str) -> None:
         """Answer calls that will not be run, at once: the way out of a cancel or an error."""
         Outputs(calls, self._session, self._note).close(output)
 
-    async def resume(self, calls: Sequence[CallItem], unknown: str) -> Acted:
-        """Answer the calls of an earlier process, in order: those whose tool had been started with `unknown`, for what
-        it did is not known; the others are acted on."""
-        lost = Answer(ToolOutput(unknown, success=False), "outcome_unknown")
-        return await self.act(calls, {n: lost for n, call in enumerate(calls) if self._session.was_started(call)})
+    async def resume(
+        self, calls: Sequence[CallItem], unknown: str, *, ask: bool = True, left: str | None = None
+    ) -> Acted:
+        """Answer the calls of an earlier turn, in order: those whose tool had been started with `unknown`, for what it
+        did is not known; with `left`, if there is one, those that waited and are no longer waited for; the others are
+        acted on."""
+        lost, gone = Answer(ToolOutput(unknown, success=False), "outcome_unknown"), not_run(left or "")
+        known: dict[int, Answer] = {}
+        for n, call in enumerate(calls):
+            waiting = self._session.waiting(call)
+            if self._session.was_started(call):
+                known[n] = lost
+            elif left is not None and waiting is not None and waiting.decision is None:
+                known[n] = gone
+        return await self.act(calls, known, ask=ask)
+
+    async def _verdict(self, n: int, item: CallItem, *, ask: bool) -> Verdict:
+        return await self._permission.verdict(
+            n, item, started=self._early, waiting=self._session.waiting(item), ask=ask
+        )
 
     def _groups(self, calls: Sequence[CallItem]) -> Iterator[list[int]]:
         """Runs of neighbouring parallel calls; everything else alone."""
@@ -200,14 +235,16 @@ class Dispatcher:
         if group:
             yield group
 
-    async def _run_group(self, group: Sequence[int], calls: Sequence[CallItem], batch: Outputs) -> BaseException | None:
+    async def _run_group(
+        self, group: Sequence[int], calls: Sequence[CallItem], outputs: Outputs
+    ) -> BaseException | None:
         """Run calls that may overlap. Returns what the turn has to end with, if anything."""
         ends_with: list[BaseException] = []
 
         async def one(n: int) -> None:
             try:
-                answer = await self._run(calls[n], partial(batch.put, n))
-                await self._answered(n, answer, batch)
+                answer = await self._run(calls[n], partial(outputs.put, n))
+                await self._answered(n, answer, outputs)
             except BaseException as error:  # not swallowed: `act` raises it, outside of any task group
                 if is_cancellation(error):
                     raise
@@ -256,16 +293,18 @@ class Dispatcher:
                 self._interrupt = early.answer.ends_with
             early.done.set()
 
-    def _end_early(self, calls: Sequence[CallItem], batch: Outputs) -> None:
+    def _end_early(self, calls: Sequence[CallItem], outputs: Outputs) -> None:
         """Calls that nobody waited for, though their tool was started: answered with what became of them."""
         started = [(n, self._early.pop(tool_call(item), None)) for n, item in enumerate(calls)]
         self.drop_early()
         answers = [(n, early.give_up()) for n, early in started if early is not None]
         for n, answer in answers:
-            batch.put(n, answer)
+            outputs.put(n, answer)
 
     async def _call(self, tool: Tool, call: ToolCall, cancelled: Callable[[Answer], None]) -> Answer:
-        limit = tool.timeout_s if tool.timeout_s is not None else self._timeout_s
+        limit = self._policy.timeout_for(call.name)
+        if limit is None:
+            limit = tool.timeout_s if tool.timeout_s is not None else self._timeout_s
         with tool_span(self._telemetry, call.name, call.call_id, call.arguments) as span:
             answer = await run_tool(tool, call, self._context_for(call), timeout_s=limit, cancelled=cancelled)
             span.answered(answer.outcome, lambda: _text(answer.output))
@@ -277,8 +316,8 @@ class Dispatcher:
 
         return replace(self._context, call_id=call.call_id, emit=emit, approved=self._permission.approved.get(call))
 
-    async def _answered(self, n: int, answer: Answer, batch: Outputs) -> None:
-        finished = batch.record(n, answer)
+    async def _answered(self, n: int, answer: Answer, outputs: Outputs) -> None:
+        finished = outputs.record(n, answer)
         if finished is not None:
             await self._emit(finished)
 

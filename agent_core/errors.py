@@ -34,6 +34,7 @@
     │   └── FatalToolError          ends the turn
     ├── SessionError                the session file is unusable, locked or of an unknown version
     ├── CompactionError             no summary came of it; the session is as it was
+    ├── RunPaused                   a run waits for an answer to a call, where only its text was asked for
     ├── LimitReached                a limit the caller set on a run (turns, calls, tokens, time) was met
     └── PatchError                  a patch that does not parse or does not apply; nothing was written
 
@@ -77,6 +78,7 @@ __all__ = [
     "PermissionDeniedError",
     "QuotaExceededError",
     "RateLimitError",
+    "RunPaused",
     "SandboxUnavailable",
     "ServerError",
     "SessionError",
@@ -438,6 +440,12 @@ class CompactionError(AgentCoreError):
     """A history could not be compacted: there was nothing to compact, or no summary came of it. Nothing has changed."""
 
     default_remedy = "try again, give instructions for the summary, or fork the session from an earlier turn"
+
+
+class RunPaused(AgentCoreError):
+    """A run that only had its text to give waits for the caller: a call was handed back, or an approval put off."""
+
+    default_remedy = "look at agent.pending, and answer with agent.resume(…); agent.run(…) returns paused runs"
 
 
 class LimitReached(AgentCoreError):

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from .errors import ConfigError
 from .events import Attempt, Response, Usage
 from .items import ResponseItem
+from .paused import PendingCall
 from .prices import Cost, Prices, cost_of
 from .turn_events import StopReason, TurnResult
 
@@ -28,10 +29,12 @@ class Limits(Struct, frozen=True):
     """Caps on one turn of the user; None is no cap. Counts are checked before each request, so the last one may go over
     them by what it uses; `deadline_s` (wall time) holds at every await.
 
-    `max_turns` counts samples, as every peer's option of that name does. `max_tokens` counts everything sent and
-    received, in broken streams and retries too. `max_cost` is in the currency of the agent's prices (US dollars where
-    none are given); a model without a price is a ConfigError before anything is sent, and an answer that cannot be
-    priced ends the run.
+    `max_turns` counts samples, as every peer's option of that name does. `max_calls_per_sample`: calls beyond it are
+    answered as not run. `max_repeats`: after so many responses in a row with the calls and results of the one before
+    the model is told; one more ends the run. `max_failed`: the same for those of which no call succeeded (see guards).
+    `max_tokens` counts everything sent and received, in broken streams and retries too. `max_cost` is in the currency
+    of the agent's prices (US dollars where none are given); a model without a price is a ConfigError before anything is
+    sent, and an answer that cannot be priced ends the run.
     """
 
     max_turns: int | None = 50
@@ -39,9 +42,12 @@ class Limits(Struct, frozen=True):
     max_tokens: int | None = None
     deadline_s: float | None = None
     max_cost: Decimal | float | None = None
+    max_calls_per_sample: int | None = 64  # behaviours.md S0-51 has 16; real batches reach 30
+    max_repeats: int | None = 4
+    max_failed: int | None = 10
 
     def __post_init__(self) -> None:
-        for name in ("max_turns", "max_tool_calls", "max_tokens", "deadline_s", "max_cost"):
+        for name in self.__struct_fields__:
             value: object = getattr(self, name)
             if value is None:
                 continue
@@ -51,8 +57,9 @@ class Limits(Struct, frozen=True):
 
 @dataclass(slots=True)
 class RunState:
-    """What a turn has done so far; readable by its owner at any time, also after a cancel. `around` is the run inside
-    of which it is: what is used here is used there too, and its budget holds here."""
+    """What a turn has done so far; readable by its owner at any time, also after a cancel. `final`: how the last answer
+    ends the turn, if it does. `around` is the run inside of which it is: what is used here is used there too, and its
+    budget holds here."""
 
     first_item: int = 0
     text: str = ""
@@ -60,6 +67,8 @@ class RunState:
     samples: int = 0
     tool_calls: int = 0
     denied: int = 0
+    pending: tuple[PendingCall, ...] = ()
+    final: StopReason | None = None
     started_at: float = field(default_factory=time.monotonic)
     prices: Prices | None = None
     around: EnclosingRun | None = None
@@ -137,6 +146,7 @@ class RunState:
             denied=self.denied,
             duration_s=time.monotonic() - self.started_at,
             cost=self.cost,
+            pending=self.pending,
         )
 
 

@@ -1,13 +1,13 @@
 """The loop: sample, act, repeat. This file is its documentation; nothing else is called loop.
 
-    answer the calls a crash or a pause left open
+    answer the calls a crash or a pause left open                     (some wait on: paused)
     append the user's items
     repeat:
         stop if a limit is met
         make room if the history grew too large for the model         (a summary takes its place)
         sample: send the history, pass on the model's events          (broken stream: nothing kept, sample again)
         commit: the whole response enters the session                 (from here on it is history)
-        act:    every call gets exactly one output, in call order
+        act:    every call gets exactly one output, in call order     (or waits for somebody: paused)
     until the model makes no call and nobody steers
 
 A response is committed when it is complete, and its tools run after that; so a broken stream leaves neither half an
@@ -29,11 +29,12 @@ from msgspec.structs import replace
 from .aggregation import fold
 from .cancellation import is_cancellation, lone
 from .compaction.compactor import Compactor
-from .dispatch import Dispatcher
+from .dispatch import Acted, Dispatcher
 from .errors import ModelError, SessionError
 from .events import Attempt, Completed, FinishReason, OutputItemDone, Response, ResponseEvent
 from .items import Message, ResponseItem
 from .limits import Limits, RunState
+from .paused import pending_calls
 from .permission import Emit
 from .prompt import Prompt
 from .resampling import FallBack, Resampling, no_fallback
@@ -45,6 +46,7 @@ __all__ = ["Loop"]
 
 OUTCOME_UNKNOWN = "outcome unknown: the process ended while this tool ran; check what it did before repeating it"
 STOPPED = "aborted: the turn was stopped before this call was run"
+LEFT = "not run: the user went on without an answer to this call"
 
 _STOP: dict[FinishReason, StopReason] = {"length": "length", "content_filter": "content_filter", "refusal": "refusal"}
 
@@ -68,16 +70,16 @@ class Loop:
     fall_back: FallBack = no_fallback
     compactor: Compactor | None = None
 
-    async def run(self, items: Sequence[ResponseItem]) -> StopReason:
+    async def run(self, items: Sequence[ResponseItem], *, ask: bool = True) -> StopReason:
         """One turn, from the user's items to why it stopped. Raises ModelError; the session is valid after it, and
-        holds the user's items whatever happened."""
+        holds the user's items whatever happened. `ask`: about what a pause put off, too."""
         self.state.first_item = len(self.session.transcript)
         to_say = list(items)
         try:
             with anyio.move_on_after(self.limits.deadline_s):
-                await self._answer_open_calls()
+                stopped = await self._answer_open_calls(spoken=bool(to_say), ask=ask)
                 self._say(to_say)
-                return await self._repeat()
+                return stopped or await self._repeat()
         except BaseException as raised:
             error = lone(raised)
             if not isinstance(error, SessionError):  # what cannot be recorded stays open: the next turn's first thing
@@ -89,7 +91,7 @@ class Loop:
                 raise error from None
             raise
         self._close(to_say)
-        return "deadline"
+        return self.state.final or "deadline"
 
     def _say(self, items: list[ResponseItem]) -> None:
         """Record what the user says: once, however often it is asked for."""
@@ -110,13 +112,15 @@ class Loop:
             if not isinstance(response, Response):
                 return response
             await self.emit(SampleFinished(state.samples, response))
-            if calls := response.tool_calls:
+            calls, acted = response.tool_calls, Acted()
+            if calls:
                 state.tool_calls += len(calls)
                 acted = await self.dispatcher.act(calls)
-                state.denied += acted.denied
-                if acted.aborted:
-                    return "aborted"
-            session.append(*(said := self.steered()))
+            said = self.steered()
+            stopped = self._stopped_by(acted, spoken=bool(said))
+            session.append(*said)
+            if stopped is not None:
+                return stopped
             # Calls that were all cut off are answered but not repeated for: the cap that cut them would cut again.
             # Where no cap is named (vllm#53269, or a model that wrote broken JSON) it may try again, once in a row.
             cut_before, cut = cut, bool(calls) and all(call.status == "incomplete" for call in calls)
@@ -126,14 +130,32 @@ class Loop:
                 # A server may call the answer whole and have cut the call in it (vllm#53269).
                 return _STOP.get(response.finish_reason, "length" if calls else "completed")
 
-    async def _answer_open_calls(self) -> None:
-        """A session that ends in unanswered calls is a paused run: finish it first, but run nothing a second time."""
-        if calls := self.session.open_calls():
-            await self.dispatcher.resume(calls, OUTCOME_UNKNOWN)
+    async def _answer_open_calls(self, *, spoken: bool, ask: bool) -> StopReason | None:
+        """A session that ends in unanswered calls is a paused run: finish it first, but run nothing a second time.
+        Where the user has `spoken` since, nothing is waited for any more."""
+        calls = self.session.open_calls()
+        if not calls:
+            return None
+        left = LEFT if spoken else None
+        return self._stopped_by(await self.dispatcher.resume(calls, OUTCOME_UNKNOWN, ask=ask, left=left), spoken=spoken)
+
+    def _stopped_by(self, acted: Acted, *, spoken: bool) -> StopReason | None:
+        """Why nothing more is asked of the model. Who has something to say does not wait."""
+        self.state.denied += acted.denied
+        if acted.aborted:
+            return "aborted"
+        if spoken:
+            self.dispatcher.answer(self.session.open_calls(), LEFT)
+            return None
+        if acted.paused:
+            self.state.pending = pending_calls(self.session)
+            return "paused"
+        return acted.stop
 
     async def _sample(self) -> Response | StopReason:
         """One whole response, in the session. A stream that breaks is sampled again while error and budget allow it."""
         self.state.samples += 1
+        self.state.final = None
         again, squeezed = Resampling(self.retry, self.emit, self.watch, self.fall_back), False
         if self.compactor is not None:
             await self.compactor.make_room()
@@ -180,6 +202,8 @@ class Loop:
     def _commit(self, response: Response, events: ModelStream) -> Response:
         """The response as the session has it: every item with its id."""
         self.state.text = response.text
+        if not (response.tool_calls or response.end_turn is False or response.finish_reason == "pause"):
+            self.state.final = _STOP.get(response.finish_reason, "completed")
         self.state.answered(events.model, response, events.earlier)
         items = self.session.append(*response.items)
         self.session.sample_finished(response.usage)

@@ -61,6 +61,7 @@ _ENDED: dict[StopReason, str] = {
     "content_filter": "its answer was stopped by a content filter",
     "refusal": "its model refused",
     "aborted": "an approval ended it",
+    "paused": "it waits for an answer that nobody here gives",
     "cancelled": "it was cancelled",
 }
 

@@ -21,6 +21,7 @@ from .codecs.base import Loss, Repair
 from .errors import AgentCoreError, ModelError
 from .events import Response, ResponseEvent, Usage
 from .items import ResponseItem
+from .paused import PendingCall
 from .prices import Cost
 from .retry import FellBack, RetryScheduled
 from .tools.base import Outcome, ToolCall, ToolOutput
@@ -54,8 +55,11 @@ StopReason = Literal[
     "max_turns",  # the cap on samples was met
     "max_tool_calls",
     "max_tokens",  # the run's token budget
+    "paused",  # calls wait for the caller: see `pending`
     "max_cost",  # the run's budget in money, or an answer that nobody can price under one
     "deadline",  # the run's wall time
+    "repeated",  # the same calls with the same results, over and over
+    "all_failed",  # nothing but calls that failed, over and over
     "length",  # the answer itself was cut at the model's cap
     "content_filter",
     "refusal",
@@ -74,7 +78,7 @@ CompactionReason = Literal[
 class TurnResult(Struct, frozen=True):
     """How a turn ended. `items` are all items it added to the session, in order. `usage` and `cost` are summed over all
     it asked for: samples, broken streams and retries that were counted, sub-calls. `cost` is None where no price is
-    known (see prices)."""
+    known (see prices). `pending`: what a paused run waits for; agent.resume() goes on with it."""
 
     stop_reason: StopReason
     text: str = ""
@@ -85,6 +89,7 @@ class TurnResult(Struct, frozen=True):
     denied: int = 0
     duration_s: float = 0.0
     cost: Cost | None = None
+    pending: tuple[PendingCall, ...] = ()
 
 
 class TurnStarted(Struct, frozen=True):

@@ -8,8 +8,9 @@ from typing import Protocol
 
 from .codecs.base import Loss, Repair
 from .events import Attempt, Response, ResponseEvent, Usage
-from .items import CallItem, ResponseItem
+from .items import ResponseItem
 from .outputs import SessionLog
+from .paused import PausedSession
 from .prompt import Prompt
 from .retry import Tries
 
@@ -39,14 +40,12 @@ class Model(Protocol):
     def stream(self, prompt: Prompt, *, tries: Tries | None = None) -> AbstractAsyncContextManager[ModelStream]: ...
 
 
-class TurnSession(SessionLog, Protocol):
+class TurnSession(SessionLog, PausedSession, Protocol):
     @property
     def items(self) -> tuple[ResponseItem, ...]: ...
 
     @property
     def transcript(self) -> tuple[ResponseItem, ...]: ...
-
-    def open_calls(self) -> tuple[CallItem, ...]: ...
 
     def sample_finished(self, usage: Usage | None) -> None: ...
 

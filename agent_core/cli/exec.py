@@ -27,9 +27,9 @@ from ..session import Session
 from ..telemetry import Telemetry
 from ..turn_events import TurnEvent, TurnResult
 from .exits import UsageProblem, exit_of_result, refused
-from .kept import add_session_arguments, goes_on, session_of
+from .kept import add_session_arguments, goes_on, keeps, session_of
 from .numbers import dollars, seconds, share, whole_number
-from .render import summary_text
+from .render import pending_lines, summary_text
 from .screen import Screen, write_text
 from .trace import Destination, add_trace_option, tracing
 from .watch import Show, errors_told, follow, watcher
@@ -95,8 +95,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--approve",
-        choices=("deny", "ask", "all", *_MODES),
-        help="who may act; default: on-request with a --sandbox, else ask; where nobody can be asked, that is denied",
+        choices=("deny", "ask", "all", "defer", *_MODES),
+        help="who may act; default: on-request with a --sandbox, else ask; where nobody can be asked, that is denied;"
+        " defer: pause, to be decided when the session is gone on with",
     )
     parser.add_argument(
         "--max-turns", type=whole_number(1, _TURNS_MAX), metavar="N", help="requests to the model at most (default: 50)"
@@ -140,6 +141,8 @@ def run(args: Namespace) -> int:
     screen = Screen(sys.stderr)
     with errors_told(screen, as_json=args.json):
         task = _task(args)
+        if args.approve == "defer" and not keeps(args):
+            raise UsageProblem("a run that is not kept cannot be paused", remedy="give --keep or --session FILE too")
         cwd = _directory(cast("str", args.cd))
         with tracing(cast("Destination | None", args.trace), screen) as telemetry, session_of(args, cwd) as session:
             for warning in session.warnings:
@@ -214,6 +217,8 @@ def _finish(args: Namespace, screen: Screen, result: TurnResult, session: Sessio
         return
     if result.text and not (sys.stdout.isatty() and sys.stderr.isatty()):
         write_text(sys.stdout, result.text.rstrip("\n") + "\n")  # on one terminal it has been read already
+    for line in pending_lines(result.pending):
+        screen.line(line, "bad")
     if result.stop_reason != "completed" or refused(result):
         why = "refusal" if result.stop_reason == "completed" else result.stop_reason
         screen.line(f"stopped: {why}", "bad")
@@ -273,6 +278,8 @@ def _approvals(approve: str, screen: Screen, show: Show) -> tuple[ApprovalPolicy
     """Who decides, and what shows the events: a person is asked when the events before the question are shown."""
     if approve == "all":
         return allow_all, show
+    if approve == "defer":
+        return AskPolicy(lambda request: Decision("deferred")), show
     from .ask import TerminalPerson, can_ask
 
     mode = _MODES.get(approve, "always")

@@ -47,6 +47,7 @@ class Exit(IntEnum):
     USAGE = 2
     LIMIT = 3
     DENIED = 4
+    PAUSED = 5
     HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
@@ -56,8 +57,9 @@ EXIT_MEANINGS: tuple[tuple[Exit, str], ...] = (
     (Exit.OK, "done"),
     (Exit.FAILED, "failed: the model, the network, a file, or the demo's tests"),
     (Exit.USAGE, "bad usage: a command line or a configuration nothing can be done with; nothing was sent"),
-    (Exit.LIMIT, "a limit was reached: turns, calls, tokens, cost, time, or the answer's own length"),
+    (Exit.LIMIT, "a limit was reached: turns, calls, tokens, cost, time, length, or a run that got nowhere"),
     (Exit.DENIED, "an action was denied and the run ended without it"),
+    (Exit.PAUSED, "paused: calls wait for an answer; a kept session goes on with exec --resume"),
     (Exit.HUNG_UP, "ended by SIGHUP: the terminal is gone"),
     (Exit.INTERRUPTED, "interrupted (Ctrl-C)"),
     (Exit.TERMINATED, "ended by SIGTERM"),
@@ -93,6 +95,10 @@ def exit_of_result(result: TurnResult) -> Exit:
             return Exit.DENIED
         case "max_turns" | "max_tool_calls" | "max_tokens" | "max_cost" | "deadline" | "length":
             return Exit.LIMIT
+        case "repeated" | "all_failed":
+            return Exit.LIMIT
+        case "paused":
+            return Exit.PAUSED
         case "cancelled":
             return Exit.INTERRUPTED
         case "content_filter" | "refusal":

@@ -25,6 +25,7 @@ from ..events import (
     Usage,
 )
 from ..items import JsonObject, JsonValue, dump_item
+from ..paused import PendingCall
 from ..prices import Cost
 from ..tools.base import ToolOutput
 from ..tools.patch_format import PatchedFile, PatchedLine, PatchedMove, PatchedPlace
@@ -276,7 +277,20 @@ def _turn_finished(event: TurnFinished) -> JsonObject:
         "samples": result.samples,
         "tool_calls": result.tool_calls,
         "denied": result.denied,
+        "pending": [_pending(one) for one in result.pending],
         "duration_s": round(result.duration_s, 6),
+    }
+
+
+def _pending(pending: PendingCall) -> JsonObject:
+    """A call that waits; `request`: what a decision is waited for on, null where its output is."""
+    return {
+        "id": pending.id,
+        "call_id": pending.call.call_id,
+        "name": pending.call.name,
+        "arguments": pending.call.arguments,
+        "why": pending.why,
+        "request": _request(pending.request) if pending.request else None,
     }
 
 

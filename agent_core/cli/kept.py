@@ -22,7 +22,7 @@ from ..session import Session, SessionFolder
 from .exits import UsageProblem
 from .screen import one_line
 
-__all__ = ["add_session_arguments", "goes_on", "path_of", "session_of"]
+__all__ = ["add_session_arguments", "goes_on", "keeps", "path_of", "session_of"]
 
 _DIRECTORY = "cwd"
 """The label that says where a session's tools worked."""
@@ -41,6 +41,11 @@ def add_session_arguments(parser: ArgumentParser) -> None:
 def goes_on(args: Namespace) -> bool:
     """Whether the run goes on with a session there is."""
     return bool(args.resume or args.go_on)
+
+
+def keeps(args: Namespace) -> bool:
+    """Whether the session outlives the run."""
+    return bool(args.session or args.keep) or goes_on(args)
 
 
 @contextmanager

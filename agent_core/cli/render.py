@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Sequence
 from typing import assert_never
 
 from ..events import (
@@ -42,6 +43,7 @@ from ..items import (
     UnknownItem,
     dump_item,
 )
+from ..paused import PendingCall
 from ..prices import Cost
 from ..tools.base import ToolCall, ToolOutput
 from ..tools.patch_format import PatchedFile, PatchedLine, PatchedMove, PatchedPlace
@@ -67,7 +69,7 @@ from ..turn_events import (
 )
 from .screen import Screen, Style, clean, one_line
 
-__all__ = ["TurnView", "call_text", "render_diff", "render_response", "summary_text", "usage_text"]
+__all__ = ["TurnView", "call_text", "pending_lines", "render_diff", "render_response", "summary_text", "usage_text"]
 
 _HEAD_LINES = 12
 _TAIL_LINES = 12
@@ -212,6 +214,8 @@ class TurnView:
     def _decided(self, event: ApprovalDecided) -> None:
         if event.decision.approved:
             self._note(f"allowed: {event.request.summary}")
+        elif event.decision.kind == "deferred":
+            self._alert(f"put off: {event.request.summary}")
         else:
             reason = f" ({event.decision.reason})" if event.decision.reason else ""
             self._alert(f"not allowed: {event.request.summary}{reason}")
@@ -381,6 +385,14 @@ def summary_text(result: TurnResult, transcript: str | None = None) -> str:
     ]
     text = ", ".join(parts)
     return f"{text}\ntranscript: {transcript}" if transcript else text
+
+
+def pending_lines(pending: Sequence[PendingCall]) -> list[str]:
+    """What a paused run waits for, one call a line."""
+    return [
+        f"waits for {'a decision' if one.why == 'deferred' else 'its output'}: {one.call.name}  {call_text(one.call)}"
+        for one in pending
+    ]
 
 
 def cost_text(cost: Cost | None) -> tuple[str, ...]:

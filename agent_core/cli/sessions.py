@@ -14,6 +14,7 @@ from typing import cast
 
 from ..codecs import WIRES
 from ..items import JsonObject, JsonValue, Message, WireName, dump_item, text_of
+from ..paused import pending_calls
 from ..session import Session, SessionFolder, SessionInfo, repair_session
 from ..session.listing import describe
 from ..turn_events import CompactionFinished
@@ -21,7 +22,7 @@ from .exits import Exit
 from .json_events import event_to_json, usage_to_json
 from .kept import path_of
 from .numbers import seconds, whole_number
-from .render import render_item
+from .render import pending_lines, render_item
 from .screen import Screen, one_line, write_json
 
 __all__ = ["add_arguments", "run"]
@@ -128,7 +129,11 @@ def _run_show(args: Namespace, folder: SessionFolder, screen: Screen) -> int:
             out.gap()
             out.line(item.role, "strong")
         render_item(out, item)
-    if session.awaits_answer:
+    if pending := pending_calls(session):
+        for line in pending_lines(pending):
+            screen.line(line, "bad")
+        screen.line("the run is paused: exec --resume goes on with it", "dim")
+    elif session.awaits_answer:
         screen.line("the last turn was not brought to its end: exec --resume goes on with it", "dim")
     return Exit.OK
 
@@ -294,6 +299,7 @@ def _info_to_json(info: SessionInfo) -> JsonObject:
         "size": info.size,
         "labels": cast("JsonObject", dict(info.labels)),
         "ended": info.ended,
+        "waiting": info.waiting,
         "problem": info.problem or None,
     }
 
@@ -306,7 +312,7 @@ def _table(found: list[SessionInfo]) -> None:
             str(info.turns),
             f"{info.usage.total:,}",
             _size(info.size),
-            f"({one_line(info.problem, _TEXT_CHARS)})" if info.problem else one_line(info.text, _TEXT_CHARS),
+            f"({one_line(info.problem, _TEXT_CHARS)})" if info.problem else _begins_with(info),
         )
         for info in found
     ]
@@ -317,6 +323,10 @@ def _table(found: list[SessionInfo]) -> None:
         out.line(
             "  ".join((session.ljust(widths[0]), day.ljust(widths[1]), *figures, text)), "plain" if n else "strong"
         )
+
+
+def _begins_with(info: SessionInfo) -> str:
+    return ("(paused) " if info.waiting else "") + one_line(info.text, _TEXT_CHARS)
 
 
 def _summary(info: SessionInfo) -> str:

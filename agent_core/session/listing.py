@@ -38,8 +38,8 @@ _FIRST_USER_WITHIN = 1024 * 1024
 class SessionInfo(Struct, frozen=True):
     """A session as a list shows it. `text` is the beginning of what the user said first; `updated` when the file was
     last written to; `usage` what its turns took; `parent` the session in whose run it was made, by a sub-agent;
-    `ended`: its last turn came to its end. `problem` says why a file
-    cannot be resumed as it is, as far as that is seen without reading it whole."""
+    `ended`: its last turn came to its end; `waiting`: so many calls of a paused run wait for an answer. `problem` says
+    why a file cannot be resumed as it is, as far as that is seen without reading it whole."""
 
     path: Path
     size: int
@@ -54,6 +54,7 @@ class SessionInfo(Struct, frozen=True):
     labels: dict[str, str] = field(default_factory=dict[str, str])
     parent: str = ""
     ended: bool = True
+    waiting: int = 0
     problem: str = ""
 
 
@@ -105,6 +106,7 @@ def _described(info: SessionInfo, reader: BufferedReader[FileIO]) -> SessionInfo
         model=tally.model or text_at(header, "model"),
         usage=tally.usage,
         ended=tally.ended,
+        waiting=tally.waiting,
         problem="it is damaged before its end" if tally.damaged else "",
     )
 
@@ -158,6 +160,7 @@ class _Tally:
         self.usage = Usage()
         self._unended = Usage()
         self.ended = True
+        self.waiting = 0
         self.damaged = False
         self._starts: list[int] = []
         self._broken = False
@@ -180,6 +183,7 @@ class _Tally:
             case "turn_started":
                 self.end()
                 self.ended = False
+                self.waiting = 0
                 self.model = text_at(record, "model") or self.model
             case "sample_finished" | "spent" if not self.ended:
                 self._unended += load_usage(record.get("usage"))
@@ -201,6 +205,7 @@ class _Tally:
         self._unended = Usage()
         if isinstance(totals, dict):
             self.turns, self.items = count_of(totals, "turns"), count_of(totals, "items")
+            self.waiting = count_of(totals, "waiting")
             self.model = text_at(totals, "model")
             self.usage = load_usage(totals.get("usage"))
             self._starts.clear()
@@ -209,6 +214,7 @@ class _Tally:
 
     def _roll_back(self, record: JsonObject) -> None:
         turns = count_of(record, "turns")
+        self.waiting = 0
         self.turns -= turns
         before = self._starts[-turns] if 0 < turns <= len(self._starts) else self.items
         self.items -= count_of(record, "items") or self.items - before

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from ..approvals import Rule
+from ..approvals import Decision, Rule
 from ..errors import InvalidPromptError, SessionError
 from ..events import Usage
 from ..items import (
     CallItem,
+    CallOutputItem,
     CustomToolCallOutput,
     FunctionCallOutput,
     GhostSnapshot,
@@ -30,17 +31,20 @@ from .compact import Compacted, load_compacted
 from .estimate import TokenEstimate, estimate_item
 from .history import OutputBudget
 from .records import ParentCall, count_of, load_rule, load_usage, text_at
+from .waiting import Waiting, load_decision, load_waiting
 
 __all__ = ["SessionState"]
 
 
 class SessionState:
     """The conversation so far. `items` is all of it, whatever was compacted; `places` says where each stands, by id;
-    `turns` counts its user turns, `left_out` the secrets its file does not hold, `rules` is what need not be asked."""
+    `turns` counts its user turns, `left_out` the secrets its file does not hold, `rules` is what need not be asked. Of
+    a paused run, by the call's id: `waiting`, what is waited for, and `held`, outputs that stand behind a call that has
+    none yet."""
 
     __slots__ = (
-        "_at_rest", "_calls", "_estimates", "_view", "compactions", "id", "items", "labels", "left_out", "measured",
-        "model", "parent", "places", "rules", "started", "turns", "unended", "usage",
+        "_at_rest", "_calls", "_estimates", "_view", "compactions", "held", "id", "items", "labels", "left_out",
+        "measured", "model", "parent", "places", "rules", "started", "turns", "unended", "usage", "waiting",
     )  # fmt: skip
 
     def __init__(self, session_id: str) -> None:
@@ -52,6 +56,8 @@ class SessionState:
         self.compactions: list[Compacted] = []
         self.started: set[str] = set()
         self.rules: dict[Rule, None] = {}
+        self.waiting: dict[str, Waiting] = {}
+        self.held: dict[str, CallOutputItem] = {}
         self.model = ""
         self.turns = 0
         self.left_out = 0
@@ -172,6 +178,16 @@ class SessionState:
         named = self.open_calls.with_call_id(call.call_id)
         return next((found.id for found in named if found.id is not None), call.call_id or "")
 
+    def decide(self, item_id: str, decision: Decision) -> None:
+        """The answer to what a call waits for."""
+        waiting = self.waiting.get(item_id) or Waiting("deferred")
+        self.waiting[item_id] = replace(waiting, decision=decision)
+
+    def waits(self) -> int:
+        """How many calls wait for somebody: the run is paused."""
+        known = [(self.waiting.get(call.id or ""), call.id in self.held) for call in self.open_calls.calls]
+        return sum(one is not None and one.decision is None and not held for one, held in known)
+
     def end_reading(self) -> None:
         """After the last record: a turn whose end is missing was cut off, and took what its responses took."""
         if self.unended is not None:
@@ -191,6 +207,12 @@ class SessionState:
                 self._apply_item(record, where)
             case "tool_started":
                 self._apply_start(record)
+            case "call_waits":
+                self.waiting[text_at(record, "item_id")] = load_waiting(record)
+            case "call_decided":
+                self._apply_decision(text_at(record, "item_id"), load_decision(record))
+            case "output_held":
+                self._apply_held(record, where)
             case "turn_started":
                 self.end_reading()
                 self.unended = Usage()
@@ -227,12 +249,21 @@ class SessionState:
             case _:
                 pass  # a record of a later minor version: it annotates, it holds no conversation
 
+    def _apply_decision(self, item_id: str, decision: Decision) -> None:
+        """A file may come from somebody else: nothing leaves the sandbox because of what stands in one."""
+        waiting = self.waiting.get(item_id)
+        escalated = waiting is not None and waiting.request is not None and waiting.request.escalated
+        if not (decision.approved and escalated):
+            self.decide(item_id, decision)
+
     def _apply_item(self, record: JsonObject, where: str) -> None:
-        try:
-            self.take(parse_item(record.get("item")))
-        except InvalidPromptError as error:
-            raise SessionError(f"{where} holds no readable item: {error.message}") from None
+        self.take(_item_of(record, where))
         self.left_out += count_of(record, "redacted")
+
+    def _apply_held(self, record: JsonObject, where: str) -> None:
+        item = _item_of(record, where)
+        if isinstance(item, FunctionCallOutput | CustomToolCallOutput | ToolSearchOutput):
+            self.held[text_at(record, "item_id")] = item
 
     def _apply_end(self, record: JsonObject) -> None:
         """The totals know more than the turn: what a turn took whose end could not be written."""
@@ -251,6 +282,13 @@ class SessionState:
         # Format 1 has call ids alone: then every open call of that id may be meant.
         named = self.open_calls.with_call_id(text_at(record, "call_id"))
         self.started.update(call.id for call in named if call.id is not None)
+
+
+def _item_of(record: JsonObject, where: str) -> ResponseItem:
+    try:
+        return parse_item(record.get("item"))
+    except InvalidPromptError as error:
+        raise SessionError(f"{where} holds no readable item: {error.message}") from None
 
 
 def _begins_turn(item: ResponseItem) -> bool:

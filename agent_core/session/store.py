@@ -14,11 +14,12 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from ..approvals import Rule
+from ..approvals import Decision, Rule
 from ..errors import CallerError, SessionError
 from ..events import Attempt, Usage
 from ..items import (
     CallItem,
+    CallOutputItem,
     CustomToolCallOutput,
     FunctionCallOutput,
     JsonObject,
@@ -34,6 +35,7 @@ from .records import ParentCall, dump_rule, dump_usage, new_session_id, random_i
 from .redaction import DEFAULT_REDACTION, Redaction, Redactor
 from .rollout import TORN_SUFFIX, Fsync, Journal, read_only
 from .state import SessionState
+from .waiting import Waiting, dump_decision, dump_waiting
 
 __all__ = ["Session"]
 
@@ -319,6 +321,39 @@ class Session:
         del self._state.rules[rule]
         return True
 
+    def waiting(self, call: CallItem) -> Waiting | None:
+        """What a paused run waits for to answer this call; None where it waits for nothing."""
+        return self._state.waiting.get(self._state.identity(call))
+
+    def held_output(self, call: CallItem) -> CallOutputItem | None:
+        """The output of a call that stands behind one without: it is there, and not yet part of the conversation."""
+        return self._state.held.get(self._state.identity(call))
+
+    def wait_for(self, call: CallItem, waiting: Waiting) -> None:
+        """Note what the run is paused for."""
+        item_id = self._state.identity(call)
+        self._note(dump_waiting(item_id, waiting))
+        self._state.waiting[item_id] = waiting
+
+    def hold_output(self, call: CallItem, output: CallOutputItem) -> None:
+        """Keep an output that may not be appended yet. The first one counts."""
+        item_id = self._state.identity(call)
+        if item_id not in self._state.held:
+            self.take_answers({item_id: output}, {})
+
+    def take_answers(self, outputs: Mapping[str, CallOutputItem], decisions: Mapping[str, Decision]) -> None:
+        """What somebody answered to a paused run, by the ids of the calls: all of it is kept, or (with the error) none.
+        Whatever becomes of this process, each call is then acted on as it was answered."""
+        records: list[Record] = [
+            {**self._record(output), "type": "output_held", "item_id": item_id} for item_id, output in outputs.items()
+        ]
+        records += [dump_decision(item_id, decision) for item_id, decision in decisions.items()]
+        if self._journal and records:
+            self._journal.write(*records)
+        self._state.held.update(outputs)
+        for item_id, decision in decisions.items():
+            self._state.decide(item_id, decision)
+
     def turn_started(self, turn_id: str, *, model: str = "") -> None:
         """Note that a turn begins. Raises CallerError while another one runs (two would mix their calls and outputs)
         and SessionError if the file has been removed."""
@@ -402,11 +437,13 @@ class Session:
     def _totals(self) -> JsonObject:
         """What a list of sessions needs to know, so that it need not read what comes before."""
         state = self._state
+        waits = state.waits()
         return {
             "turns": state.turns,
             "items": len(state.items),
             "model": state.model,
             "usage": dump_usage(state.usage),
+            **({"waiting": waits} if waits else {}),
         }
 
     def _add_compaction(self, compacted: Compacted) -> None:
@@ -432,6 +469,12 @@ class Session:
         for call in self.open_calls():
             if other.was_started(call):
                 self.tool_started(call)
+            if (waiting := other.waiting(call)) is not None:
+                self.wait_for(call, waiting)
+                if waiting.decision is not None:
+                    self.take_answers({}, {self._state.identity(call): waiting.decision})
+            if (held := other.held_output(call)) is not None:
+                self.hold_output(call, held)
 
     def _reader(self, path: Path) -> TakeRecord:
         return lambda record, number: self._state.apply(record, f"line {number} of {str(path)!r}")

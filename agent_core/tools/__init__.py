@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .file_writes import FileHistory
     from .files import ReadFile
     from .function import FunctionTool, tool
+    from .hand_back import HandBack
     from .plan import Question, RequestUserInput, UpdatePlan
     from .read_output import ReadOutput
     from .safe_commands import is_known_safe
@@ -29,6 +30,7 @@ __all__ = [
     "FunctionTool",
     "Glob",
     "Grep",
+    "HandBack",
     "ListDir",
     "Question",
     "ReadFile",
@@ -55,6 +57,7 @@ _WHERE = {
     "FunctionTool": "function",
     "Glob": "search",
     "Grep": "search",
+    "HandBack": "hand_back",
     "ListDir": "search",
     "Question": "plan",
     "ReadFile": "files",

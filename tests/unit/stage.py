@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
 
-from agent_core.approvals import ApprovalPolicy, ApprovalRequest, deny_all
+from agent_core.approvals import ApprovalPolicy, ApprovalRequest, Decision, deny_all
 from agent_core.dispatch import Dispatcher
 from agent_core.events import Response, Usage
+from agent_core.guards import Guards
 from agent_core.items import (
     CustomToolCall,
     CustomToolCallOutput,
@@ -24,10 +25,12 @@ from agent_core.items import (
 )
 from agent_core.limits import Limits, RunState
 from agent_core.loop import Loop
+from agent_core.paused import answers_to
 from agent_core.prompt import Prompt, ToolSpec
 from agent_core.retry import RetryPolicy
 from agent_core.session import Session
 from agent_core.testing.model import ScriptedModel
+from agent_core.tool_policy import ToolPolicy
 from agent_core.tools.base import Tool, ToolCall, ToolContext, ToolOutput
 from agent_core.turn_events import StopReason, TurnEvent
 
@@ -91,12 +94,13 @@ class Stage:
     limits: Limits = field(default_factory=Limits)
     retry: RetryPolicy = field(default_factory=lambda: RetryPolicy(base_delay_s=0.0, jitter_s=0.0))
     approvals: ApprovalPolicy = deny_all
+    policy: ToolPolicy = field(default_factory=ToolPolicy)
     steered: list[ResponseItem] = field(default_factory=list[ResponseItem])
     seen: list[TurnEvent] = field(default_factory=list[TurnEvent])
     state: RunState = field(default_factory=RunState)
     on_event: Callable[[TurnEvent], None] = lambda event: None
 
-    async def run(self, text: str = "go") -> StopReason:
+    async def run(self, text: str | None = "go", *, ask: bool = True) -> StopReason:
         async def emit(event: TurnEvent) -> None:
             self.seen.append(event)
             self.on_event(event)
@@ -108,11 +112,13 @@ class Stage:
         dispatcher = Dispatcher(
             self.tools,
             approvals=self.approvals,
+            policy=self.policy,
             session=self.session,
             emit=emit,
             note=self.seen.append,
             cwd=Path(),
             max_calls=8,
+            guards=Guards(max_repeats=self.limits.max_repeats, max_failed=self.limits.max_failed),
         )
         async with dispatcher:
             loop = Loop(
@@ -126,7 +132,16 @@ class Stage:
                 steered=take,
                 retry=self.retry,
             )
-            return await loop.run([user_message(text)])
+            return await loop.run([user_message(text)] if text is not None else [], ask=ask)
+
+    async def resume(
+        self, outputs: Mapping[str, str] | None = None, decisions: Mapping[str, Decision | bool] | None = None
+    ) -> StopReason:
+        """As the agent does it: the answers into the session, then on from there."""
+        answers = answers_to(self.session, outputs or {}, decisions or {})
+        self.session.take_answers(answers.outputs, answers.decisions)
+        self.state.pending = ()
+        return await self.run(None, ask=False)
 
     @property
     def outputs(self) -> list[tuple[str, str]]:

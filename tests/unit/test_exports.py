@@ -13,11 +13,11 @@ import agent_core
 
 PROMISED = [
     "CODECS", "PROVIDERS", "Agent", "AgentCoreError", "ApprovalPolicy", "ApprovalRequest", "ApprovalRules",
-    "AskPolicy", "Circuit", "CompactionPolicy", "Decision", "Fallback", "FallbackPolicy", "Limits", "ModelClient",
-    "Prompt", "Provider", "RateLimiter", "ReasoningSettings", "Response", "RetryPolicy", "SamplingSettings",
-    "Session", "SubAgent", "Timeouts", "Tool", "ToolContext", "ToolOutput", "ToolSpec", "Turn", "TurnResult", "Usage",
-    "aggregate", "ask", "assistant_message", "errors", "events", "fold", "items", "system_message", "testing", "tool",
-    "user_message",
+    "AskPolicy", "Circuit", "CompactionPolicy", "Decision", "Fallback", "FallbackPolicy", "HandBack", "Limits",
+    "ModelClient", "PendingCall", "Prompt", "Provider", "RateLimiter", "ReasoningSettings", "Response", "RetryPolicy",
+    "SamplingSettings", "Session", "SubAgent", "Timeouts", "Tool", "ToolContext", "ToolOutput", "ToolPolicy",
+    "ToolRule", "ToolSpec", "Turn", "TurnResult", "Usage", "aggregate", "ask", "assistant_message", "errors", "events",
+    "fold", "items", "system_message", "testing", "tool", "user_message",
 ]  # fmt: skip
 
 HEAVY = ("httpx2", "httpx", "rich", "opentelemetry", "asyncio", "anyio", "trio", "tenacity", "mcp", "starlette")

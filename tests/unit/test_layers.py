@@ -21,9 +21,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("event_stream", "admission"),
     ("client", "aggregation"),
     ("fallback",),
-    ("approvals", "approval_rules", "sandbox", "tools", "session"),
-    ("turn_events", "limits", "steering"),
-    ("call_items", "permission", "outputs", "dispatch", "resampling", "turn_queue", "compaction", "previews"),
+    ("approvals", "approval_rules", "tool_policy", "sandbox", "tools", "session"),
+    ("call_items", "paused", "turn_events", "limits", "steering", "guards"),
+    ("permission", "outputs", "dispatch", "resampling", "turn_queue", "compaction", "previews"),
     ("turn_parts",),
     ("loop", "turn"),
     ("refused_images",),
@@ -43,13 +43,12 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
     "errors redaction items events prompt codecs providers provider_rows host_rows model_families": ("rich", "mcp"),
     "auth retry transport telemetry": ("rich", "mcp"),
     "event_stream client aggregate": ("rich", "mcp"),
-    "cancellation turn_events limits steering call_items permission outputs dispatch turn_queue compaction": (
-        "httpx2", "rich", "opentelemetry", "os",
-    ),
+    "cancellation turn_events limits steering guards paused call_items": ("httpx2", "rich", "opentelemetry", "os"),
+    "permission outputs dispatch turn_queue compaction": ("httpx2", "rich", "opentelemetry", "os"),
     "turn_parts loop turn": (
         "httpx2", "rich", "opentelemetry", "os",
     ),
-    "tools session approvals approval_rules": ("httpx2", "rich"),
+    "tools session approvals approval_rules tool_policy": ("httpx2", "rich"),
 }  # fmt: skip
 
 ALLOWED = {("tools/mcp/http.py", "httpx2")}

@@ -88,7 +88,7 @@ class Nest:
 
     def review(self, session: Session) -> Agent:
         self.made.append(session)
-        return self.agent(session, Limits(max_turns=9))
+        return self.agent(session, Limits(max_turns=9, max_repeats=None))
 
     async def watch(self, session_id: str, event: TurnEvent) -> None:
         self.seen.append((session_id, event))

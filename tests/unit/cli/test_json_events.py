@@ -39,6 +39,7 @@ from agent_core.events import (
     Usage,
 )
 from agent_core.items import InputText, JsonObject, assistant_message
+from agent_core.paused import PendingCall
 from agent_core.prices import Cost
 from agent_core.tools.base import ToolCall, ToolOutput
 from agent_core.tools.patch_format import PatchedFile, PatchedLine, PatchedMove, PatchedPlace
@@ -68,6 +69,12 @@ REQUEST = ApprovalRequest("c1", "shell", "ls", detail="ls", risk="execute", key=
 USAGE = Usage(input=5, cache_read=1, cache_write=2, cache_write_1h=1, output=3, reasoning=4)
 USAGE_JSON: JsonObject = {
     "input": 5, "cache_read": 1, "cache_write": 2, "cache_write_1h": 1, "output": 3, "reasoning": 4, "total": 15,
+}  # fmt: skip
+NO_USAGE_JSON: JsonObject = dict.fromkeys(USAGE_JSON, 0)
+REQUEST_JSON: JsonObject = {
+    "call_id": "c1", "tool": "shell", "summary": "ls", "detail": "ls", "risk": "execute", "cwd": "/p", "reason": "",
+    "risk_line": "it runs with your rights; no sandbox holds it", "sandbox": "", "escalated": False,
+    "known_safe": False, "paths": [], "rules": [],
 }  # fmt: skip
 COST = Cost(Decimal("0.5"), at_least=True, dated=date(2026, 1, 2))
 COST_JSON: JsonObject = {"amount": 0.5, "currency": "USD", "at_least": True, "dated": "2026-01-02"}
@@ -208,22 +215,7 @@ CASES: list[tuple[TurnEvent, JsonObject | None]] = [
     ),
     (
         ApprovalRequested(REQUEST),
-        {
-            "type": "approval.requested",
-            "call_id": "c1",
-            "tool": "shell",
-            "summary": "ls",
-            "detail": "ls",
-            "risk": "execute",
-            "cwd": "/p",
-            "reason": "",
-            "risk_line": "it runs with your rights; no sandbox holds it",
-            "sandbox": "",
-            "escalated": False,
-            "known_safe": False,
-            "paths": [],
-            "rules": [],
-        },
+        {"type": "approval.requested", **REQUEST_JSON},
     ),
     (
         ApprovalDecided(REQUEST, Decision("denied", "no")),
@@ -268,7 +260,32 @@ CASES: list[tuple[TurnEvent, JsonObject | None]] = [
             "samples": 2,
             "tool_calls": 1,
             "denied": 1,
+            "pending": [],
             "duration_s": 2.0,
+        },
+    ),
+    (
+        TurnFinished(TurnResult("paused", pending=(PendingCall("fc_1", CALL, "deferred", REQUEST),))),
+        {
+            "type": "turn.finished",
+            "stop_reason": "paused",
+            "text": "",
+            "usage": NO_USAGE_JSON,
+            "cost": None,
+            "samples": 0,
+            "tool_calls": 0,
+            "denied": 0,
+            "pending": [
+                {
+                    "id": "fc_1",
+                    "call_id": "c1",
+                    "name": "shell",
+                    "arguments": '{"command":"ls"}',
+                    "why": "deferred",
+                    "request": REQUEST_JSON,
+                }
+            ],
+            "duration_s": 0.0,
         },
     ),
 ]

@@ -1,0 +1,87 @@
+"""Guards against runs that get nowhere: the same calls with the same results, over and over, or nothing but failures.
+
+Each counts responses in a row. When its limit is met the model is told, at the end of the last output; if the next
+response is no better the run ends, and says why. (A limit of 0 ends it at once.) What does not count:
+
+    repeated   other arguments (ids and the order of calls aside) · another result (durations aside) · calls that took a
+               second or more: polling what is still running is waiting, not spinning
+    failed     a command that ran and ended with an exit code, whichever (tests that fail) · what was denied
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+from .items import OutputPart
+from .tools.base import ToolCall
+from .tools.run import Answer
+
+__all__ = ["GuardStop", "Guards"]
+
+GuardStop: TypeAlias = Literal["repeated", "all_failed"]
+
+WAITING_S = 1.0
+"""A tool that takes this long is no busy loop: write_stdin and its like wait for seconds before they say "nothing"."""
+
+_DURATION = re.compile(r"\b\d+(?:\.\d+)? ?(?:m?s|sec(?:ond)?s?|minutes?)\b")
+_REPEATED = "[the same calls with the same results as before: {n} in a row; one more ends the run]"
+_FAILED = "[not one call succeeded: {n} in a row; one more such response ends the run]"
+
+_Made: TypeAlias = tuple[str, str, str | tuple[OutputPart, ...]]
+
+
+class Guards:
+    """One turn's. None for a count never stops. `stop`: why the turn has to end."""
+
+    __slots__ = ("_failed", "_last", "_max_failed", "_max_repeats", "_repeated", "stop")
+
+    def __init__(self, *, max_repeats: int | None = None, max_failed: int | None = None) -> None:
+        self.stop: GuardStop | None = None
+        self._max_repeats = max_repeats
+        self._max_failed = max_failed
+        self._last: Counter[_Made] = Counter()
+        self._repeated = self._failed = 0
+
+    def take(self, calls: Sequence[ToolCall], answers: Sequence[Answer]) -> str:
+        """What became of the calls of one response. Returns what the model is to be told of it, mostly nothing."""
+        made = Counter(_made(call, answer) for call, answer in zip(calls, answers, strict=True))
+        waited = any(answer.duration_s >= WAITING_S for answer in answers)
+        self._repeated = self._repeated + 1 if made == self._last and not waited else 0
+        self._last = made
+        if not all(answer.outcome == "denied" for answer in answers):
+            self._failed = self._failed + 1 if all(map(_failed, answers)) else 0
+        self.stop = None
+        remarks = (
+            self._remark(self._repeated, self._max_repeats, "repeated", _REPEATED),
+            self._remark(self._failed, self._max_failed, "all_failed", _FAILED),
+        )
+        return "\n".join(filter(None, remarks))
+
+    def _remark(self, count: int, most: int | None, stop: GuardStop, words: str) -> str:
+        if most is None or count < most or not count:
+            return ""
+        if count > most:
+            self.stop = self.stop or stop
+            return ""
+        return words.format(n=count)
+
+
+def _made(call: ToolCall, answer: Answer) -> _Made:
+    content = answer.output.content
+    return call.name, _canonical(call.arguments), _DURATION.sub("…", content) if isinstance(content, str) else content
+
+
+def _canonical(arguments: str) -> str:
+    """Arguments that mean the same are the same text."""
+    try:
+        return json.dumps(json.loads(arguments), sort_keys=True)
+    except (ValueError, RecursionError):
+        return arguments
+
+
+def _failed(answer: Answer) -> bool:
+    return answer.outcome != "ok" and "exit_code" not in answer.output.metadata

@@ -34,7 +34,9 @@ from .permission import Emit, Permission, Refused, Runs, Verdict
 from .session.waiting import Waiting
 from .telemetry import Telemetry, tool_span
 from .tool_policy import ToolPolicy
+from .tool_slots import ToolSlots
 from .tools.base import Run, Tool, ToolCall, ToolContext, ToolOutput
+from .tools.capture import cut_middle
 from .tools.run import Answer, aborted_after, not_run, run_tool
 from .turn_events import ToolProgress, ToolStarted, TurnEvent
 
@@ -45,6 +47,9 @@ __all__ = ["Acted", "Dispatcher"]
 
 TOOL_TIMEOUT_S = 600.0
 """For tools that name none: long enough for a test suite, short enough to notice."""
+
+MAX_PROGRESS_BYTES = 64 * 1024
+"""Of one piece of progress: what an interface can show."""
 
 _NOTHING_KNOWN: Mapping[int, Answer] = MappingProxyType({})
 
@@ -91,10 +96,11 @@ class Dispatcher:
         escalates: bool = False,
     ) -> None:
         self.side_effects_started = False
-        self._tools: Mapping[str, Tool] = {tool.spec.name: tool for tool in tools}
+        self._tools: dict[str, Tool] = {tool.spec.name: tool for tool in tools}
         self._policy = policy or ToolPolicy()
         self._guards = guards or Guards()
         self._max_calls = sys.maxsize if max_calls is None else max_calls
+        self._slots = ToolSlots()
         self._session = session
         self._emit = emit
         self._note = note
@@ -112,6 +118,7 @@ class Dispatcher:
             max_calls=self._max_calls,
         )
         self._early: dict[ToolCall, _Early] = {}
+        self._exclusive = False  # the response has a call that runs alone
         self._tasks: TaskGroup | None = None
         self._interrupt: BaseException | None = None
 
@@ -131,12 +138,19 @@ class Dispatcher:
         if self._interrupt is not None:
             raise self._interrupt  # KeyboardInterrupt and its like, from a tool whose answer nobody waited for
 
+    def use(self, tools: Sequence[Tool]) -> None:
+        """These are the tools from the next response on."""
+        self._tools.clear()
+        self._tools.update((tool.spec.name, tool) for tool in tools)
+
     def start_early(self, item: ResponseItem) -> None:
-        """Start a read-only tool that needs no approval while the response still streams; anything else is left."""
-        if self._tasks is None or not isinstance(item, FunctionCall | CustomToolCall) or item.status != "completed":
+        """Start a read-only tool that needs no approval while the response still streams; anything else is left, and
+        so is what comes after a call that runs alone."""
+        if self._tasks is None or not isinstance(item, CallItem) or item.status != "completed":
             return
-        tool = self._tools.get(item.name)
-        if tool is None or not (tool.read_only and tool.parallel):
+        tool = self._tools.get(name_of(item))
+        self._exclusive = self._exclusive or (tool is not None and not tool.parallel)
+        if tool is None or not tool.read_only or self._exclusive or not isinstance(item, FunctionCall | CustomToolCall):
             return
         call = tool_call(item)
         if call in self._early or len(self._early) >= self._max_calls:
@@ -144,7 +158,7 @@ class Dispatcher:
         if not self._permission.unasked(tool, call):
             return
         # Known by the whole call: some servers use one call id for several calls, and one of those may need approval.
-        early = self._early[call] = _Early(anyio.Event(), anyio.CancelScope(), anyio.current_time())
+        early = self._early[call] = _Early(anyio.Event(), anyio.CancelScope())
         self._tasks.start_soon(self._run_early, early, tool, call)
 
     def drop_early(self) -> None:
@@ -152,6 +166,7 @@ class Dispatcher:
         for early in self._early.values():
             early.scope.cancel()
         self._early.clear()
+        self._exclusive = False
 
     async def act(
         self, calls: Sequence[CallItem], known: Mapping[int, Answer] = _NOTHING_KNOWN, *, ask: bool = True
@@ -182,7 +197,8 @@ class Dispatcher:
                 if aborted:
                     break
                 ends_with = await self._run_group(allowed, calls, outputs)
-                if ends_with is not None:
+                aborted = self._permission.aborted
+                if aborted or ends_with is not None:
                     break
             over = not aborted and ends_with is None
         finally:
@@ -244,6 +260,8 @@ class Dispatcher:
         async def one(n: int) -> None:
             try:
                 answer = await self._run(calls[n], partial(outputs.put, n))
+                if not isinstance(answer.ends_with, Exception | None):
+                    self._interrupt = answer.ends_with  # whatever becomes of this task
                 await self._answered(n, answer, outputs)
             except BaseException as error:  # not swallowed: `act` raises it, outside of any task group
                 if is_cancellation(error):
@@ -274,11 +292,12 @@ class Dispatcher:
                 return early.answer
         await anyio.lowlevel.checkpoint()  # a cancel that is on its way comes before the tool, not into it
         tool = self._tools[call.name]
-        if not tool.read_only:
-            self._session.tool_started(item)
-            self.side_effects_started = True
-        await self._emit(ToolStarted(call))
-        return await self._call(tool, call, cancelled)
+        async with self._slots.of(tool):
+            if not tool.read_only:
+                self._session.tool_started(item)
+                self.side_effects_started = True
+            await self._emit(ToolStarted(call))
+            return await self._call(tool, call, cancelled)
 
     async def _run_early(self, early: _Early, tool: Tool, call: ToolCall) -> None:
         def keep(answer: Answer) -> None:
@@ -286,8 +305,10 @@ class Dispatcher:
 
         try:
             with early.scope:
-                await self._emit(ToolStarted(call))
-                keep(await self._call(tool, call, keep))
+                async with self._slots.of(tool):
+                    early.started = anyio.current_time()
+                    await self._emit(ToolStarted(call))
+                    keep(await self._call(tool, call, keep))
         finally:
             if early.answer is not None and not isinstance(early.answer.ends_with, Exception | None):
                 self._interrupt = early.answer.ends_with
@@ -312,9 +333,16 @@ class Dispatcher:
 
     def _context_for(self, call: ToolCall) -> ToolContext:
         async def emit(text: str) -> None:
-            await self._emit(ToolProgress(call.call_id, text))
+            await self._emit(ToolProgress(call.call_id, cut_middle(text, MAX_PROGRESS_BYTES)[0]))
 
-        return replace(self._context, call_id=call.call_id, emit=emit, approved=self._permission.approved.get(call))
+        return replace(
+            self._context,
+            call_id=call.call_id,
+            tool=call.name,
+            emit=emit,
+            ask=self._permission.decide,
+            approved=self._permission.approved.get(call),
+        )
 
     async def _answered(self, n: int, answer: Answer, outputs: Outputs) -> None:
         finished = outputs.record(n, answer)
@@ -326,12 +354,14 @@ class Dispatcher:
 class _Early:
     done: anyio.Event
     scope: anyio.CancelScope
-    started: float
+    started: float | None = None
     answer: Answer | None = None
 
     def give_up(self) -> Answer:
         """Stop the tool. What it has answered already, or that it was stopped."""
         self.scope.cancel()
+        if self.started is None:
+            return not_run("not run: the turn was stopped")
         return self.answer or aborted_after(anyio.current_time() - self.started)
 
 

@@ -15,6 +15,8 @@ from collections.abc import Awaitable, Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import anyio
+
 from .approvals import ApprovalPolicy, ApprovalRequest, Decision
 from .call_items import name_of, tool_call
 from .cancellation import being_cancelled, is_cancellation
@@ -50,9 +52,19 @@ _RUNS = Runs()
 
 class Permission:
     """Decides one call at a time. `context_for` makes what a tool is told of its call; `approved`: the requests that
-    were allowed, by the whole call."""
+    were allowed, by the whole call. `aborted`: a tool asked in the middle of its work, and the answer ends the turn."""
 
-    __slots__ = ("_approvals", "_context_for", "_emit", "_max_calls", "_policy", "_tools", "approved")
+    __slots__ = (
+        "_approvals",
+        "_asking",
+        "_context_for",
+        "_emit",
+        "_max_calls",
+        "_policy",
+        "_tools",
+        "aborted",
+        "approved",
+    )
 
     def __init__(
         self,
@@ -64,6 +76,8 @@ class Permission:
         context_for: Callable[[ToolCall], ToolContext],
         max_calls: int,
     ) -> None:
+        self.aborted = False
+        self._asking = anyio.Lock()
         self._tools = tools
         self._approvals = approvals
         self._policy = policy
@@ -115,7 +129,8 @@ class Permission:
         if waiting is None or decision is None or (decision.approved and request != waiting.request):
             if decision is not None and not ask:
                 return Waiting("deferred", request)  # what was approved is not what it asks for now
-            decision = await self._decide(request)
+            async with self._asking:
+                decision = await self._decide(request)
         if decision.approved:
             self.approved[call] = request
             return _RUNS
@@ -134,6 +149,13 @@ class Permission:
                 call.call_id, call.name, f"call {call.name}", call.arguments, key=call.arguments, cwd=str(context.cwd)
             )
         return request
+
+    async def decide(self, request: ApprovalRequest) -> Decision:
+        """What a tool is told that asks in the middle of its work, one at a time like all others."""
+        async with self._asking:
+            decision = await self._decide(request)
+        self.aborted = self.aborted or decision.kind == "abort"
+        return decision
 
     async def _decide(self, request: ApprovalRequest) -> Decision:
         await self._emit(ApprovalRequested(request))

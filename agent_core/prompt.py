@@ -35,12 +35,14 @@ def _no_parameters() -> Mapping[str, JsonValue]:
 
 class ToolSpec(Struct, frozen=True):
     """A function tool as the model sees it. `parameters` is a JSON Schema object, passed on untouched unless the
-    provider's profile names a schema dialect. `strict` asks for schema-bound arguments; None leaves it out."""
+    provider's profile names a schema dialect. `strict` asks for schema-bound arguments; None leaves it out. `deferred`:
+    an agent shows the tool only after it was found with `tool_search`; here it changes nothing."""
 
     name: str
     description: str = ""
     parameters: Mapping[str, JsonValue] = struct_field(default_factory=_no_parameters)
     strict: bool | None = None
+    deferred: bool = False
 
 
 class CustomToolSpec(Struct, frozen=True):

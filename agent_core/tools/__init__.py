@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from .apply_patch import ApplyPatch
-    from .base import Tool, ToolCall, ToolContext, ToolOutput
+    from .arguments import InvalidArguments
+    from .base import Bounded, Tool, ToolCall, ToolContext, ToolOutput
     from .edit import Edit, UndoEdit, WriteFile
     from .file_writes import FileHistory
     from .files import ReadFile
-    from .function import FunctionTool, tool
+    from .function import ApprovalRule, ErrorRule, FunctionTool, tool
     from .hand_back import HandBack
     from .plan import Question, RequestUserInput, UpdatePlan
     from .read_output import ReadOutput
@@ -25,12 +26,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ApplyPatch",
+    "ApprovalRule",
+    "Bounded",
     "Edit",
+    "ErrorRule",
     "FileHistory",
     "FunctionTool",
     "Glob",
     "Grep",
     "HandBack",
+    "InvalidArguments",
     "ListDir",
     "Question",
     "ReadFile",
@@ -52,12 +57,16 @@ __all__ = [
 
 _WHERE = {
     "ApplyPatch": "apply_patch",
+    "ApprovalRule": "function",
+    "Bounded": "base",
     "Edit": "edit",
+    "ErrorRule": "function",
     "FileHistory": "file_writes",
     "FunctionTool": "function",
     "Glob": "search",
     "Grep": "search",
     "HandBack": "hand_back",
+    "InvalidArguments": "arguments",
     "ListDir": "search",
     "Question": "plan",
     "ReadFile": "files",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
+from copy import deepcopy
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from ..errors import ToolError
@@ -51,13 +53,39 @@ def parse_arguments(text: str) -> JsonObject:
 
 
 def check_arguments(model: type[_ModelT], arguments: JsonObject) -> _ModelT:
-    """The arguments as `model`. Raises InvalidArguments with one line per wrong field, five at most."""
+    """The arguments as `model`. Raises InvalidArguments with one line per wrong field, five at most.
+
+    A null where the model may leave something out and no null is taken means that it is left out: strict schemas have
+    no other way to say so, and models do it unasked.
+    """
     from pydantic import ValidationError
 
     try:
         return model.model_validate(arguments)
     except ValidationError as error:
+        if (fewer := _without_nulls(arguments, error)) is not None:
+            with suppress(ValidationError):
+                return model.model_validate(fewer)
         raise InvalidArguments("invalid arguments: " + _explained(error)) from None
+
+
+def _without_nulls(arguments: JsonObject, error: ValidationError) -> JsonObject | None:
+    """The arguments without the members that are wrong because they are null; None if something else is wrong."""
+    problems = error.errors(include_url=False, include_context=False)
+    if any(problem["input"] is not None or problem["type"] == "missing" for problem in problems):
+        return None
+    fewer = deepcopy(arguments)
+    for problem in problems:
+        at: JsonValue = fewer
+        for step in problem["loc"]:  # also holds words that are no members: which branch of a union it was
+            if isinstance(at, list) and isinstance(step, int) and step < len(at):
+                at = list(at)[step]
+            elif isinstance(at, dict) and (name := str(step)) in at:
+                if at[name] is None:
+                    del at[name]
+                    break
+                at = at[name]
+    return fewer
 
 
 def _load(text: str) -> JsonValue:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct, field
 
-from ..approvals import ApprovalRequest
+from ..approvals import ApprovalRequest, Decision, Risk
 from ..items import JsonValue, OutputPart
 from ..prompt import CustomToolSpec, ToolSpec
 
@@ -21,7 +21,21 @@ if TYPE_CHECKING:
     from ..sandbox import SandboxPolicy
     from .patch_format import PatchPiece
 
-__all__ = ["CallPreview", "Outcome", "PreviewedTool", "Run", "Tool", "ToolCall", "ToolContext", "ToolOutput"]
+__all__ = [
+    "DEFAULT_RETRIES",
+    "Bounded",
+    "CallPreview",
+    "Outcome",
+    "PreviewedTool",
+    "Run",
+    "Tool",
+    "ToolCall",
+    "ToolContext",
+    "ToolOutput",
+]
+
+DEFAULT_RETRIES = 3
+"""Models that are told what is wrong correct it at once or, as a rule, never."""
 
 Outcome = Literal["ok", "failed", "denied", "not_run", "timed_out", "cancelled", "outcome_unknown"]
 """How a call came to its output."""
@@ -57,6 +71,11 @@ def _never() -> bool:
     return False
 
 
+async def _no(request: ApprovalRequest) -> Decision:
+    """Nobody is there to say yes."""
+    return Decision("denied", "nobody was there to be asked")
+
+
 class Run(Protocol):
     """The run a tool is called in. `depth`: 0 for a turn of the user, 1 inside a sub-agent of it, …"""
 
@@ -68,10 +87,13 @@ class ToolContext(Struct, frozen=True):
     """What a running tool may know. `cwd` is absolute; tools that touch files stay below `roots` (default: `cwd`).
     `emit` shows a piece of progress to the interface (not to the model). `cancelled` is for a synchronous function,
     which no exception can reach in its thread: once it is true, nobody waits for the result any more. `run` is the run
-    the tool is called in, for a tool that starts another inside it (`agent.run(…, within=context)`).
+    the tool is called in, for a tool that starts another inside it (`agent.run(…, within=context)`). `tool` is the name
+    of the tool; `ask` puts a request to the run's approval policy, `approve` is the short way to it. `emit` and
+    `approve` are awaited; in the thread of a synchronous function: `anyio.from_thread.run(context.emit, …)`.
 
     `sandbox`: what holds the changes this agent makes; None where nothing was said. `escalates`: an `ApprovalRequest`
-    may ask to leave it, and the roots. `approved`: the request that was allowed for this very call, if one was made."""
+    may ask to leave it, and the roots. `approved`: the request that was allowed for this very call, if one was made.
+    """
 
     cwd: Path
     call_id: str = ""
@@ -83,6 +105,26 @@ class ToolContext(Struct, frozen=True):
     sandbox: SandboxPolicy | None = None
     escalates: bool = False
     approved: ApprovalRequest | None = None
+    tool: str = ""
+    ask: Callable[[ApprovalRequest], Awaitable[Decision]] = _no
+
+    async def approve(self, summary: str, detail: str = "", *, risk: Risk = "execute", key: str = "") -> Decision:
+        """Ask, in the middle of the work, whether one action may be done; the tool's timer stands still meanwhile.
+
+        `key` is what "for this session" remembers, by default the summary. Whatever is not `approved` is a no, which
+        the tool must keep to; `reason` says why.
+        """
+        return await self.ask(
+            ApprovalRequest(
+                call_id=self.call_id,
+                tool=self.tool,
+                summary=summary,
+                detail=detail,
+                risk=risk,
+                key=key or summary,
+                cwd=str(self.cwd),
+            )
+        )
 
 
 @runtime_checkable
@@ -128,3 +170,16 @@ class PreviewedTool(Protocol):
     """A tool, too, whose calls a watcher of the turn sees as patches while they are written."""
 
     def preview(self) -> CallPreview: ...
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """What a Tool may have besides. `concurrency`: how many of its calls may run at once in a turn; None is any number.
+    `retries`: how many responses in a row may call it with arguments it does not take before the next such one ends the
+    turn; None is any number, and tools that do not say have DEFAULT_RETRIES."""
+
+    @property
+    def concurrency(self) -> int | None: ...
+
+    @property
+    def retries(self) -> int | None: ...

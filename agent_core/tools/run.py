@@ -8,17 +8,24 @@ Notes a tool adds to its cancellation (`add_note`: its output so far, what it co
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
+from msgspec.structs import replace
 
-from ..approvals import ApprovalRequest
+from ..approvals import ApprovalRequest, Decision
 from ..cancellation import being_cancelled, is_cancellation, lone
 from ..errors import FatalToolError, ToolError
+from ..redaction import redacted
+from .arguments import InvalidArguments
 from .base import Outcome, Tool, ToolCall, ToolContext, ToolOutput
 from .capture import cut_middle
+from .own_task import in_own_task
+from .results import bounded
 
 __all__ = ["Answer", "aborted_after", "approval_of", "described", "not_run", "run_tool"]
 
@@ -28,27 +35,32 @@ MAX_DESCRIBED_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of one call: what the model is told, how that came about, and what the turn has to end with."""
+    """What became of one call: what the model is told, how that came about, and what the turn has to end with.
+    `bad_arguments`: the tool did not take what the model sent."""
 
     output: ToolOutput
     outcome: Outcome
     duration_s: float = 0.0
     ends_with: BaseException | None = None
+    bad_arguments: bool = False
 
 
 async def run_tool(
     tool: Tool, call: ToolCall, context: ToolContext, *, timeout_s: float, cancelled: Callable[[Answer], None]
 ) -> Answer:
-    """Run the tool for at most `timeout_s`. Raises nothing but cancellation, after `cancelled` was told what the call
-    is answered with then."""
+    """Run the tool for at most `timeout_s`, not counting what it waits for a person. Raises nothing but cancellation,
+    after `cancelled` was told what the call is answered with then."""
     started = time.monotonic()
     output: object = None
     notes = ""
     ends_with: BaseException | None = None
+    bad_arguments = False
     try:
         with anyio.move_on_after(timeout_s) as timer:
             try:
-                output = await tool.run(call, context)
+                asking = replace(context, ask=_unhurried(context.ask, timer))
+                given: object = await in_own_task(partial(tool.run, call, asking))
+                output = bounded(given) if isinstance(given, ToolOutput) else given
             except BaseException as error:
                 notes = _notes(lone(error)) if is_cancellation(error) else ""
                 raise
@@ -57,8 +69,9 @@ async def run_tool(
             return Answer(late, "timed_out", time.monotonic() - started)
         text = f"the tool failed: it returned {type(output).__name__!r}, not a ToolOutput"
     except ToolError as error:
-        text = _told(error)
+        text = cut_middle(_told(error), MAX_DESCRIBED_BYTES)[0]
         ends_with = error if isinstance(error, FatalToolError) else None
+        bad_arguments = isinstance(error, InvalidArguments)
     except BaseException as error:  # noqa: BLE001  # a tool's bug is told to the model, not to the caller
         if is_cancellation(error):
             if being_cancelled():
@@ -66,12 +79,12 @@ async def run_tool(
                 raise lone(error) from None
             text = "the tool failed: something it waited for was cancelled"
         else:
-            text = f"the tool failed: {described(error)}"
+            text = f"the tool failed: {described(lone(error))}"
             ends_with = None if isinstance(error, Exception | SystemExit) else error
     took = time.monotonic() - started
     if isinstance(output, ToolOutput):
         return Answer(output, "ok" if output.success else "failed", took)
-    return Answer(ToolOutput(text, success=False), "failed", took, ends_with)
+    return Answer(ToolOutput(text, success=False), "failed", took, ends_with, bad_arguments)
 
 
 def approval_of(tool: Tool, call: ToolCall, context: ToolContext) -> ApprovalRequest | Answer | None:
@@ -94,18 +107,41 @@ def aborted_after(took_s: float, notes: str = "") -> Answer:
 
 
 def described(error: BaseException) -> str:
-    """An exception's type and words, bounded. One that cannot describe itself is its type."""
+    """An exception's type and words, bounded and without what looks like a secret: libraries put URLs and headers into
+    theirs. One that cannot describe itself is its type."""
     try:
         words = str(error)
     except Exception:  # noqa: BLE001  # a broken __str__ must not hide what was raised
         words = ""
     name = type(error).__name__
-    return f"{name}: {cut_middle(words, MAX_DESCRIBED_BYTES)[0]}" if words else name
+    return f"{name}: {redacted(cut_middle(words, MAX_DESCRIBED_BYTES)[0])}" if words else name
+
+
+def _unhurried(
+    ask: Callable[[ApprovalRequest], Awaitable[Decision]], timer: anyio.CancelScope
+) -> Callable[[ApprovalRequest], Awaitable[Decision]]:
+    """`ask`, with the timer standing still while somebody thinks about it."""
+    asking, left = 0, 0.0
+
+    async def unhurried(request: ApprovalRequest) -> Decision:
+        nonlocal asking, left
+        if asking == 0:
+            left, timer.deadline = timer.deadline - anyio.current_time(), math.inf
+        asking += 1
+        try:
+            return await ask(request)
+        finally:
+            asking -= 1
+            if asking == 0:
+                timer.deadline = anyio.current_time() + left
+
+    return unhurried
 
 
 def _told(error: ToolError) -> str:
-    """The message, and the remedy where the tool gave one of its own."""
-    return error.message if error.remedy == type(error).default_remedy else f"{error.message}; {error.remedy}"
+    """The message, and the remedy where the tool gave one of its own, or the model is whom it is for."""
+    only_message = error.remedy == type(error).default_remedy and not isinstance(error, InvalidArguments)
+    return error.message if only_message else f"{error.message}; {error.remedy}"
 
 
 def _notes(cancellation: BaseException) -> str:

@@ -8,7 +8,8 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, cast
+from functools import partial
+from typing import Annotated, Literal, Protocol, cast
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.errors import PydanticUserError
@@ -17,10 +18,11 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 
 from ..errors import CallerError
 from ..items import JsonObject, JsonValue
+from .arguments import check_arguments
 from .base import ToolContext
 from .docstrings import Docstring
 
-__all__ = ["Signature", "read_signature"]
+__all__ = ["Binding", "Signature", "annotations_of", "context_parameters", "read_signature"]
 
 
 class _Schema(GenerateJsonSchema):
@@ -31,6 +33,21 @@ class _Schema(GenerateJsonSchema):
         "non-serializable-default",
         "skipped-discriminator",
     }
+
+
+class Binding(Protocol):
+    """Between the arguments a model sends and those a function takes. Both methods raise InvalidArguments."""
+
+    @property
+    def schema(self) -> JsonObject: ...
+
+    def bind(self, arguments: JsonObject, context: ToolContext) -> tuple[list[object], dict[str, object]]:
+        """Checked arguments as the function takes them: positional, by keyword."""
+        ...
+
+    def named(self, arguments: JsonObject) -> Mapping[str, object]:
+        """Checked arguments by name, what was left out with its default."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +62,22 @@ class Signature:
     positional_only: tuple[str, ...]
     context: tuple[str, ...]
 
-    def bind(self, arguments: BaseModel, context: ToolContext) -> tuple[list[object], dict[str, object]]:
-        """Checked arguments as Python takes them: positional, by keyword. What the model left out is left to the
-        function's own default, which pydantic would copy."""
-        sent = arguments.model_fields_set | self.defaulted
+    def bind(self, arguments: JsonObject, context: ToolContext) -> tuple[list[object], dict[str, object]]:
+        """What the model left out is left to the function's own default, which pydantic would copy."""
+        checked = check_arguments(self.model, arguments)
+        sent = checked.model_fields_set | self.defaulted
         values: dict[str, object] = {
-            name: getattr(arguments, field)
+            name: getattr(checked, field)
             for name, field in self.names.items()
             if field in sent or name in self.positional_only
         }
         values.update(dict.fromkeys(self.context, context))
         positional = [values.pop(name) for name in self.positional_only]
         return positional, values
+
+    def named(self, arguments: JsonObject) -> Mapping[str, object]:
+        checked = check_arguments(self.model, arguments)
+        return {name: getattr(checked, field) for name, field in self.names.items()}
 
 
 def read_signature(
@@ -68,8 +89,8 @@ def read_signature(
     """
     name = getattr(function, "__name__", repr(function))
     parameters = inspect.signature(function).parameters
-    hints = _hints(function, name, local_names)
-    context = tuple(key for key in parameters if _is_context(hints.get(key)))
+    hints = annotations_of(function, name, local_names)
+    context = context_parameters(hints)
     fields: dict[str, tuple[object, FieldInfo]] = {}
     names: dict[str, str] = {}
     for number, (key, parameter) in enumerate((k, p) for k, p in parameters.items() if k not in context):
@@ -99,6 +120,11 @@ def read_signature(
     )
 
 
+def context_parameters(hints: Mapping[str, object]) -> tuple[str, ...]:
+    """The parameters that get the ToolContext, by their annotations."""
+    return tuple(key for key, hint in hints.items() if key != "return" and _is_context(hint))
+
+
 def _field(key: str, hint: object, default: object, description: str | None) -> tuple[object, FieldInfo]:
     """A member for one parameter. A description of its own (`Field`, `Doc` or plain text in `Annotated`) wins over the
     docstring's."""
@@ -125,7 +151,9 @@ def _is_context(hint: object) -> bool:
     return hint is ToolContext
 
 
-def _hints(function: Callable[..., object], name: str, local_names: Mapping[str, object]) -> dict[str, object]:
+def annotations_of(function: Callable[..., object], name: str, local_names: Mapping[str, object]) -> dict[str, object]:
+    while isinstance(function, partial):
+        function = cast("partial[object]", function).func
     target = function if inspect.isroutine(function) else getattr(type(function), "__call__")  # noqa: B004, B009
     try:
         return typing.get_type_hints(target, localns=dict(local_names), include_extras=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from typing import TYPE_CHECKING
 
 from ..errors import ToolError
@@ -11,15 +10,13 @@ from ..prompt import ToolSpec
 from .arguments import check_arguments, parse_arguments
 from .base import ToolCall, ToolContext, ToolOutput
 from .file_writes import read_for_change
+from .images import MAX_IMAGE_BYTES, data_url, media_type_of
 from .paths import near_names, resolve_inside, shown_path
 
 if TYPE_CHECKING:
     from ..approvals import ApprovalRequest
 
 __all__ = ["ViewImage"]
-
-MAX_IMAGE_BYTES = 3_750_000
-"""5 MB in base64, the most Anthropic takes; OpenAI and Google take more (providers.md 3d)."""
 
 _PARAMETERS: JsonObject = {
     "type": "object",
@@ -30,13 +27,6 @@ _PARAMETERS: JsonObject = {
     "required": ["path"],
     "additionalProperties": False,
 }
-_KINDS: tuple[tuple[bytes, int, str], ...] = (
-    (b"\x89PNG\r\n\x1a\n", 0, "image/png"),
-    (b"\xff\xd8\xff", 0, "image/jpeg"),
-    (b"GIF8", 0, "image/gif"),
-    (b"WEBP", 8, "image/webp"),
-)
-"""How the files begin that every provider with pictures takes, and where."""
 
 
 class ViewImage:
@@ -78,11 +68,11 @@ class ViewImage:
 
 
 def _data_url(content: bytes, path: str) -> str:
-    media_type = next((kind for magic, at, kind in _KINDS if content[at : at + len(magic)] == magic), None)
+    media_type = media_type_of(content)
     if media_type is None:
         raise ToolError(f"{path!r} is no PNG, JPEG, GIF or WebP", remedy="convert it, or read it as text")
     if len(content) > MAX_IMAGE_BYTES:
         raise ToolError(
             f"{path!r} has {len(content)} bytes, more than {MAX_IMAGE_BYTES}", remedy="make it smaller with a command"
         )
-    return f"data:{media_type};base64,{b64encode(content).decode()}"
+    return data_url(content, media_type)

@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("fallback",),
     ("approvals", "approval_rules", "tool_policy", "sandbox", "tools", "session"),
     ("call_items", "paused", "turn_events", "limits", "steering", "guards"),
-    ("permission", "outputs", "dispatch", "resampling", "turn_queue", "compaction", "previews"),
+    ("permission", "outputs", "tool_slots", "dispatch", "resampling", "turn_queue", "compaction", "previews"),
     ("turn_parts",),
     ("loop", "turn"),
     ("refused_images",),

@@ -85,17 +85,22 @@ async def test_a_response_is_kept_while_its_stream_closes() -> None:
     assert stage.state.usage.total == 11
 
 
+async def think(request: ApprovalRequest) -> bool:
+    await anyio.sleep_forever()
+    return True
+
+
 @pytest.mark.parametrize("done", [True, False])
 async def test_a_tool_that_was_started_early_is_answered_with_the_truth(done: bool) -> None:
     """Cancelled before the loop came to its call: its answer if it has one, else that it was stopped, not "not run"."""
     look = Probe("look", read_only=True, parallel=True, blocks=not done)
-    waits = Probe("waits", blocks=True)
-    stage = Stage(ScriptedModel(calls(call("w", "waits"), call("l", "look"))), [waits, look])
+    asks = Probe("asks", parallel=True, asks=True)
+    stage = Stage(ScriptedModel(calls(call("a", "asks"), call("l", "look"))), [asks, look], approvals=AskPolicy(think))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(stage.run)
         await anyio.wait_all_tasks_blocked()
         tasks.cancel_scope.cancel()
-    assert dict(outcomes(stage)) == {"w": "cancelled", "l": "ok" if done else "cancelled"}
+    assert dict(outcomes(stage)) == {"a": "not_run", "l": "ok" if done else "cancelled"}
     stage.assert_every_call_is_answered_once()
 
 

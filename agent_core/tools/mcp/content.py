@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, cast
 from ...items import InputImage, InputText, JsonValue, OutputPart
 from ..base import ToolOutput
 from ..capture import cut_middle
+from ..images import MAX_IMAGE_BYTES
 from ..results import MAX_RESULT_BYTES
-from ..view_image import MAX_IMAGE_BYTES
 
 if TYPE_CHECKING:
     from mcp.types import BlobResourceContents, CallToolResult, ContentBlock, ReadResourceResult, TextResourceContents

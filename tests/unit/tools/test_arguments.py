@@ -89,3 +89,30 @@ class _Wide(BaseModel):
     e: int
     f: int
     g: int
+
+
+class _Line(BaseModel):
+    start: _Point
+    end: _Point | None = None
+    width: int = 1
+    ends: list[_Point] = []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"start": {"x": 1}, "width": None}, _Line(start=_Point(x=1))),
+        ({"start": {"x": 1, "name": None}, "end": None}, _Line(start=_Point(x=1), end=None)),
+        ({"start": {"x": 1}, "ends": [{"x": 2, "name": None}]}, _Line(start=_Point(x=1), ends=[_Point(x=2)])),
+    ],
+)
+def test_null_for_what_may_be_left_out(arguments: JsonObject, expected: _Line) -> None:
+    """Strict schemas make every member required: null is the only way to leave one out, at any depth."""
+    assert check_arguments(_Line, arguments) == expected
+
+
+@pytest.mark.parametrize("arguments", [{"start": {"x": None}}, {"start": None}, {"start": {"x": -1}, "width": None}])
+def test_null_is_no_way_round_a_rule(arguments: JsonObject) -> None:
+    """What is required stays so, and other faults are told with it."""
+    with pytest.raises(InvalidArguments, match="invalid arguments: "):
+        check_arguments(_Line, arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import itertools
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
@@ -15,14 +16,14 @@ import pytest
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from agent_core.approvals import ApprovalRequest
+from agent_core.approvals import Action, ApprovalRequest, Rule
 from agent_core.errors import CallerError, FatalToolError, ToolError
-from agent_core.items import InputImage, InputText, JsonObject, JsonValue
+from agent_core.items import InputFile, InputImage, InputText, JsonObject, JsonValue
 from agent_core.prompt import ToolSpec
-from agent_core.tools import FunctionTool, Tool, ToolCall, ToolContext, ToolOutput, tool
+from agent_core.tools import FunctionTool, Tool, ToolContext, ToolOutput, tool
 from agent_core.tools.run import Answer, run_tool
 
-from .calls import call, watched
+from .calls import answered, call, watched
 
 
 class Colour(enum.Enum):
@@ -197,11 +198,13 @@ async def test_wrong_arguments_go_back_to_the_model(arguments: str, expected: st
     def noting(a: int) -> None:
         called.append(a)
 
-    output = await tool(name="add")(noting).run(call("add", arguments), ToolContext(tmp_path))
-    assert (output, called) == (ToolOutput(expected, success=False), [])
+    answer = await answered(tool(name="add")(noting), call("add", arguments), ToolContext(tmp_path))
+    assert (answer.output, answer.bad_arguments, called) == (ToolOutput(expected, success=False), True, [])
 
 
+PNG = b"\x89PNG\r\n\x1a\n"
 IMAGE = InputImage(image_url="data:image/png;base64,iVBORw0KGgo=")
+PDF = InputFile(filename="result.pdf", file_data="data:application/pdf;base64,JVBERi0xLjc=")
 
 
 @pytest.mark.anyio
@@ -219,10 +222,18 @@ IMAGE = InputImage(image_url="data:image/png;base64,iVBORw0KGgo=")
         (IMAGE, ToolOutput((IMAGE,))),
         (["see", IMAGE, {"n": 1}], ToolOutput((InputText(text="see"), IMAGE, InputText(text='{"n":1}')))),
         ("lone \ud800 surrogate", ToolOutput("lone � surrogate")),
+        (b"caf\xc3\xa9", ToolOutput("café")),
+        (PNG, ToolOutput((IMAGE,))),
+        (b"%PDF-1.7", ToolOutput((PDF,))),
+        ({"a": b"ok"}, ToolOutput('{"a":"ok"}')),
+        (float("nan"), ToolOutput('"NaN"')),
+        ({"a": [float("inf"), -float("inf"), 1.5]}, ToolOutput('{"a":["Infinity","-Infinity",1.5]}')),
+        (["see", b"it", PNG], ToolOutput((InputText(text="see"), InputText(text="it"), IMAGE))),
+        (Path("a/b"), ToolOutput('"a/b"')),
     ],
 )
 async def test_results(value: object, expected: ToolOutput, tmp_path: Path) -> None:
-    """Text, parts and outputs pass through; everything else becomes compact JSON."""
+    """Text, parts and outputs pass through, bytes are what they contain; everything else becomes compact JSON."""
 
     def give() -> object:
         return value
@@ -240,23 +251,24 @@ def _circle() -> list[object]:
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        (b"raw", "the tool returned bytes"),
-        (float("nan"), "of type 'float' that is not JSON"),
-        ({"a": float("inf")}, "of type 'dict' that is not JSON"),
+        (b"\x00\x01", "returned 2 bytes that cannot be shown"),
+        (PNG + b"\0" * 4_000_000, "returned a picture of 4000008 bytes, more than 3750000 that cannot be shown"),
+        (itertools.count(), "returned an iterator of more than 100000 values"),
         ({"a": b"\xff"}, "of type 'dict' that is not JSON"),
         (object(), "of type 'object' that is not JSON"),
         (_circle(), "of type 'list' that is not JSON"),
     ],
 )
 async def test_what_is_no_text_is_a_failure(value: object, reason: str, tmp_path: Path) -> None:
-    """A result without an honest text is answered as a failure that says what to return instead."""
+    """A result without an honest text is answered as a failure: that it ran, and what to return instead."""
 
     def give() -> object:
         return value
 
-    output = await tool(give).run(call("give"), ToolContext(tmp_path))
-    assert isinstance(output.content, str)
-    assert (output.success, reason in output.content, "; return text" in output.content) == (False, True, True)
+    output = (await answered(tool(give), call("give"), ToolContext(tmp_path))).output
+    assert (output.success, str(output.content)[: len("give: the tool ran")]) == (False, "give: the tool ran")
+    assert reason in str(output.content)
+    assert "; return " in str(output.content)
 
 
 @pytest.mark.anyio
@@ -481,29 +493,66 @@ def test_no_approval_by_default(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "summary", "key"),
     [
-        ('{"b": 1, "a": "x"}', 'add(b=1, a="x")', '{"a": "x", "b": 1}'),
-        ("{broken", "add({broken)", "{broken"),
+        ('{"b": 1, "a": 2}', "add(b=1, a=2)", '{"a": 2, "b": 1}'),
+        ('{"a": 2, "b": null}', "add(a=2, b=null)", '{"a": 2, "b": null}'),
     ],
 )
 def test_approval_asked(arguments: str, summary: str, key: str, tmp_path: Path) -> None:
-    """`approval=True` shows the call, broken arguments too; the key is the call's meaning, not its spelling."""
+    """`approval=True` shows the call; the key is the call's meaning, not its spelling."""
     asked = tool(approval=True)(add).approval(call("add", arguments), ToolContext(tmp_path))
-    assert asked is not None
-    assert (asked.summary, asked.detail, asked.risk, asked.key) == (summary, arguments, "execute", key)
-    assert [str(rule) for rule in asked.rules] == ["this call of add, with these arguments"]
+    words = ("add", key)
+    action = Action("call", words, rule=Rule("call", words))
+    assert asked == ApprovalRequest(
+        "call_1", "add", summary, arguments, "execute", key, str(tmp_path), actions=(action,)
+    )
 
 
-def test_approval_by_rule(tmp_path: Path) -> None:
-    """A rule decides per call; if it fails on a call's arguments, the call is asked about."""
+@pytest.mark.parametrize("arguments", ["{broken", '{"a": "x"}', "{}"])
+def test_bad_arguments_are_nothing_to_ask_about(arguments: str, tmp_path: Path) -> None:
+    """Nobody is asked for a call that will only be told what is wrong with it."""
+    assert tool(approval=True)(add).approval(call("add", arguments), ToolContext(tmp_path)) is None
 
-    def rule(asked: ToolCall) -> ApprovalRequest | None:
-        if asked.arguments == "boom":
-            raise KeyError("boom")
-        return None if "safe" in asked.arguments else ApprovalRequest(asked.call_id, asked.name, "careful")
 
-    made = tool(approval=rule)(add)
-    answers = [made.approval(call("add", text), ToolContext(tmp_path)) for text in ("safe", "other", "boom")]
-    assert [answer and answer.summary for answer in answers] == [None, "careful", "add(boom)"]
+def large(a: int) -> bool:
+    return a > 100
+
+
+def small(a: int) -> bool:
+    return a < 100
+
+
+def usual(b: int) -> bool:
+    return b == 2
+
+
+def in_words(a: int, b: int) -> str:
+    return f"adds {a} and {b}"
+
+
+def of_all(**rest: int) -> bool:
+    return sorted(rest) == ["a", "b"]
+
+
+def failing(a: int) -> bool:
+    raise KeyError(a)
+
+
+RULES: dict[str, tuple[Callable[..., bool | str], str | None]] = {
+    "no": (large, None),
+    "yes": (small, "add(a=7)"),
+    "a default": (usual, "add(a=7)"),
+    "a reason": (in_words, "adds 7 and 2"),
+    "all of them": (of_all, "add(a=7)"),
+    "a rule that fails": (failing, "add(a=7)"),
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_approval_by_rule(name: str, tmp_path: Path) -> None:
+    """A rule looks at the arguments it names, as the function would get them; one that fails asks."""
+    rule, expected = RULES[name]
+    asked = tool(approval=rule)(add).approval(call("add", {"a": 7}), ToolContext(tmp_path))
+    assert (asked and asked.summary) == expected
 
 
 def test_the_decorated_function_keeps_its_type() -> None:

@@ -18,9 +18,9 @@ from mcp.types import (
 
 from agent_core.items import InputImage, InputText
 from agent_core.tools.base import ToolOutput
+from agent_core.tools.images import MAX_IMAGE_BYTES
 from agent_core.tools.mcp.content import MAX_PARTS, output_of, output_of_resource
 from agent_core.tools.results import MAX_RESULT_BYTES
-from agent_core.tools.view_image import MAX_IMAGE_BYTES
 
 PNG = "iVBORw0KGgo="
 

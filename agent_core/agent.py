@@ -11,7 +11,7 @@ with the package and answers over HTTP on loopback.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,19 +29,13 @@ from .items import ResponseItem, user_message
 from .limits import EnclosingRun, Limits, RunState, require_price
 from .paused import Answers, PendingCall, answers_to, pending_calls
 from .prices import ListedPrices, Prices
-from .prompt import (
-    CustomToolSpec,
-    OutputSchema,
-    Prompt,
-    ReasoningSettings,
-    SamplingSettings,
-    ToolChoice,
-    ToolSpec,
-)
+from .prompt import OutputSchema, Prompt, ReasoningSettings, SamplingSettings, ToolChoice
 from .session import OutputBudget, PromptView, Session
 from .telemetry import Telemetry, TurnSpan, turn_span
 from .tool_policy import ToolPolicy
+from .toolbox import AgentTool, Toolbox, entries_of, with_reader
 from .tools.base import Tool, ToolContext, ToolOutput
+from .tools.read_output import ReadOutput
 from .turn_events import CompactionFinished, StopReason, TurnEvent, TurnResult
 
 if TYPE_CHECKING:
@@ -52,6 +46,7 @@ if TYPE_CHECKING:
     from .circuit import Circuit
     from .client import ModelClient
     from .compaction.compactor import Compactor
+    from .dispatch import Dispatcher
     from .events import Attempt
     from .fallback import Fallback, FallbackPolicy
     from .limiter import RateLimiter
@@ -69,7 +64,6 @@ if TYPE_CHECKING:
 __all__ = ["Agent", "AgentInput", "Approvals", "ask"]
 
 AgentInput: TypeAlias = str | ResponseItem | list[ResponseItem] | tuple[ResponseItem, ...]
-AgentTool: TypeAlias = Tool | ToolSpec | CustomToolSpec | Callable[..., object]
 
 _LIMITS = frozenset[StopReason](
     ("max_turns", "max_tool_calls", "max_tokens", "max_cost", "deadline", "repeated", "all_failed")
@@ -90,7 +84,8 @@ class Agent:
     `model`: "provider/model"; `provider`, `wire`, `base_url`, `api_key` as for ModelClient; `client`: your own, then
     none of those. `fallbacks`: names or clients to ask in its place, in order, where `fallback_policy` says so (see
     fallback). `limiter`, `circuit`: for the model and fallbacks at the same provider, to share between agents.
-    `tools`: functions, `@tool` functions, Tool objects; a spec alone is a tool that you run (docs/paused-runs.md).
+    `tools`: functions, `@tool` functions, Tool objects, tool sets, whose tools may change between requests; a spec
+    alone is a tool that you run (docs/paused-runs.md). Deferred ones are shown once `tool_search` found them.
     `approvals`: "deny" (default), "allow", a policy (see approvals), or a mode that goes with the sandbox (see
     approval_rules): "never", "on_request", "unless_trusted" or "always", with `ask` for who answers. `sandbox`: what
     commands and changes of files are held by, see sandbox. `tool_policy`: rules that say which tools run, are asked
@@ -149,7 +144,8 @@ class Agent:
         self.session = _checked_session(session)
         self.model = model or (client.model if client is not None else default_model())
         self._bounds = bounds_of(approvals, ask, sandbox).in_session(self.session)
-        self.tools = _with_reader(self._bounds.holding(_as_tools(tools)), self.session, output_budget)
+        entries = with_reader(entries_of(tools), self.session, output_budget)
+        self._toolbox = Toolbox(entries, self._bounds.holding)
         self.limits = _checked_limits(limits)
         self.prices = prices if prices is not None or self.limits.max_cost is None else ListedPrices()
         self.cwd = _directory(cwd)
@@ -161,7 +157,7 @@ class Agent:
         self._refused: RefusedImages | None = None
         self._running = False
         self._output_budget = output_budget
-        self._view = PromptView(output_budget, readable=any(_reads_outputs(entry) for entry in self.tools))
+        self._view = PromptView(output_budget, readable=any(isinstance(tool, ReadOutput) for tool in self.tools))
         options = ModelOptions(
             provider=provider,
             wire=wire,
@@ -178,7 +174,7 @@ class Agent:
         self._models = AgentModels(self.model, client, options, self._telemetry)
         self._base = Prompt(
             instructions=instructions,
-            tools=[entry.spec for entry in self.tools],
+            tools=self._toolbox.specs,
             tool_choice=tool_choice,
             parallel_tool_calls=parallel_tool_calls,
             reasoning=reasoning,
@@ -330,6 +326,7 @@ class Agent:
                     escalates=self._bounds.escalates,
                 )
                 await stack.enter_async_context(dispatcher)
+                compactor = self._compactor(asked, state, emit)
                 loop = Loop(
                     model=self._without_refused_images(asked),
                     session=self.session,
@@ -342,7 +339,8 @@ class Agent:
                     retry=asked.retry,
                     fall_back=self._fall_back(asked),
                     watch=note,
-                    compactor=self._compactor(asked, state, emit),
+                    compactor=compactor,
+                    prepare=self._preparing(dispatcher, compactor),
                 )
                 stop = await loop.run(items, ask=answers is None)
                 span.stopped(stop)
@@ -382,6 +380,24 @@ class Agent:
 
             Outputs(self.session.open_calls(), self.session, _ignore).close(LEFT)
             self.session.append(*said)
+
+    def _preparing(self, dispatcher: Dispatcher, compactor: Compactor) -> Callable[[], Awaitable[None]] | None:
+        """What looks at the tools again before each request; None where they do not change."""
+        if not self._toolbox.changes:
+            return None
+
+        async def prepare() -> None:
+            if await self._toolbox.refresh(lambda: self.session.transcript):
+                self._base = replace(self._base, tools=self._toolbox.specs)
+                dispatcher.use(self.tools)
+                compactor.use(self._base)
+
+        return prepare
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """What its requests show now: tools of sets once they were asked, deferred ones once they were found."""
+        return self._toolbox.tools
 
     def _check_idle(self) -> None:
         if self._running:
@@ -551,27 +567,6 @@ def _resumption(
     return _Begin((), answers)
 
 
-def _as_tools(tools: Sequence[AgentTool]) -> tuple[Tool, ...]:
-    given: object = tools
-    if isinstance(given, str) or not isinstance(given, Sequence):
-        raise CallerError(f"tools must be a list, got {tools!r:.100}", remedy="pass tools=[…], also for one tool")
-    return tuple(_as_tool(entry) for entry in tools)
-
-
-def _as_tool(entry: AgentTool) -> Tool:
-    if isinstance(entry, Tool):
-        return entry
-    if isinstance(entry, ToolSpec | CustomToolSpec):
-        from .tools.hand_back import HandBack
-
-        return HandBack(entry)
-    if not callable(entry):
-        raise CallerError(f"{entry!r:.100} is no tool", remedy="pass functions, @tool functions or Tool objects")
-    from .tools.function import tool
-
-    return tool(entry)
-
-
 def _checked_session(session: Session | None) -> Session:
     if session is not None and not isinstance(session, Session):
         raise CallerError(
@@ -600,26 +595,6 @@ def _directory(cwd: str | os.PathLike[str] | None) -> Path:
     if not path.is_dir():
         raise ConfigError(f"cannot work in {asked!r}: it is no directory", remedy="pass cwd= with a directory")
     return path
-
-
-def _with_reader(tools: tuple[Tool, ...], session: Session, budget: OutputBudget | None) -> tuple[Tool, ...]:
-    """The tools and, if they make outputs that are cut, `read_output` over this session. One the caller brings, or
-    another tool of that name, stays the only one."""
-    if budget is None:
-        return tools
-    if not isinstance(budget, OutputBudget):
-        raise CallerError(f"output_budget must be an OutputBudget or None, got {budget!r}")
-    from .tools.read_output import ReadOutput
-
-    if not tools or any(entry.spec.name == ReadOutput.name for entry in tools):
-        return tools
-    return (*tools, ReadOutput(session.output, max_bytes=budget.max_bytes, max_lines=budget.lines))
-
-
-def _reads_outputs(entry: Tool) -> bool:
-    from .tools.read_output import ReadOutput
-
-    return isinstance(entry, ReadOutput)
 
 
 def _checked_policy(policy: ToolPolicy | None) -> ToolPolicy:

@@ -49,11 +49,19 @@ def output_item(item: CallItem, output: ToolOutput) -> CallOutputItem:
                 id=_answer_id("ctco", item), call_id=item.call_id, output=output.content, success=output.success
             )
         case ToolSearchCall():
-            return ToolSearchOutput(id=_answer_id("tso", item), call_id=item.call_id, execution="client")
+            return ToolSearchOutput(
+                id=_answer_id("tso", item), call_id=item.call_id, execution="client", tools=_found(output)
+            )
         case _:
             return FunctionCallOutput(
                 id=_answer_id("fco", item), call_id=item.call_id, output=output.content, success=output.success
             )
+
+
+def _found(output: ToolOutput) -> tuple[JsonObject, ...]:
+    """The definitions of the tools that `tool_search` found."""
+    tools = output.metadata.get("tools")
+    return tuple(tool for tool in tools if isinstance(tool, dict)) if isinstance(tools, list) else ()
 
 
 def name_of(item: CallItem) -> str:

@@ -19,7 +19,7 @@ on the way out. So they are when anything else ends the turn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -55,7 +55,8 @@ _STOP: dict[FinishReason, StopReason] = {"length": "length", "content_filter": "
 class Loop:
     """What one turn is made of. `steered` hands over what the user said meanwhile; `retry` says which broken streams
     are sampled again, `fall_back` goes on to another model where there is one, and `watch` is told what the model's
-    client tries again: it must not wait."""
+    client tries again: it must not wait. `prepare` is
+    called before anything is run or asked: what the tools are now."""
 
     model: Model
     session: TurnSession
@@ -69,6 +70,7 @@ class Loop:
     watch: Callable[[RetryScheduled], None] | None = None
     fall_back: FallBack = no_fallback
     compactor: Compactor | None = None
+    prepare: Callable[[], Awaitable[None]] | None = None
 
     async def run(self, items: Sequence[ResponseItem], *, ask: bool = True) -> StopReason:
         """One turn, from the user's items to why it stopped. Raises ModelError; the session is valid after it, and
@@ -136,6 +138,8 @@ class Loop:
         calls = self.session.open_calls()
         if not calls:
             return None
+        if self.prepare is not None:
+            await self.prepare()
         left = LEFT if spoken else None
         return self._stopped_by(await self.dispatcher.resume(calls, OUTCOME_UNKNOWN, ask=ask, left=left), spoken=spoken)
 
@@ -157,6 +161,8 @@ class Loop:
         self.state.samples += 1
         self.state.final = None
         again, squeezed = Resampling(self.retry, self.emit, self.watch, self.fall_back), False
+        if self.prepare is not None:
+            await self.prepare()
         if self.compactor is not None:
             await self.compactor.make_room()
         while (reached := self.state.budget_reached(self.limits)) is None:

@@ -114,6 +114,10 @@ class Compactor:
             return None
         return min(int(window * at), max(window - self._answer_tokens - window // MARGIN, window // 2))
 
+    def use(self, base: Prompt) -> None:
+        """Requests are made of this from now on."""
+        self._base, self._base_tokens = base, -1
+
     def tokens(self) -> int:
         """About how many tokens the next request takes, instructions and tools included."""
         if self._base_tokens < 0:

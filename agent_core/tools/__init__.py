@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from .safe_commands import is_known_safe
     from .search import Glob, Grep, ListDir
     from .shell import Shell
+    from .tool_search import ToolSearch
+    from .tool_sets import Deferred, ToolSet, tool_set
     from .view_image import ViewImage
 
 __all__ = [
     "ApplyPatch",
     "ApprovalRule",
     "Bounded",
+    "Deferred",
     "Edit",
     "ErrorRule",
     "FileHistory",
@@ -46,6 +49,8 @@ __all__ = [
     "ToolCall",
     "ToolContext",
     "ToolOutput",
+    "ToolSearch",
+    "ToolSet",
     "UndoEdit",
     "UpdatePlan",
     "ViewImage",
@@ -53,12 +58,14 @@ __all__ = [
     "coding_tools",
     "is_known_safe",
     "tool",
+    "tool_set",
 ]
 
 _WHERE = {
     "ApplyPatch": "apply_patch",
     "ApprovalRule": "function",
     "Bounded": "base",
+    "Deferred": "tool_sets",
     "Edit": "edit",
     "ErrorRule": "function",
     "FileHistory": "file_writes",
@@ -77,12 +84,15 @@ _WHERE = {
     "ToolCall": "base",
     "ToolContext": "base",
     "ToolOutput": "base",
+    "ToolSearch": "tool_search",
+    "ToolSet": "tool_sets",
     "UndoEdit": "edit",
     "UpdatePlan": "plan",
     "ViewImage": "view_image",
     "WriteFile": "edit",
     "is_known_safe": "safe_commands",
     "tool": "function",
+    "tool_set": "tool_sets",
 }
 
 

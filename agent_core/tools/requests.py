@@ -17,6 +17,7 @@ __all__ = [
     "ReadFileRequest",
     "ReadOutputRequest",
     "ShellRequest",
+    "ToolSearchRequest",
     "UpdatePlanRequest",
     "UserInputRequest",
     "ViewImageRequest",
@@ -102,6 +103,11 @@ class ReadOutputRequest(BaseModel):
     offset: int | None = Field(default=None, ge=0)
     limit: int | None = Field(default=None, ge=1)
     unit: Literal["lines", "bytes"] = "lines"
+
+
+class ToolSearchRequest(BaseModel):
+    query: str = Field(min_length=1, max_length=1000)
+    limit: int = Field(default=5, ge=1, le=20)
 
 
 class ShellRequest(BaseModel):

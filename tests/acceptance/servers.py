@@ -1,4 +1,4 @@
-"""Third-party servers of the three wires, each in a process of its own on a free port of loopback.
+"""Third-party servers of the three wires, and of MCP, each in a process of its own on a free port of loopback.
 
     with started(aimock_command(fixtures), log) as url: ...
 
@@ -15,14 +15,15 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
-__all__ = ["aimock_command", "llmock_command", "started"]
+__all__ = ["aimock_command", "llmock_command", "mcp_node_command", "mcp_python_command", "started"]
 
 START_S = 30.0
 """Seconds to get ready; they take 0.1 to 1 on an idle machine (partners.md 4)."""
@@ -56,8 +57,30 @@ def llmock_command() -> list[str]:
     return [sys.executable, "-c", run, "serve", "-h", "127.0.0.1", "-p", "0", "--log-level", "info", *pace]
 
 
+def mcp_node_command(server: str, *arguments: str) -> list[str]:
+    """npm's `@modelcontextprotocol/server-…`: from the node_modules in AGENT_CORE_MCP_SERVERS, else from .ci-node."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip(f"server-{server} needs node, which is not installed")
+    modules = Path(os.environ.get("AGENT_CORE_MCP_SERVERS", _ROOT / ".ci-node" / "node_modules"))
+    main = modules / "@modelcontextprotocol" / f"server-{server}" / "dist" / "index.js"
+    if not main.is_file():
+        pytest.skip(
+            f"server-{server} is not installed: npm install --prefix .ci-node @modelcontextprotocol/server-{server}"
+        )
+    return [node, str(main), *arguments]
+
+
+def mcp_python_command(server: str, *arguments: str) -> list[str]:
+    """PyPI's `mcp-server-…`, of the environment the tests run in."""
+    module = f"mcp_server_{server}"
+    if find_spec(module) is None:
+        pytest.skip(f"mcp-server-{server} is not installed: pip install -e '.[dev]'")
+    return [sys.executable, "-m", module, *arguments]
+
+
 @contextmanager
-def started(command: Sequence[str], log: Path) -> Generator[str]:
+def started(command: Sequence[str], log: Path, env: Mapping[str, str] = MappingProxyType({})) -> Generator[str]:
     """The server's URL, without a path, while the block lasts."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("LLMOCK_", "AIMOCK_"))}
     with (
@@ -67,7 +90,7 @@ def started(command: Sequence[str], log: Path) -> Generator[str]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**environment, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"},
+            env={**environment, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", **env},
         ) as process,
     ):
         try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 import anyio
 
-from ...approvals import ApprovalRequest, Risk
+from ...approvals import Action, ApprovalRequest, Risk, Rule
 from ...cancellation import lone
 from ...errors import ToolError
 from ...items import JsonObject, JsonValue
@@ -133,6 +133,7 @@ def _request(call: ToolCall, context: ToolContext, connection: Connection) -> Ap
         key = json.dumps(arguments, sort_keys=True)
     except InvalidArguments:
         shown = key = _short(call.arguments)
+    words = (call.name, key)
     return ApprovalRequest(
         call_id=call.call_id,
         tool=call.name,
@@ -141,6 +142,7 @@ def _request(call: ToolCall, context: ToolContext, connection: Connection) -> Ap
         risk=risk,
         key=key,
         cwd=str(context.cwd),
+        actions=(Action("call", words, rule=Rule("call", words)),),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -28,6 +28,7 @@ from ..telemetry import Telemetry
 from ..turn_events import TurnEvent, TurnResult
 from .exits import UsageProblem, exit_of_result, refused
 from .kept import add_session_arguments, goes_on, keeps, session_of
+from .mcp_config import mcp_tools
 from .numbers import dollars, seconds, share, whole_number
 from .render import pending_lines, summary_text
 from .screen import Screen, write_text
@@ -37,6 +38,7 @@ from .watch import Show, errors_told, follow, watcher
 if TYPE_CHECKING:
     from ..agent import AgentInput
     from ..sandbox import SandboxPolicy
+    from ..tools.base import Tool
 
 __all__ = ["add_arguments", "run"]
 
@@ -130,6 +132,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="auto|off|N%",
         help="when a long history is replaced by a summary: at N%% of the model's window (default: auto, 90%%)",
     )
+    parser.add_argument(
+        "--mcp-config", metavar="FILE", help="MCP servers whose tools the model has too: tables [mcp_servers.NAME]"
+    )
     add_session_arguments(parser)
     add_trace_option(parser)
     parser.add_argument(
@@ -177,7 +182,7 @@ def _converse(
         for rule in session.approval_rules:
             screen.line(f"this session allows: {rule}", "dim")
 
-    async def conversation() -> TurnResult:
+    async def conversation(more: Sequence[Tool]) -> TurnResult:
         from ..agent import Agent
         from ..retry import RetryPolicy
         from ..tools import coding_tools
@@ -186,7 +191,7 @@ def _converse(
 
         async with Agent(
             model,
-            tools=coding_tools(),
+            tools=[*coding_tools(), *more],
             instructions=_INSTRUCTIONS.format(cwd=cwd),
             wire=cast("WireName | None", args.wire),
             base_url=cast("str | None", args.base_url),
@@ -209,7 +214,11 @@ def _converse(
         ) as agent:
             return await follow(agent, task, show)
 
-    return blocking.run(conversation)
+    async def with_servers() -> TurnResult:
+        async with mcp_tools(cast("str | None", args.mcp_config), cwd, screen) as more:
+            return await conversation(more)
+
+    return blocking.run(with_servers)
 
 
 def _finish(args: Namespace, screen: Screen, result: TurnResult, session: Session) -> None:

@@ -42,8 +42,8 @@ Emit: TypeAlias = Callable[[str], Awaitable[None]]
 class McpTool:
     """One tool of a server. The schema is the server's own, untouched, and the server checks the arguments.
 
-    Its calls are asked about unless the configuration trusts it or knows that it changes nothing; "for this session"
-    remembers the tool with these arguments.
+    `listed` is what the server says of it. Its calls are asked about (`asks`) unless the configuration trusts it or
+    knows that it changes nothing; "for this session" remembers the tool with these arguments.
     """
 
     def __init__(self, connection: Connection, name: str, listed: types.Tool) -> None:
@@ -55,14 +55,15 @@ class McpTool:
         self.parallel = server.parallel or self.read_only
         self.timeout_s: float | None = server.tool_timeout_s
         self.spec = ToolSpec(name, description, cast("Mapping[str, JsonValue]", listed.input_schema))
+        self.server = server.name
         self._connection = connection
-        self._asks = not self.read_only and not server.trusts(listed.name)
+        self.asks = not self.read_only and not server.trusts(listed.name)
 
     def __repr__(self) -> str:
         return f"McpTool({self.spec.name!r})"
 
     def approval(self, call: ToolCall, context: ToolContext) -> ApprovalRequest | None:
-        return _request(call, context, self._connection) if self._asks else None
+        return _request(call, context, self._connection) if self.asks else None
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutput:
         try:

@@ -234,6 +234,8 @@ STREAMED: dict[WireName, str] = {
         ("usage_not_included", "m", QuotaExceededError),
         ("context_length_exceeded", "m", ContextLengthError),
         ("cyber_policy", "", ContentFilterError),
+        ("cyber_policy", "m", ContentFilterError),
+        ("bio_policy", "m", ContentFilterError),
         ("invalid_prompt", "m", InvalidRequestError),
         ("server_error", "boom", ServerError),
     ],

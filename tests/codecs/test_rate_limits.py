@@ -63,6 +63,7 @@ def test_a_date_counts_from_the_now_that_is_given() -> None:
         ("try again in 28ms", 0.028),  # T-C8
         ("Please try again in 1.898s.", 1.898),  # T-C9
         ("Try again in 35 seconds.", 35.0),  # T-C10
+        ("Your requests have exceeded the rate limit. Please retry after 35 seconds.", 35.0),  # Azure
         ("try again in 2m5s", 125.0),
         ("Please try again in 6m0s.", 360.0),
         ("try again in 1h2m3s", 3723.0),

@@ -146,6 +146,10 @@ TEXT: dict[str, Case] = {
             stopped(response_id="resp1", model="", native_reason=None),
         ],
     ),
+    "codex responses: completed without an id is an end all the same": Case(
+        sse(created(), {"type": "response.completed", "response": {"status": "completed"}}),
+        [CREATED, stopped()],
+    ),
     "T-C7 created without a response, then completed": Case(
         sse({"type": "response.created"}, ended()),
         [stopped()],

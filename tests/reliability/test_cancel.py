@@ -96,6 +96,8 @@ async def by_task(run: Cancelled) -> None:
 async def by_deadline(run: Cancelled) -> None:
     run.asked_at = time.monotonic() + (run.agent.limits.deadline_s or math.inf)
     await run.block()
+    if not run.reached.is_set():
+        run.server.left.set()  # there may have been no connection yet, then there is nothing to wait for
 
 
 WAYS: Mapping[str, Callable[[Cancelled], Coroutine[None, None, None]]] = {

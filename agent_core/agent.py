@@ -66,7 +66,7 @@ __all__ = ["Agent", "AgentInput", "Approvals", "ask"]
 AgentInput: TypeAlias = str | ResponseItem | list[ResponseItem] | tuple[ResponseItem, ...]
 
 _LIMITS = frozenset[StopReason](
-    ("max_turns", "max_tool_calls", "max_tokens", "max_cost", "deadline", "repeated", "all_failed")
+    ("max_turns", "max_tool_calls", "max_tokens", "max_cost", "deadline", "repeated", "all_failed", "bad_calls")
 )
 
 

@@ -115,7 +115,7 @@ class Permission:
             return Waiting("handed_back")
         if tool is None:
             known = ", ".join(self._tools) or "none"
-            return Refused(_failed(f"unsupported call: {name!r}; the tools are: {known}"))
+            return Refused(_bad_call(f"unsupported call: {name!r}; the tools are: {known}"))
         call = tool_call(item)
         if call in started:
             return _RUNS
@@ -177,5 +177,5 @@ def _denied(text: str, *, aborts: bool = False) -> Refused:
     return Refused(Answer(ToolOutput(text, success=False), "denied"), aborts)
 
 
-def _failed(text: str) -> Answer:
-    return Answer(ToolOutput(text, success=False), "failed")
+def _bad_call(text: str) -> Answer:
+    return Answer(ToolOutput(text, success=False), "failed", bad_arguments=True)

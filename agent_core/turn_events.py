@@ -60,6 +60,7 @@ StopReason = Literal[
     "deadline",  # the run's wall time
     "repeated",  # the same calls with the same results, over and over
     "all_failed",  # nothing but calls that failed, over and over
+    "bad_calls",  # a tool was called with arguments it does not take, over and over
     "length",  # the answer itself was cut at the model's cap
     "content_filter",
     "refusal",

@@ -95,7 +95,7 @@ def exit_of_result(result: TurnResult) -> Exit:
             return Exit.DENIED
         case "max_turns" | "max_tool_calls" | "max_tokens" | "max_cost" | "deadline" | "length":
             return Exit.LIMIT
-        case "repeated" | "all_failed":
+        case "repeated" | "all_failed" | "bad_calls":
             return Exit.LIMIT
         case "paused":
             return Exit.PAUSED

@@ -22,7 +22,7 @@ from ..cancellation import being_cancelled, is_cancellation, lone
 from ..errors import FatalToolError, ToolError
 from ..redaction import redacted
 from .arguments import InvalidArguments
-from .base import Outcome, Tool, ToolCall, ToolContext, ToolOutput
+from .base import DEFAULT_RETRIES, Bounded, Outcome, Tool, ToolCall, ToolContext, ToolOutput
 from .capture import cut_middle
 from .own_task import in_own_task
 from .results import bounded
@@ -36,13 +36,15 @@ MAX_DESCRIBED_BYTES = 64 * 1024
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What became of one call: what the model is told, how that came about, and what the turn has to end with.
-    `bad_arguments`: the tool did not take what the model sent."""
+    `bad_arguments`: the tool did not take what the model sent, or there is no such tool; `retries`: for how many
+    responses in a row that may go on."""
 
     output: ToolOutput
     outcome: Outcome
     duration_s: float = 0.0
     ends_with: BaseException | None = None
     bad_arguments: bool = False
+    retries: int | None = DEFAULT_RETRIES
 
 
 async def run_tool(
@@ -84,7 +86,8 @@ async def run_tool(
     took = time.monotonic() - started
     if isinstance(output, ToolOutput):
         return Answer(output, "ok" if output.success else "failed", took)
-    return Answer(ToolOutput(text, success=False), "failed", took, ends_with, bad_arguments)
+    retries = tool.retries if isinstance(tool, Bounded) else DEFAULT_RETRIES
+    return Answer(ToolOutput(text, success=False), "failed", took, ends_with, bad_arguments, retries)
 
 
 def approval_of(tool: Tool, call: ToolCall, context: ToolContext) -> ApprovalRequest | Answer | None:

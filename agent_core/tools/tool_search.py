@@ -164,8 +164,8 @@ class FoundTools:
 
 def _names_in(output: object) -> list[str]:
     """The names in an output of `tool_search`."""
-    try:
-        told = cast("JsonValue", json.loads(output)) if isinstance(output, str) else None
+    try:  # a word to the model may stand behind the JSON
+        told = cast("JsonValue", json.JSONDecoder().raw_decode(output)[0]) if isinstance(output, str) else None
     except (ValueError, RecursionError):
         return []
     tools = told.get("tools") if isinstance(told, dict) else None

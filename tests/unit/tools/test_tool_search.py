@@ -93,6 +93,7 @@ def searched(call_id: str, *names: str) -> tuple[ResponseItem, ResponseItem]:
     return FunctionCall(call_id=call_id, name="tool_search"), FunctionCallOutput(call_id=call_id, output=output)
 
 
+REMARKED = '{"tools":[{"name":"f"}]}\n[the same calls again]'
 OTHER = FunctionCall(call_id="x", name="fetch")
 HISTORIES: dict[str, tuple[list[ResponseItem], tuple[str, ...]]] = {
     "nothing": ([user_message("go")], ()),
@@ -101,6 +102,10 @@ HISTORIES: dict[str, tuple[list[ResponseItem], tuple[str, ...]]] = {
     "an output that is none": (
         [FunctionCall(call_id="a", name="tool_search"), FunctionCallOutput(call_id="a", output="denied")],
         (),
+    ),
+    "a remark behind it": (
+        [FunctionCall(call_id="a", name="tool_search"), FunctionCallOutput(call_id="a", output=REMARKED)],
+        ("f",),
     ),
     "a wire's own search": ([ToolSearchOutput(call_id="s", tools=({"name": "f"}, {"n": 1}))], ("f",)),
     "an answer without a call": ([searched("a", "f")[1]], ()),

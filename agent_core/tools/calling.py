@@ -80,29 +80,22 @@ async def _call_in_thread(
 
 
 def _exhaust(generator: Generator[object, None, object], show: Callable[[str], bool]) -> object:
-    last: list[object] = []  # the newest value: progress as soon as there is another, the result if there is none
+    """What it returns, or else its last value. Every value is shown at once: the next one may take long."""
+    last: object = None
     try:
         while True:
-            value = next(generator)
-            if last and not show(as_text(last[0])):
-                break
-            last = [value]
+            last = next(generator)
+            if not show(as_text(last)):
+                return None
     except StopIteration as stop:
-        if stop.value is None:
-            return last[0] if last else None
-        if last:
-            show(as_text(last[0]))
-        return stop.value
+        return last if stop.value is None else stop.value
     finally:
         generator.close()
-    return None
 
 
 async def _exhaust_async(generator: AsyncGenerator[object], context: ToolContext) -> object:
-    last: list[object] = []
+    last: object = None
     async with aclosing(generator) as values:
-        async for value in values:
-            if last:
-                await context.emit(as_text(last[0]))
-            last = [value]
-    return last[0] if last else None
+        async for last in values:
+            await context.emit(as_text(last))
+    return last

@@ -91,8 +91,8 @@ class FunctionTool(Generic[P, R]):
     A synchronous function runs in a worker thread. Python cannot end a thread: when the call is cancelled or takes too
     long, the model is told that the function may still be at work, and it is left to finish on its own; at its end the
     program waits for it, too. So such a function should be quick, keep its own time limit, or look at
-    `ToolContext.cancelled` now and then. A generator reports progress: what it yields is shown, its last value (or what
-    it returns) is the result; cancelled, it is closed at its next `yield`.
+    `ToolContext.cancelled` now and then. A generator reports progress: what it yields is shown at once, what it returns
+    (or its last value) is the result; cancelled, it is closed at its next `yield`.
     A parameter annotated `ToolContext` is given the call's context and is not shown to the model.
     """
 

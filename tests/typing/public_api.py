@@ -31,11 +31,13 @@ from agent_core.approvals import Rule
 from agent_core.errors import ModelError
 from agent_core.events import ResponseEvent
 from agent_core.fallback import FellBack
-from agent_core.items import ResponseItem
+from agent_core.items import JsonValue, ResponseItem
 from agent_core.prices import Cost, ListedPrices, Price, Prices, PriceTable
 from agent_core.sandbox import workspace_write
 from agent_core.session import ParentCall
 from agent_core.telemetry import Telemetry
+from agent_core.tools import Deferred, FunctionTool, Tool, ToolSet, tool_set
+from agent_core.tools.mcp import McpServers
 from agent_core.turn_events import CompactionFinished, TurnEvent
 
 
@@ -49,6 +51,38 @@ def add(a: int, b: int = 2) -> int:
 async def look(path: str) -> ToolOutput:
     """Look."""
     return ToolOutput(path)
+
+
+def expensive(a: int) -> bool:
+    return a > 100
+
+
+@tool(approval=expensive, concurrency=2, retries=1, errors="fatal", deferred=True)
+def pay(a: int, context: ToolContext) -> str:
+    """Pay."""
+    return context.call_id
+
+
+@tool_set
+async def some_tools() -> list[Tool]:
+    return [add, pay]
+
+
+def described(arguments: dict[str, JsonValue]) -> int:
+    return len(arguments)
+
+
+def told(error: Exception) -> str:
+    return type(error).__name__
+
+
+async def tools(context: ToolContext) -> None:
+    assert_type(pay(1, context), str)
+    made = FunctionTool.from_schema("d", "", {"type": "object"}, described, errors=told)
+    assert_type(made({}), int)
+    assert_type(some_tools, ToolSet)
+    assert_type(await context.approve("pay 7 €", risk="network"), Decision)
+    assert_type(Agent(tools=[add, made, some_tools, McpServers([]), Deferred(pay, some_tools)]), Agent)
 
 
 async def agent_methods(agent: Agent) -> None:

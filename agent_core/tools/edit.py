@@ -16,7 +16,7 @@ from ..approvals import ApprovalRequest
 from ..errors import ToolError
 from ..items import JsonObject
 from ..prompt import ToolSpec
-from .arguments import check_arguments, parse_arguments
+from .arguments import InvalidArguments, check_arguments, parse_arguments
 from .base import ToolCall, ToolContext, ToolOutput
 from .escalation import check_held, granted, write_request
 from .file_changes import FileChange, bounded_diff, summary_of
@@ -90,6 +90,8 @@ class Edit:
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutput:
         try:
             asked = _edit_request(call)
+        except InvalidArguments:
+            raise
         except ToolError as error:
             return _failed(error)
 
@@ -134,6 +136,8 @@ class WriteFile:
         try:
             asked = check_arguments(WriteFileRequest, parse_arguments(call.arguments))
             content = _encoded(asked.content)
+        except InvalidArguments:
+            raise
         except ToolError as error:
             return _failed(error)
         return await _change(asked.path, lambda before: content, context, self.history)

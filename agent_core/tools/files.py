@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from ..errors import ToolError
 from ..items import JsonObject
 from ..prompt import ToolSpec
-from .arguments import check_arguments, parse_arguments
+from .arguments import InvalidArguments, check_arguments, parse_arguments
 from .base import ToolCall, ToolContext, ToolOutput
 from .paths import near_names, resolve_inside, shown_path
 
@@ -75,6 +75,8 @@ class ReadFile:
             window = await to_thread.run_sync(
                 _read_window, path, asked.path, asked.offset, asked.limit, abandon_on_cancel=True
             )
+        except InvalidArguments:
+            raise
         except ToolError as error:
             return ToolOutput(f"{error.message}; {error.remedy}", success=False)
         return ToolOutput(

@@ -11,7 +11,7 @@ from msgspec import Struct
 from ..errors import ToolError
 from ..items import JsonObject, JsonValue
 from ..prompt import ToolSpec
-from .arguments import check_arguments, parse_arguments
+from .arguments import InvalidArguments, check_arguments, parse_arguments
 from .base import ToolCall, ToolContext, ToolOutput
 
 if TYPE_CHECKING:
@@ -97,6 +97,8 @@ class UpdatePlan:
             asked = check_arguments(UpdatePlanRequest, parse_arguments(call.arguments))
             if sum(step.status == "in_progress" for step in asked.plan) > 1:
                 raise ToolError("more than one step is in progress", remedy="work on one step at a time")
+        except InvalidArguments:
+            raise
         except ToolError as error:
             return ToolOutput(f"{error.message}; {error.remedy}", success=False)
         plan: list[JsonValue] = [{"step": step.step, "status": step.status} for step in asked.plan]
@@ -149,6 +151,8 @@ class RequestUserInput:
             ids = [question.id for question in asked.questions]
             if len(set(ids)) < len(ids):
                 raise ToolError("two questions have one id", remedy="give each its own")
+        except InvalidArguments:
+            raise
         except ToolError as error:
             return ToolOutput(f"{error.message}; {error.remedy}", success=False)
         questions = [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from ..errors import ToolError
 from ..items import CustomToolCallOutput, FunctionCallOutput, JsonObject, output_text_of
 from ..prompt import ToolSpec
-from .arguments import check_arguments, parse_arguments
+from .arguments import InvalidArguments, check_arguments, parse_arguments
 from .base import ToolCall, ToolContext, ToolOutput
 
 if TYPE_CHECKING:
@@ -90,6 +90,8 @@ class ReadOutput:
             text = output_text_of(found)
             part = _lines if asked.unit == "lines" else _bytes
             return ToolOutput(part(text, asked, self._room, self._max_lines))
+        except InvalidArguments:
+            raise
         except ToolError as error:
             return ToolOutput(f"{error.message}; {error.remedy}", success=False)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from ..errors import ToolError
 from ..items import JsonObject, JsonValue
 from ..prompt import ToolSpec
-from .arguments import check_arguments, parse_arguments
+from .arguments import InvalidArguments, check_arguments, parse_arguments
 from .base import ToolCall, ToolContext, ToolOutput
 from .paths import resolve_inside, shown_path
 from .tree import Walk
@@ -149,6 +149,8 @@ class Grep:
             asked = check_arguments(GrepRequest, parse_arguments(call.arguments))
             files, cut = await _in_thread(lambda: _files(resolve_inside(asked.path, context), asked, context))
             answer = await _searched(asked, files)
+        except InvalidArguments:
+            raise
         except ToolError as error:
             return ToolOutput(f"{error.message}; {error.remedy}", success=False)
         return ToolOutput(_matches(answer, len(files), cut, asked.limit))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..errors import ToolError
 from ..items import InputImage, JsonObject
 from ..prompt import ToolSpec
-from .arguments import check_arguments, parse_arguments
+from .arguments import InvalidArguments, check_arguments, parse_arguments
 from .base import ToolCall, ToolContext, ToolOutput
 from .file_writes import read_for_change
 from .images import MAX_IMAGE_BYTES, data_url, media_type_of
@@ -61,6 +61,8 @@ class ViewImage:
                 remedy = f"did you mean {' or '.join(map(repr, names))}?" if names else "check the path"
                 raise ToolError(f"there is no file {asked.path!r}", remedy=remedy)
             url = _data_url(content, asked.path)
+        except InvalidArguments:
+            raise
         except ToolError as error:
             return ToolOutput(f"{error.message}; {error.remedy}", success=False)
         image = InputImage(image_url=url, detail=asked.detail)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from agent_core.testing.model import ScriptedModel
-from agent_core.tools import tool
+from agent_core.tools import ReadFile, tool
 
 from .stage import Probe, Stage, call, calls, says
 
@@ -70,3 +72,10 @@ async def test_a_tool_nobody_has_counts_too() -> None:
     assert [output.splitlines()[0] for _, output in stage.outputs] == [
         "unsupported call: 'nobody'; the tools are: add"
     ] * 4
+
+
+async def test_the_tools_of_the_package_count_as_well(tmp_path: Path) -> None:
+    """Whoever reads a request by the package's own means is counted: what is wrong is told as ever."""
+    stage = Stage(ScriptedModel(*(calls(call(c, "read_file", f'{{"x": "{c}"}}')) for c in "abcd")), [ReadFile()])
+    assert await stage.run() == "bad_calls"
+    assert stage.outputs[0][1] == "invalid arguments: path: Field required; correct the arguments and call again"

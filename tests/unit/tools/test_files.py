@@ -11,7 +11,7 @@ from agent_core.items import JsonValue
 from agent_core.tools import ReadFile, ToolContext, ToolOutput, files
 from agent_core.tools.files import MAX_LINE_BYTES, MAX_OUTPUT_BYTES
 
-from .calls import call
+from .calls import answered, call
 
 
 async def read(cwd: Path, **arguments: JsonValue) -> ToolOutput:
@@ -139,7 +139,7 @@ async def test_bad_arguments(arguments: dict[str, JsonValue], expected: str, tmp
     """Arguments that fit no file are told back to the model."""
     (tmp_path / "f").write_text("a\nb\n")
     (tmp_path / "e").write_text("")
-    output = await read(tmp_path, **arguments)
+    output = (await answered(ReadFile(), call("read_file", arguments), ToolContext(tmp_path))).output
     assert isinstance(output.content, str)
     assert (expected in output.content, output.success) == (True, False)
 

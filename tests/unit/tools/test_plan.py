@@ -10,7 +10,7 @@ import pytest
 from agent_core.items import JsonValue
 from agent_core.tools import Question, RequestUserInput, ToolContext, UpdatePlan
 
-from .calls import call
+from .calls import answered, call
 
 STEPS: list[JsonValue] = [{"step": "look", "status": "completed"}, {"step": "mend", "status": "in_progress"}]
 
@@ -33,7 +33,7 @@ STEPS: list[JsonValue] = [{"step": "look", "status": "completed"}, {"step": "men
 )
 async def test_plans(arguments: dict[str, JsonValue], expected: tuple[str, bool], tmp_path: Path) -> None:
     """A plan is checked and handed on as metadata; nothing else happens."""
-    output = await UpdatePlan().run(call("update_plan", arguments), ToolContext(tmp_path))
+    output = (await answered(UpdatePlan(), call("update_plan", arguments), ToolContext(tmp_path))).output
     assert (output.content, output.success) == expected
     if output.success:
         assert output.metadata == {"plan": STEPS, "explanation": ""}

@@ -9,7 +9,7 @@ import pytest
 from agent_core.items import CustomToolCallOutput, FunctionCallOutput, InputImage, InputText, JsonValue
 from agent_core.tools import ReadOutput, Tool, ToolContext, ToolOutput
 
-from .calls import call
+from .calls import answered, call
 
 pytestmark = pytest.mark.anyio
 
@@ -76,7 +76,7 @@ async def test_reading(name: str, tmp_path: Path) -> None:
 async def test_refusals(name: str, tmp_path: Path) -> None:
     """A failure the model can act on, never an exception."""
     arguments, message = REFUSED[name]
-    output = await TOOL.run(call("read_output", arguments), ToolContext(tmp_path))
+    output = (await answered(TOOL, call("read_output", arguments), ToolContext(tmp_path))).output
     assert not output.success
     assert str(output.content).startswith(message)
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from threading import Event as Flag
 from types import FrameType
-from typing import TYPE_CHECKING, Generic, Literal, ParamSpec, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Generic, Literal, ParamSpec, TypeAlias, TypeVar, cast, overload
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -345,7 +345,10 @@ def _read_function(
     from .docstrings import parse_docstring
     from .signature import read_signature
 
-    docstring = parse_docstring(function.__doc__)
+    plain: Callable[..., object] = function
+    while isinstance(plain, partial):  # it has the docstring of `partial`
+        plain = cast("partial[object]", plain).func
+    docstring = parse_docstring(plain.__doc__)
     signature = read_signature(function, docstring, local_names=local_names)
     return signature, description if description is not None else docstring.description
 

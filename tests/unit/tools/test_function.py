@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import itertools
 import threading
 import time
@@ -17,6 +18,7 @@ from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from agent_core.approvals import Action, ApprovalRequest, Rule
+from agent_core.codecs.schemas import to_dialect
 from agent_core.errors import CallerError, FatalToolError, ToolError
 from agent_core.items import InputFile, InputImage, InputText, JsonObject, JsonValue
 from agent_core.prompt import ToolSpec
@@ -483,6 +485,30 @@ def test_bound_methods_and_local_types() -> None:
 
     assert nested.spec.parameters["properties"] == {"local": {"$ref": "#/$defs/Local"}}
     assert tool(_Holder().method).spec.parameters["properties"] == {"n": {"type": "integer"}}
+
+
+def test_part_of_a_function() -> None:
+    """A `functools.partial` keeps the types and the docstring of its function; what it filled in is a default."""
+    made = tool(name="add_to_seven")(functools.partial(add, b=7))
+    assert made.spec.description == "Adds two numbers."
+    assert made.spec.parameters["properties"] == {
+        "a": {"type": "integer", "description": "The first."},
+        "b": {"type": "integer", "default": 7, "description": "The second."},
+    }
+    with pytest.raises(CallerError, match="cannot be a tool's name"):
+        tool(functools.partial(add, b=7))
+
+
+@pytest.mark.anyio
+async def test_a_strict_schema_and_back(tmp_path: Path) -> None:
+    """OpenAI's strict mode makes every parameter required and nullable; null for all that has a default is the call
+    that leaves them out."""
+    made = tool(strict=True)(everything)
+    schema, _ = to_dialect(made.spec.parameters, "openai_strict")
+    assert isinstance(schema["required"], list)
+    arguments = {**dict.fromkeys(map(str, schema["required"])), "schema": "s", "copy": 1}
+    output = await made.run(call("everything", arguments), ToolContext(tmp_path))
+    assert output == ToolOutput("('s', 1, 'a', 'red', 1, [], False, 3)")
 
 
 def test_no_approval_by_default(tmp_path: Path) -> None:

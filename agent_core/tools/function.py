@@ -245,7 +245,7 @@ class FunctionTool(Generic[P, R]):
 
         rule = self._options.errors
         only = lone(error)
-        if rule == "tell" or not isinstance(only, Exception):
+        if rule == "tell" or isinstance(only, ToolError) or not isinstance(only, Exception):
             raise error
         if rule == "fatal":
             from .run import described

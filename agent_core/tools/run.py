@@ -70,19 +70,20 @@ async def run_tool(
             late = ToolOutput(f"timed out after {timeout_s:g} s{notes}", success=False)
             return Answer(late, "timed_out", time.monotonic() - started)
         text = f"the tool failed: it returned {type(output).__name__!r}, not a ToolOutput"
-    except ToolError as error:
-        text = cut_middle(_told(error), MAX_DESCRIBED_BYTES)[0]
-        ends_with = error if isinstance(error, FatalToolError) else None
-        bad_arguments = isinstance(error, InvalidArguments)
     except BaseException as error:  # noqa: BLE001  # a tool's bug is told to the model, not to the caller
-        if is_cancellation(error):
-            if being_cancelled():
-                cancelled(aborted_after(time.monotonic() - started, notes))
-                raise lone(error) from None
-            text = "the tool failed: something it waited for was cancelled"
-        else:
-            text = f"the tool failed: {described(lone(error))}"
+        only = lone(error)
+        if isinstance(only, ToolError):
+            text = cut_middle(_told(only), MAX_DESCRIBED_BYTES)[0]
+            ends_with = only if isinstance(only, FatalToolError) else None
+            bad_arguments = isinstance(only, InvalidArguments)
+        elif not is_cancellation(error):
+            text = f"the tool failed: {described(only)}"
             ends_with = None if isinstance(error, Exception | SystemExit) else error
+        elif being_cancelled():
+            cancelled(aborted_after(time.monotonic() - started, notes))
+            raise only from None
+        else:
+            text = "the tool failed: something it waited for was cancelled"
     took = time.monotonic() - started
     if isinstance(output, ToolOutput):
         return Answer(output, "ok" if output.success else "failed", took)

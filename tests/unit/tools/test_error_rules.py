@@ -47,6 +47,7 @@ TOLD: dict[str, tuple[ErrorRule, Exception, str]] = {
     "a text with a secret": (leak, ValueError("no"), "the key is [key]"),
     "a rule that fails": (broken, ValueError("no"), "the tool failed: ValueError: no"),
     "a word to the model": (shout, ToolError("ask for Oslo"), "ask for Oslo"),
+    "one in a group": (shout, ExceptionGroup("g", [ToolError("ask for Oslo")]), "ask for Oslo"),
 }
 
 

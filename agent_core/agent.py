@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from .dispatch import Dispatcher
     from .events import Attempt
     from .fallback import Fallback, FallbackPolicy
+    from .hooks import Hook, HookRunner
     from .limiter import RateLimiter
     from .permission import Emit
     from .providers import Provider
@@ -91,6 +92,7 @@ class Agent:
     commands and changes of files are held by, see sandbox. `tool_policy`: rules that say which tools run, are asked
     about, are refused or are yours to run. `cwd`: where tools work; files outside it are out of reach. `limits`: caps
     on each turn.
+    `hooks`: your own code before and after tools, at the end of a turn and round compactions, see hooks.
     `prices`: what tokens cost, for `TurnResult.cost`; by default what the provider says it charged, if it does, and the
     list (extra `cost`) under `max_cost`.
     `output_budget`: how much of each tool output a request shows, by default 10,000 tokens. The session keeps all of it
@@ -115,6 +117,7 @@ class Agent:
         ask: Ask | None = None,
         sandbox: SandboxPolicy | None = None,
         tool_policy: ToolPolicy | None = None,
+        hooks: Sequence[Hook] = (),
         limits: Limits | None = None,
         prices: Prices | None = None,
         output_budget: OutputBudget | None = OutputBudget(),  # noqa: B008  # frozen
@@ -152,6 +155,7 @@ class Agent:
         self.name = name
         self._telemetry = telemetry or Telemetry()
         self._tool_policy = _checked_policy(tool_policy)
+        self._hooks = tuple(hooks)
         self._compaction = checked_compaction(compaction)
         self._window = WindowMemory()
         self._refused: RefusedImages | None = None
@@ -257,7 +261,7 @@ class Agent:
         try:
             async with AsyncExitStack() as stack:
                 asked = await self._models.asked(stack)
-                finished = await self._compactor(asked, state, _drop).compact(instructions)
+                finished = await self._compactor(asked, state, _drop, self._hook_runner(_drop)).compact(instructions)
             return finished
         finally:
             self._end(turn_id, "completed" if finished is not None else "error", state)
@@ -309,6 +313,7 @@ class Agent:
                     note(passed_over)
                 for client in clients_of(asked) if self.limits.max_cost is not None else ():
                     require_price(self.prices, client.model, charged=bool(client.resolved.compat.charge_member))
+                hooks = self._hook_runner(emit)
                 dispatcher = Dispatcher(
                     self.tools,
                     approvals=self._bounds.policy,
@@ -324,9 +329,10 @@ class Agent:
                     run=EnclosingRun(state, self.limits, self.session),
                     sandbox=self._bounds.sandbox,
                     escalates=self._bounds.escalates,
+                    hooks=hooks,
                 )
                 await stack.enter_async_context(dispatcher)
-                compactor = self._compactor(asked, state, emit)
+                compactor = self._compactor(asked, state, emit, hooks)
                 loop = Loop(
                     model=self._without_refused_images(asked),
                     session=self.session,
@@ -341,6 +347,7 @@ class Agent:
                     watch=note,
                     compactor=compactor,
                     prepare=self._preparing(dispatcher, compactor),
+                    on_stop=hooks.on_stop,
                 )
                 stop = await loop.run(items, ask=answers is None)
                 span.stopped(stop)
@@ -441,7 +448,12 @@ class Agent:
 
         return fall_back
 
-    def _compactor(self, client: Asked, state: RunState, emit: Emit) -> Compactor:
+    def _hook_runner(self, emit: Emit) -> HookRunner:
+        from .hooks import HookRunner
+
+        return HookRunner(self._hooks, emit=emit, session_id=self.session.id, cwd=self.cwd)
+
+    def _compactor(self, client: Asked, state: RunState, emit: Emit, hooks: HookRunner) -> Compactor:
         from .compaction.compactor import Compactor, open_sealed
         from .compaction.summary import Summariser
 
@@ -471,6 +483,8 @@ class Agent:
             budget=self._output_budget,
             emit=emit,
             telemetry=self._telemetry,
+            before=hooks.before_compaction,
+            after=hooks.after_compaction,
         )
 
     def _span(self, turn_id: str, said: Sequence[ResponseItem], state: RunState) -> AbstractContextManager[TurnSpan]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup
-from msgspec.structs import replace
+from msgspec import structs
 
 from .approvals import ApprovalPolicy
 from .call_items import name_of, tool_call
 from .cancellation import is_cancellation, lone
 from .guards import Guards, GuardStop
+from .hooks import HookRunner
 from .items import CallItem, CustomToolCall, FunctionCall, InputText, ResponseItem
 from .outputs import Outputs, SessionLog
 from .permission import Emit, Permission, Refused, Runs, Verdict
@@ -94,6 +95,7 @@ class Dispatcher:
         run: Run | None = None,
         sandbox: SandboxPolicy | None = None,
         escalates: bool = False,
+        hooks: HookRunner | None = None,
     ) -> None:
         self.side_effects_started = False
         self._tools: dict[str, Tool] = {tool.spec.name: tool for tool in tools}
@@ -107,12 +109,14 @@ class Dispatcher:
         self._context = ToolContext(
             cwd=cwd, session_id=session.id, roots=roots, run=run, sandbox=sandbox, escalates=escalates
         )
+        self._hooks = hooks or HookRunner(emit=emit, session_id=session.id, cwd=cwd)
         self._timeout_s = timeout_s
         self._telemetry = telemetry or Telemetry()
         self._permission = Permission(
             self._tools,
             approvals=approvals,
             policy=self._policy,
+            hooks=self._hooks,
             emit=emit,
             context_for=self._context_for,
             max_calls=self._max_calls,
@@ -291,6 +295,7 @@ class Dispatcher:
             if early.answer is not None:
                 return early.answer
         await anyio.lowlevel.checkpoint()  # a cancel that is on its way comes before the tool, not into it
+        call = self._permission.changed.get(call, call)
         tool = self._tools[call.name]
         async with self._slots.of(tool):
             if not tool.read_only:
@@ -328,6 +333,12 @@ class Dispatcher:
             limit = tool.timeout_s if tool.timeout_s is not None else self._timeout_s
         with tool_span(self._telemetry, call.name, call.call_id, call.arguments) as span:
             answer = await run_tool(tool, call, self._context_for(call), timeout_s=limit, cancelled=cancelled)
+            try:
+                output = await self._hooks.after_tool(call, answer.output)
+            except BaseException:  # cancelled: the tool has answered
+                cancelled(answer)
+                raise
+            answer = replace(answer, output=output)
             span.answered(answer.outcome, lambda: _text(answer.output))
             return answer
 
@@ -335,7 +346,7 @@ class Dispatcher:
         async def emit(text: str) -> None:
             await self._emit(ToolProgress(call.call_id, cut_middle(text, MAX_PROGRESS_BYTES)[0]))
 
-        return replace(
+        return structs.replace(
             self._context,
             call_id=call.call_id,
             tool=call.name,

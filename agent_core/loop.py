@@ -8,7 +8,7 @@
         sample: send the history, pass on the model's events          (broken stream: nothing kept, sample again)
         commit: the whole response enters the session                 (from here on it is history)
         act:    every call gets exactly one output, in call order     (or waits for somebody: paused)
-    until the model makes no call and nobody steers
+    until the model makes no call, and neither does anybody steer nor a hook want more
 
 A response is committed when it is complete, and its tools run after that; so a broken stream leaves neither half an
 attempt in the session nor a side effect in the world, and may be sampled again. (A read-only tool may start earlier.)
@@ -32,7 +32,8 @@ from .compaction.compactor import Compactor
 from .dispatch import Acted, Dispatcher
 from .errors import ModelError, SessionError
 from .events import Attempt, Completed, FinishReason, OutputItemDone, Response, ResponseEvent
-from .items import Message, ResponseItem
+from .hooks import no_stop_hook
+from .items import Message, ResponseItem, user_message
 from .limits import Limits, RunState
 from .paused import pending_calls
 from .permission import Emit
@@ -71,6 +72,7 @@ class Loop:
     fall_back: FallBack = no_fallback
     compactor: Compactor | None = None
     prepare: Callable[[], Awaitable[None]] | None = None
+    on_stop: Callable[[str], Awaitable[str]] = no_stop_hook
 
     async def run(self, items: Sequence[ResponseItem], *, ask: bool = True) -> StopReason:
         """One turn, from the user's items to why it stopped. Raises ModelError; the session is valid after it, and
@@ -130,7 +132,10 @@ class Loop:
             goes_on = (calls and not in_vain) or response.end_turn is False
             if not (goes_on or said or response.finish_reason == "pause"):
                 # A server may call the answer whole and have cut the call in it (vllm#53269).
-                return _STOP.get(response.finish_reason, "length" if calls else "completed")
+                stop = _STOP.get(response.finish_reason, "length" if calls else "completed")
+                if stop != "completed" or not (more := await self.on_stop(response.text)):
+                    return stop
+                session.append(user_message(more))
 
     async def _answer_open_calls(self, *, spoken: bool, ask: bool) -> StopReason | None:
         """A session that ends in unanswered calls is a paused run: finish it first, but run nothing a second time.

@@ -4,6 +4,8 @@ cut off? over the cap? ─► refused
 the policy ─ deny ─► refused, in its name
            ─ hand_back, or a tool that nobody here runs ─► waits for the caller
 unknown ─► refused
+a hook before the tool ─ no ─► refused
+                       ─ other arguments ─► with those from here on
 decided already (a paused run goes on) ─► as decided
 the policy says ask, or the tool does ─► asked ─ no ─► refused
                                                ─ put off ─► waits for a decision
@@ -20,6 +22,7 @@ import anyio
 from .approvals import ApprovalPolicy, ApprovalRequest, Decision
 from .call_items import name_of, tool_call
 from .cancellation import being_cancelled, is_cancellation
+from .hooks import HookRunner
 from .items import CallItem
 from .session.waiting import Waiting
 from .tool_policy import ToolAction, ToolPolicy
@@ -52,18 +55,21 @@ _RUNS = Runs()
 
 class Permission:
     """Decides one call at a time. `context_for` makes what a tool is told of its call; `approved`: the requests that
-    were allowed, by the whole call. `aborted`: a tool asked in the middle of its work, and the answer ends the turn."""
+    were allowed, by the whole call; `changed`: calls as hooks would have them run, by what the model made. `aborted`: a
+    tool asked in the middle of its work, and the answer ends the turn."""
 
     __slots__ = (
         "_approvals",
         "_asking",
         "_context_for",
         "_emit",
+        "_hooks",
         "_max_calls",
         "_policy",
         "_tools",
         "aborted",
         "approved",
+        "changed",
     )
 
     def __init__(
@@ -72,6 +78,7 @@ class Permission:
         *,
         approvals: ApprovalPolicy,
         policy: ToolPolicy,
+        hooks: HookRunner,
         emit: Emit,
         context_for: Callable[[ToolCall], ToolContext],
         max_calls: int,
@@ -81,13 +88,17 @@ class Permission:
         self._tools = tools
         self._approvals = approvals
         self._policy = policy
+        self._hooks = hooks
         self._emit = emit
         self._context_for = context_for
         self._max_calls = max_calls
         self.approved: dict[ToolCall, ApprovalRequest] = {}
+        self.changed: dict[ToolCall, ToolCall] = {}
 
     def unasked(self, tool: Tool, call: ToolCall) -> bool:
         """Whether the tool may run without anybody being asked."""
+        if self._hooks.wants("before_tool", call.name):
+            return False
         match self._policy.action_for(call.name):
             case "allow":
                 return not isinstance(tool, HandBack)
@@ -119,6 +130,11 @@ class Permission:
         call = tool_call(item)
         if call in started:
             return _RUNS
+        hooked = await self._hooks.before_tool(call)
+        if isinstance(hooked, str):
+            return _denied(f"denied by a hook: {hooked}")
+        self.changed[call] = hooked
+        call = hooked
         self.approved.pop(call, None)  # one call may come twice: each is asked about
         request = self._request(action, tool, call)
         if request is None:

@@ -3,6 +3,7 @@
     TurnStarted
       SampleStarted(1)  model events…  SampleFinished(1)        PatchProgress between them, while a patch is written
         ToolStarted  ToolProgress*  ToolFinished      per call; ApprovalRequested/Decided before it where asked
+      HookFinished                                    after each hook, at its point
       CompactionStarted  CompactionFinished|CompactionFailed      before a sample, where the history grew too large
       SampleStarted(2)  …
     TurnFinished(result)                              always the last, unless the turn raises
@@ -35,6 +36,9 @@ __all__ = [
     "CompactionReason",
     "CompactionStarted",
     "FellBack",
+    "HookFinished",
+    "HookOutcome",
+    "HookPoint",
     "PatchProgress",
     "RetryScheduled",
     "SampleFinished",
@@ -74,6 +78,10 @@ CompactionReason = Literal[
     "overflow",  # a request did not fit
     "asked",  # agent.compact()
 ]
+
+
+HookPoint = Literal["before_tool", "after_tool", "stop", "before_compaction", "after_compaction"]
+HookOutcome = Literal["passed", "denied", "changed", "failed"]
 
 
 class TurnResult(Struct, frozen=True):
@@ -186,6 +194,17 @@ class CompactionFailed(Struct, frozen=True):
     error: AgentCoreError
 
 
+class HookFinished(Struct, frozen=True):
+    """A hook was run. `failed` before a tool denied its call; `detail` says why it failed."""
+
+    point: HookPoint
+    hook: str
+    outcome: HookOutcome
+    detail: str = ""
+    call_id: str = ""
+    duration_s: float = 0.0
+
+
 class TurnFinished(Struct, frozen=True):
     result: TurnResult
 
@@ -207,5 +226,6 @@ TurnEvent: TypeAlias = (
     | CompactionStarted
     | CompactionFinished
     | CompactionFailed
+    | HookFinished
     | TurnFinished
 )

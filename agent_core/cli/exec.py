@@ -101,6 +101,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="who may act; default: on-request with a --sandbox, else ask; where nobody can be asked, that is denied;"
         " defer: pause, to be decided when the session is gone on with",
     )
+    parser.add_argument("--hooks", metavar="FILE", help="commands to run before and after tools: docs/hooks.md")
     parser.add_argument(
         "--max-turns", type=whole_number(1, _TURNS_MAX), metavar="N", help="requests to the model at most (default: 50)"
     )
@@ -184,6 +185,7 @@ def _converse(
 
     async def conversation(more: Sequence[Tool]) -> TurnResult:
         from ..agent import Agent
+        from ..hook_file import hooks_from_toml
         from ..retry import RetryPolicy
         from ..tools import coding_tools
 
@@ -197,6 +199,7 @@ def _converse(
             base_url=cast("str | None", args.base_url),
             approvals=approvals,
             sandbox=_sandbox(sandbox),
+            hooks=hooks_from_toml(cast("str", args.hooks)) if args.hooks is not None else (),
             cwd=cwd,
             session=session,
             limits=Limits(

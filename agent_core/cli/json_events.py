@@ -36,6 +36,7 @@ from ..turn_events import (
     CompactionFinished,
     CompactionStarted,
     FellBack,
+    HookFinished,
     PatchProgress,
     RetryScheduled,
     SampleFinished,
@@ -67,6 +68,16 @@ def event_to_json(event: TurnEvent) -> JsonObject | None:
             return _patch_progress(event)
         case CompactionStarted() | CompactionFinished() | CompactionFailed():
             return _compaction_event(event)
+        case HookFinished():
+            return {
+                "type": "hook.finished",
+                "point": event.point,
+                "hook": event.hook,
+                "outcome": event.outcome,
+                "detail": event.detail,
+                "call_id": event.call_id,
+                "duration_s": event.duration_s,
+            }
         case ApprovalRequested():
             return {"type": "approval.requested", **_request(event.request)}
         case ApprovalDecided():

@@ -54,6 +54,7 @@ from ..turn_events import (
     CompactionFinished,
     CompactionStarted,
     FellBack,
+    HookFinished,
     PatchProgress,
     RetryScheduled,
     SampleFinished,
@@ -117,6 +118,8 @@ class TurnView:
                     _render_pieces(self._screen, event)
             case ApprovalDecided():
                 self._decided(event)
+            case HookFinished():
+                self._hook(event)
             case RetryScheduled():
                 # Otherwise the error itself is about to say it, or what breaks in the middle: SampleRestarted.
                 if event.will_retry and event.stage == "request":
@@ -219,6 +222,12 @@ class TurnView:
         else:
             reason = f" ({event.decision.reason})" if event.decision.reason else ""
             self._alert(f"not allowed: {event.request.summary}{reason}")
+
+    def _hook(self, event: HookFinished) -> None:
+        if event.outcome == "failed":
+            self._alert(f"the hook {event.hook!r} failed ({event.point}): {event.detail}")
+        elif event.outcome != "passed":
+            self._note(f"hook {event.hook} ({event.point}): {event.outcome}")
 
     def _note(self, text: str) -> None:
         if self._verbose and text:

@@ -69,10 +69,19 @@ class _Plan:
     tail_tokens: int
 
 
+async def _no_objection(reason: str, tokens: int) -> str:
+    """Nobody objects."""
+    return ""
+
+
+async def _unheard(finished: CompactionFinished) -> None:
+    """Nobody listens."""
+
+
 class Compactor:
     """Keeps one session within the window of its model. One at a time for a session; `base` is the prompt of its
     requests without their items, `budget` what they show of each output, `resolved` the model they go to now: where one
-    stands in for another, its window counts."""
+    stands in for another, its window counts. `before` says why there is to be no compaction, or nothing."""
 
     def __init__(
         self,
@@ -86,7 +95,11 @@ class Compactor:
         budget: OutputBudget | None,
         emit: Callable[[TurnEvent], Awaitable[None]],
         telemetry: Telemetry | None = None,
+        before: Callable[[str, int], Awaitable[str]] = _no_objection,
+        after: Callable[[CompactionFinished], Awaitable[None]] = _unheard,
     ) -> None:
+        self._before = before
+        self._after = after
         self._session = session
         self._summariser = summariser
         self._policy = policy
@@ -190,10 +203,13 @@ class Compactor:
         return refused if most is None else min(refused, most)
 
     async def _run(self, plan: _Plan, reason: CompactionReason, instructions: str = "") -> CompactionFinished:
+        if why := await self._before(reason, plan.tokens):
+            raise CompactionError(f"the history was not compacted: {why}", remedy="ask whoever set the hook")
         with compaction_span(self._telemetry, reason, plan.tokens, self._session.id) as span:
             finished = await self._summarised(plan, reason, instructions)
             span.finished(finished.kind, finished.tokens_after, finished.replaced)
-            return finished
+        await self._after(finished)
+        return finished
 
     async def _summarised(self, plan: _Plan, reason: CompactionReason, instructions: str) -> CompactionFinished:
         await self._emit(CompactionStarted(reason, plan.tokens))

@@ -23,6 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("fallback",),
     ("approvals", "approval_rules", "tool_policy", "sandbox", "tools", "session"),
     ("call_items", "paused", "turn_events", "limits", "steering", "guards"),
+    ("hooks", "hook_commands", "hook_file"),
     ("permission", "outputs", "tool_slots", "dispatch", "resampling", "turn_queue", "compaction", "previews"),
     ("turn_parts",),
     ("loop", "turn"),

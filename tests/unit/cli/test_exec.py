@@ -162,6 +162,20 @@ def test_what_a_session_allows_is_said(tmp_path: Path, capsys: pytest.CaptureFix
     assert "this session allows: commands that begin with `make`\n" in err
 
 
+def test_hooks_are_commands_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One that says no before a tool denies its call, and the screen says what failed."""
+    (tmp_path / "hooks.toml").write_text(
+        '[[hooks]]\npoint = "before_tool"\ncommand = ["sh", "-c", "echo no >&2; exit 2"]\ntools = "shell"\n'
+        '[[hooks]]\npoint = "stop"\ncommand = ["false"]\n'
+    )
+    with model(Step(calls=TOUCH), Step(text="Done.")) as (_, to):
+        options = ["--approve", "all", "--hooks", str(tmp_path / "hooks.toml"), "--cd", str(tmp_path)]
+        code, _, err = run(["Touch it", *options, *to], capsys)
+    assert (code, (tmp_path / "made.txt").exists()) == (Exit.DENIED, False)
+    assert "denied by a hook: no" in err
+    assert "! the hook 'false' failed (stop): " in err
+
+
 LIMITS: list[tuple[str, str, str]] = [
     ("--max-turns", "1", "max_turns"),
     ("--max-tool-calls", "1", "max_tool_calls"),

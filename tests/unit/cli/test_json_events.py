@@ -50,6 +50,7 @@ from agent_core.turn_events import (
     CompactionFinished,
     CompactionStarted,
     FellBack,
+    HookFinished,
     PatchProgress,
     RetryScheduled,
     SampleFinished,
@@ -220,6 +221,18 @@ CASES: list[tuple[TurnEvent, JsonObject | None]] = [
     (
         ApprovalDecided(REQUEST, Decision("denied", "no")),
         {"type": "approval.decided", "call_id": "c1", "tool": "shell", "decision": "denied", "reason": "no"},
+    ),
+    (
+        HookFinished("before_tool", "check.py", "failed", "it ended with exit code 1", "c1", 0.5),
+        {
+            "type": "hook.finished",
+            "point": "before_tool",
+            "hook": "check.py",
+            "outcome": "failed",
+            "detail": "it ended with exit code 1",
+            "call_id": "c1",
+            "duration_s": 0.5,
+        },
     ),
     (
         CompactionStarted("limit", 9000),

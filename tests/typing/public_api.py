@@ -13,7 +13,9 @@ from agent_core import (
     Decision,
     Fallback,
     FallbackPolicy,
+    HandBack,
     ModelClient,
+    PendingCall,
     Prompt,
     RateLimiter,
     Response,
@@ -21,6 +23,10 @@ from agent_core import (
     SubAgent,
     ToolContext,
     ToolOutput,
+    ToolPolicy,
+    ToolRule,
+    ToolSpec,
+    Turn,
     TurnResult,
     Usage,
     ask,
@@ -91,6 +97,10 @@ async def agent_methods(agent: Agent) -> None:
     assert_type((await agent.run("x")).cost, Cost | None)
     assert_type(agent.run_sync("x"), TurnResult)
     assert_type(await agent.compact("x"), CompactionFinished)
+    assert_type(await agent.resume({"a": "x"}, {"b": True, "c": Decision("denied")}), TurnResult)
+    assert_type(agent.resume_stream({"a": ToolOutput("x")}), Turn)
+    assert_type(agent.pending, tuple[PendingCall, ...])
+    assert_type((await agent.run([])).pending[0].request, ApprovalRequest | None)
     async with agent.stream("x") as turn:
         async for event in turn:
             assert_type(event, TurnEvent)
@@ -127,6 +137,12 @@ class FlatRate:
 
     def cost(self, provider: str, model: str, usage: Usage) -> Cost | None:
         return Cost(Decimal(usage.total) / 1000)
+
+
+def policies(look: ToolSpec) -> None:
+    policy = ToolPolicy([ToolRule("fs_*", "ask", timeout_s=5)], default="hand_back")
+    assert_type(Agent("x/y", tools=[add, look, HandBack(look)], tool_policy=policy).pending, tuple[PendingCall, ...])
+    assert_type(policy.timeout_for("fs_read"), float | None)
 
 
 def options() -> None:

@@ -32,7 +32,7 @@ from agent_core.session import Session
 from agent_core.testing.model import ScriptedModel
 from agent_core.tool_policy import ToolPolicy
 from agent_core.tools.base import Tool, ToolCall, ToolContext, ToolOutput
-from agent_core.turn_events import StopReason, TurnEvent
+from agent_core.turn_events import SampleFinished, StopReason, TurnEvent
 
 
 @dataclass
@@ -98,12 +98,15 @@ class Stage:
     steered: list[ResponseItem] = field(default_factory=list[ResponseItem])
     seen: list[TurnEvent] = field(default_factory=list[TurnEvent])
     state: RunState = field(default_factory=RunState)
+    stuck_at: type[SampleFinished] | None = None  # the watcher never takes this event
     on_event: Callable[[TurnEvent], None] = lambda event: None
 
     async def run(self, text: str | None = "go", *, ask: bool = True) -> StopReason:
         async def emit(event: TurnEvent) -> None:
             self.seen.append(event)
             self.on_event(event)
+            if self.stuck_at is not None and isinstance(event, self.stuck_at):
+                await anyio.sleep_forever()
 
         def take() -> list[ResponseItem]:
             said, self.steered = self.steered, []

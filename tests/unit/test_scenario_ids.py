@@ -1,5 +1,4 @@
-"""No scenario is lost: every id of the specification that is about requests, histories, streams and turns is named by a
-test."""
+"""No scenario is lost: every id of the specification about requests, histories, streams and tools is in a test."""
 
 from __future__ import annotations
 
@@ -16,7 +15,9 @@ BEHAVIOURS = (
     *(f"T-D{n}" for n in range(1, 27)),
     # Of 6.G the request half; T-G12 and T-G13 are about a gateway's headers and paths.
     *(f"T-G{n}" for n in (*range(1, 12), 22, 23)),
-    *(f"X-S0-{n:02}" for n in (4, 5, 6, 7, 8, 13, 19)),
+    *(f"T-O{n}" for n in range(1, 33)),
+    # X-S0-18 is about what a gateway's client sees.
+    *(f"X-S0-{n:02}" for n in (4, 5, 6, 7, 8, 12, 13, 14, 15, 16, 17, 19, 20)),
     *(f"X-S1-{n:02}" for n in range(1, 9)),
     "X-S3-11",
     # Of 6.C what is no configuration: T-C14 to T-C17.
@@ -25,8 +26,8 @@ BEHAVIOURS = (
     *(f"X-S0-{n}" for n in range(23, 31)),
     *(f"X-S1-{n:02}" for n in range(9, 21)),
 )
-"""behaviours.md 6.B, 6.D, 6.G, of 6.R what concerns requests and histories; then 6.C, 6.P, and of 6.R what concerns
-streams, retries and turns."""
+"""behaviours.md 6.B, 6.D, 6.G, 6.O, of 6.R what concerns requests, histories and running tools; then 6.C, 6.P, and of
+6.R what concerns streams, retries and turns."""
 
 CODEX: dict[str, str | tuple[str, ...]] = {
     "user, assistant -> no `reasoning` key": "T-B1",

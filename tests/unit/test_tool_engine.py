@@ -10,10 +10,12 @@ from typing import get_args
 import anyio
 import pytest
 
+from agent_core import Agent, Usage
 from agent_core.errors import ModelError, ServerError, ToolError
 from agent_core.events import Response
 from agent_core.items import CallItem, FunctionCallOutput, assistant_message, dump_item, parse_item
 from agent_core.limits import Limits
+from agent_core.testing import Call, RehearsalServer, Step
 from agent_core.testing.model import ScriptedModel
 from agent_core.tool_policy import ToolAction, ToolPolicy, ToolRule
 from agent_core.tools.base import Outcome, Tool, ToolCall, ToolOutput
@@ -159,12 +161,26 @@ async def test_a_failure_after_tools_ran_is_an_error() -> None:
     assert (stage.outputs, stage.session.open_calls()) == ([("a", "did {}")], ())
 
 
-async def test_usage_is_summed() -> None:
-    """X-S0-12: three requests of 10 and 1 are 30 and 3."""
-    answers = (calls(call("a", "echo")), calls(call("b", "upper")), says("done"))
-    stage = Stage(ScriptedModel(*answers), list[Tool](tools()))
-    await stage.run()
-    assert (stage.state.usage.input, stage.state.usage.output) == (30, 3)
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_usage_is_summed(streamed: bool) -> None:
+    """X-S0-12: three requests of 10 and 1 are 30 and 3, watched or not, in the result and in the session."""
+    used = Usage(input=10, output=1)
+    steps = [Step(calls=(Call("echo", {"text": str(n)}),), usage=used) for n in range(2)]
+
+    async def echo(text: str) -> str:
+        return text
+
+    with RehearsalServer([*steps, Step(text="done", usage=used)], pace_s=0) as server:
+        agent = Agent("rehearsal/any", provider=server.provider, tools=[echo])
+        if streamed:
+            async with agent.stream("go") as turn:
+                async for _ in turn:
+                    pass
+            result = turn.result
+        else:
+            result = await agent.run("go")
+    assert (result.usage.input, result.usage.output, result.samples) == (30, 3, 3)
+    assert (agent.session.usage.input, agent.session.usage.output) == (30, 3)
 
 
 @pytest.mark.parametrize(("name", "success"), [("T-O14 echo", True), ("T-O15 fails", False)])

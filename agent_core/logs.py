@@ -11,15 +11,25 @@ import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .events import Usage
     from .retry import FellBack, RetryScheduled
 
-__all__ = ["compaction_failed", "fell_back", "fields_of", "limit_reached", "retry_scheduled", "session_warned"]
+__all__ = [
+    "compaction_failed",
+    "fell_back",
+    "fields_of",
+    "limit_reached",
+    "request_served",
+    "retry_scheduled",
+    "session_warned",
+]
 
 # The library convention: without it, Python writes the warnings of a program that set nothing up to stderr.
 logging.getLogger("agent_core").addHandler(logging.NullHandler())
 
 _RETRY = logging.getLogger("agent_core.retry")
 _TURN = logging.getLogger("agent_core.turn")
+_GATEWAY = logging.getLogger("agent_core.gateway")
 _SESSION = logging.getLogger("agent_core.session")
 
 fields_of: dict[str, tuple[str, ...]] = {
@@ -31,6 +41,7 @@ fields_of: dict[str, tuple[str, ...]] = {
     "limit": ("session_id", "turn_id", "limit", "samples", "tool_calls", "tokens"),
     "session": ("session_id", "warning"),
     "compaction": ("session_id", "reason", "error"),
+    "served": ("wire", "model", "outcome", "status", "duration_s", "tokens_in", "tokens_out", "request_id"),
 }  # fmt: skip
 """The fields of each `event`, which is one itself."""
 
@@ -108,4 +119,28 @@ def compaction_failed(reason: str, error: str, *, session_id: str) -> None:
         "compaction failed (%s)",
         error,
         extra={"event": "compaction", "session_id": session_id, "reason": reason, "error": error},
+    )
+
+
+def request_served(
+    *, wire: str, model: str, outcome: str, status: int, duration_s: float, usage: Usage | None, request_id: str
+) -> None:
+    """The gateway is done with a request: `outcome` is completed, refused, backend_error or client_left, `status` what
+    the client was told, 0 for nothing."""
+    _GATEWAY.info(
+        "%s %s: %s",
+        wire,
+        model,
+        outcome,
+        extra={
+            "event": "served",
+            "wire": wire,
+            "model": model,
+            "outcome": outcome,
+            "status": status,
+            "duration_s": round(duration_s, 3),
+            "tokens_in": usage.input_total if usage is not None else None,
+            "tokens_out": usage.output_total if usage is not None else None,
+            "request_id": request_id,
+        },
     )

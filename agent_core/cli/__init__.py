@@ -20,6 +20,7 @@ _COMMANDS: dict[str, str] = {
     "exec": "run one task and print the answer",
     "decode": "show what captured .sse streams fold to",
     "providers": "list the providers, and which keys are set",
+    "serve": "serve a backend on all three wires",
     "sessions": "list, search, show, prune, fork, take back and repair kept conversations",
     "mcp": "what MCP servers offer, and one call of a tool",
     "probe": "ask a live endpoint what it takes, and print its provider row",

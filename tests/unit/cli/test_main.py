@@ -21,7 +21,7 @@ from agent_core.errors import (
 )
 from agent_core.turn_events import StopReason, TurnResult
 
-COMMANDS = ("demo", "exec", "decode", "providers", "sessions", "mcp", "probe")
+COMMANDS = ("demo", "exec", "decode", "providers", "serve", "sessions", "mcp", "probe")
 
 BAD_USAGE: list[tuple[list[str], str]] = [
     ([], f"error: no command given - choose one of {', '.join(COMMANDS)}; see agent-core --help\n"),

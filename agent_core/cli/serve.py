@@ -1,0 +1,126 @@
+"""`agent-core serve`: one backend, on all three wires, until it is stopped.
+
+The address goes to stdout as one line as soon as it can be called, so that a script can wait for it; everything else to
+stderr. It listens on loopback unless keys say who may come in.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from argparse import ArgumentParser, Namespace
+from contextlib import ExitStack
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, cast
+
+from ..codecs import WIRES
+from ..errors import ConfigError
+from .exits import Exit, UsageProblem
+from .numbers import seconds, whole_number
+from .screen import Screen, write_text
+
+if TYPE_CHECKING:
+    from ..client import ModelClient
+    from ..gateway import Gateway
+
+__all__ = ["KEYS_VARIABLE", "add_arguments", "run"]
+
+KEYS_VARIABLE = "AGENT_CORE_GATEWAY_KEYS"
+_PORT = 8642
+_IDLE_MAX_S = 86400.0
+_STOP_S = 5  # what running answers get to end in, when it is stopped
+_BACKLOG = 2048
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "-m", "--model", metavar="PROVIDER/MODEL", required=True, help="who answers, whatever model is asked for"
+    )
+    parser.add_argument("--base-url", metavar="URL", help="another server, e.g. http://localhost:8000/v1")
+    parser.add_argument("--wire", choices=WIRES, help="what the backend is spoken to in (default: the provider's)")
+    parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="where to listen (default: 127.0.0.1)")
+    parser.add_argument(
+        "--port", type=whole_number(0, 65535), default=_PORT, metavar="N", help=f"default: {_PORT}; 0: any that is free"
+    )
+    parser.add_argument(
+        "--idle",
+        type=seconds(_IDLE_MAX_S),
+        metavar="S",
+        help="seconds the backend may be silent in an answer (default: that of a client)",
+    )
+
+
+def run(args: Namespace) -> int:
+    keys = _keys(os.environ.get(KEYS_VARIABLE, ""))
+    host = cast("str", args.host)
+    if not keys and not _is_loopback(host):
+        raise UsageProblem(
+            f"{host!r} can be reached by others, and nobody is asked for a key",
+            remedy=f"set {KEYS_VARIABLE} to one or more keys, or listen on 127.0.0.1",
+        )
+    try:
+        import uvicorn
+
+        from ..gateway import Gateway
+    except ImportError as error:
+        raise ConfigError(f"serving needs {error.name}", remedy="pip install 'agent-core[gateway]'") from None
+    with ExitStack() as stack:
+        gateway = Gateway(default=_client(args, stack), keys=keys)
+        listening = stack.enter_context(_listening(host, cast("int", args.port)))
+        _say_where(listening, gateway, asks_for_keys=bool(keys))
+        config = uvicorn.Config(
+            gateway,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_STOP_S,
+        )
+        uvicorn.Server(config).run(sockets=[listening])
+    return Exit.OK
+
+
+def _client(args: Namespace, stack: ExitStack) -> ModelClient:
+    from ..client import ModelClient
+    from ..transport import Timeouts
+
+    model, base_url = cast("str", args.model), cast("str | None", args.base_url)
+    provider = None
+    if base_url is None and model.startswith("rehearsal/"):
+        from ..testing import RehearsalServer
+
+        provider = stack.enter_context(RehearsalServer()).provider
+    idle_s = cast("float | None", args.idle)
+    timeouts = Timeouts(first_event_s=idle_s, idle_s=idle_s) if idle_s is not None else None
+    wire = cast("str | None", args.wire)
+    return ModelClient(model, provider=provider, wire=wire, base_url=base_url, timeouts=timeouts)
+
+
+def _keys(text: str) -> list[str]:
+    return text.replace(",", " ").split()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Raises ConfigError for a place that cannot be listened at."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen at {host}:{port}: {error.strerror or error}", remedy="choose another --host or --port"
+        ) from None
+
+
+def _say_where(listening: socket.socket, gateway: Gateway, *, asks_for_keys: bool) -> None:
+    address = cast("tuple[str, int]", listening.getsockname()[:2])
+    host = f"[{address[0]}]" if ":" in address[0] else address[0]
+    write_text(sys.stdout, f"http://{host}:{address[1]}\n")
+    who = "with a key" if asks_for_keys else "without a key"
+    Screen(sys.stderr).put(f"{gateway} on chat, responses and messages, {who}; Ctrl-C stops it\n", "dim")

@@ -1,0 +1,223 @@
+"""The gateway as an ASGI application: what is at which path, who is let in, and how much is read.
+
+    POST /v1/chat/completions  /v1/responses  /v1/messages      an answer of that wire, streamed or whole
+    POST /v1/messages/count_tokens                              an estimate
+    GET  /v1/models  /v1/models/{name}                          what there is, in a shape both vendors' clients read
+    GET  /healthz  /readyz                                      it runs; it can answer
+
+Each is there without `/v1` too. Whatever fails is told in the words of the wire that was asked, elsewhere in OpenAI's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+
+import anyio
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..client import ModelClient
+from ..codecs import CODECS
+from ..codecs.base import json_bytes
+from ..errors import AgentCoreError, ConfigError, InvalidRequestError, ModelError
+from ..items import JsonObject, JsonValue, WireName
+from ..prompt import Prompt
+from ..session.estimate import TokenEstimate
+from .backends import Backends
+from .keys import Keys
+from .relay import PING_S, Relay
+from .shaping import answer_headers, request_id_of, shaped_error, told
+
+__all__ = ["Gateway"]
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+"""Above what vendors take (20 to 50 MB)."""
+BODY_S = 60.0
+"""A body that takes longer to come is not waited for."""
+
+_PATHS: Mapping[WireName, str] = {"chat": "/chat/completions", "responses": "/responses", "messages": "/messages"}
+_BYTES_PER_TOKEN = 4
+_REFUSED = {404: "not_found", 405: "method_not_allowed"}
+
+
+class Gateway:
+    """`models`: clients by the names they are asked for; `default` answers for all others. The gateway closes them when
+    it ends. `keys`: who is let in; with none, everybody who can reach it. `max_body_bytes` and `body_s` bound what is
+    read of a request, and for how long; `ping_s`: how long a stream may be silent.
+
+    Raises ConfigError without a backend, or for a key that is none. Belongs to one event loop.
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, ModelClient] | None = None,
+        *,
+        default: ModelClient | None = None,
+        keys: Iterable[str] = (),
+        max_body_bytes: int = MAX_BODY_BYTES,
+        body_s: float = BODY_S,
+        ping_s: float = PING_S,
+    ) -> None:
+        if max_body_bytes < 1 or body_s <= 0 or ping_s <= 0:
+            raise ConfigError("max_body_bytes, body_s and ping_s are bounds", remedy="give numbers above 0")
+        self._backends = Backends(models or {}, default)
+        self._keys = Keys(keys)
+        self._max_body_bytes = max_body_bytes
+        self._body_s = body_s
+        self._ping_s = ping_s
+        self._app = Starlette(
+            routes=self._routes(),
+            exception_handlers={HTTPException: _refused},
+            lifespan=self._lifespan,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+    def __repr__(self) -> str:
+        return f"Gateway({', '.join(self._backends.names)})"
+
+    async def aclose(self) -> None:
+        """Close the clients. A server that knows lifespans does it at its end."""
+        await self._backends.aclose()
+
+    @asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            await self.aclose()
+
+    def _routes(self) -> list[BaseRoute]:
+        served: list[tuple[str, str, _Endpoint]] = [
+            *((path, "POST", self._checked(wire, partial(self._relay, wire))) for wire, path in _PATHS.items()),
+            ("/messages/count_tokens", "POST", self._checked("messages", self._count_tokens)),
+            ("/models", "GET", self._checked("chat", self._list_models)),
+            ("/models/{name:path}", "GET", self._checked("chat", self._show_model)),
+        ]
+        routes: list[BaseRoute] = [
+            Route(prefix + path, endpoint, methods=[method])
+            for path, method, endpoint in served
+            for prefix in ("/v1", "")
+        ]
+        return [*routes, Route("/healthz", _fine, methods=["GET"]), Route("/readyz", _fine, methods=["GET"])]
+
+    def _checked(self, wire: WireName, answer: Callable[[Request, str], Awaitable[ASGIApp]]) -> _Endpoint:
+        """An endpoint that lets in who may use it, and tells what fails in the words of its wire."""
+
+        async def endpoint(request: Request) -> _Answer:
+            request_id = request_id_of(request.headers)
+            try:
+                self._keys.check(request.headers)
+                return _Answer(await answer(request, request_id))
+            except AgentCoreError as error:  # of the gateway itself: no backend was asked yet
+                own = error if isinstance(error, ModelError) else told(error)
+                status, headers, body = shaped_error(own, wire, request_id)
+                return _Answer(Response(body, status, headers))
+
+        return endpoint
+
+    async def _relay(self, wire: WireName, request: Request, request_id: str) -> ASGIApp:
+        asked = CODECS[wire].decode_request(await self._body(request))
+        return Relay(asked, self._backends.named(asked.prompt.model), wire, request_id, ping_s=self._ping_s)
+
+    async def _count_tokens(self, request: Request, request_id: str) -> ASGIApp:
+        prompt = CODECS["messages"].decode_request(await self._body(request)).prompt
+        self._backends.named(prompt.model)
+        counted: JsonObject = {"input_tokens": _estimated(prompt)}
+        return JSONResponse(counted, headers=answer_headers("messages", request_id))
+
+    async def _list_models(self, request: Request, request_id: str) -> ASGIApp:
+        rows: list[JsonValue] = [_row(name) for name in self._backends.names]
+        ends: JsonObject = {"first_id": self._backends.names[0], "last_id": self._backends.names[-1]}
+        return JSONResponse(
+            {"object": "list", "data": rows, "has_more": False, **ends}, headers=answer_headers("messages", request_id)
+        )
+
+    async def _show_model(self, request: Request, request_id: str) -> ASGIApp:
+        name = str(request.path_params["name"])
+        self._backends.named(name)
+        return JSONResponse(_row(name), headers=answer_headers("messages", request_id))
+
+    async def _body(self, request: Request) -> bytes:
+        """Raises InvalidRequestError for one that is too large, or does not come."""
+        pieces: list[bytes] = []
+        size = 0
+        said = request.headers.get("content-length", "")
+        if said.isdecimal() and int(said) > self._max_body_bytes:
+            raise self._too_large()
+        with anyio.move_on_after(self._body_s) as timer:
+            try:
+                async for piece in request.stream():
+                    size += len(piece)
+                    if size > self._max_body_bytes:
+                        raise self._too_large()
+                    pieces.append(piece)
+            except ClientDisconnect:
+                raise InvalidRequestError("the client left in the middle of its request", status=400) from None
+        if timer.cancelled_caught:
+            raise InvalidRequestError(f"the request had not come after {self._body_s:g} s", status=408)
+        return b"".join(pieces)
+
+    def _too_large(self) -> InvalidRequestError:
+        return InvalidRequestError(f"a request may have {self._max_body_bytes} bytes at most", status=413)
+
+
+_Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class _Answer(Response):
+    """Any ASGI application as what Starlette takes for an answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._answer = app
+        self.background = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._answer(scope, receive, send)
+
+
+async def _fine(request: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """What no endpoint is there for."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    problem = InvalidRequestError(
+        f"there is nothing at {request.method} {request.url.path[:200]}",
+        status=status,
+        code=_REFUSED.get(status, "invalid_request"),
+    )
+    status, shaped, body = shaped_error(problem, "chat", request_id_of(request.headers))
+    return Response(body, status, {**headers, **shaped})
+
+
+def _row(name: str) -> JsonObject:
+    """OpenAI's and Anthropic's model in one object: each client reads its own members."""
+    return {
+        "id": name,
+        "object": "model",
+        "created": 0,
+        "owned_by": "agent-core",
+        "type": "model",
+        "display_name": name,
+        "created_at": "1970-01-01T00:00:00Z",
+        "lifecycle": "active",
+    }
+
+
+def _estimated(prompt: Prompt) -> int:
+    """About how many tokens a prompt takes, at four bytes a token where no provider was asked."""
+    around = len(prompt.instructions.encode("utf-8", "surrogatepass"))
+    for spec in prompt.tools:
+        described = {"name": getattr(spec, "name", ""), "parameters": getattr(spec, "parameters", {})}
+        around += len(json_bytes(described)) + len(getattr(spec, "description", "").encode("utf-8", "surrogatepass"))
+    return TokenEstimate().over(prompt.items).tokens + -(-around // _BYTES_PER_TOKEN)

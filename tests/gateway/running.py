@@ -1,0 +1,44 @@
+"""A gateway that runs: uvicorn in a thread, on loopback, until the block ends."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import uvicorn
+
+from agent_core.gateway import Gateway
+
+START_S = 20.0
+
+
+class _Server(uvicorn.Server):
+    """Says when it can be called, or that it never will."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+
+@contextmanager
+def running(gateway: Gateway) -> Generator[str]:
+    """Its URL, without a path. The gateway is closed at the end."""
+    listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    config = uvicorn.Config(gateway, log_level="error", access_log=False, timeout_graceful_shutdown=1)
+    server = _Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="gateway", daemon=True)
+    thread.start()
+    try:
+        assert server.ready.wait(START_S), "the gateway did not start"
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(START_S)
+        listening.close()
+    assert not thread.is_alive(), "the gateway did not stop"

@@ -1,0 +1,58 @@
+"""`serve`: a backend on all three wires, from the command line; where it may listen, and how it stops."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from agent_core import ask
+from agent_core.cli import main
+from agent_core.cli.exits import Exit
+from agent_core.cli.serve import KEYS_VARIABLE
+from agent_core.codecs import WIRES
+
+# A test run in the background ignores SIGINT, and so would its child.
+_MAIN = """import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from agent_core.cli import main
+sys.exit(main())"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_it_serves_until_it_is_stopped() -> None:
+    """It says where, answers on each wire, and ends quietly when it is interrupted."""
+    argv = [sys.executable, "-c", _MAIN, "serve", "-m", "rehearsal/hello", "--port", "0"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        answers = {ask("lab/any", "Hello", base_url=f"{url}/v1", wire=wire) for wire in WIRES}
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert len(answers) == 1 and answers != {""}
+    assert (process.returncode, "Traceback" in err) == (Exit.INTERRUPTED, False)
+    assert "Gateway(rehearsal/hello) on chat, responses and messages, without a key" in err
+
+
+def test_it_listens_to_others_only_with_keys(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever can reach it could use it."""
+    monkeypatch.delenv(KEYS_VARIABLE, raising=False)
+    assert main(["serve", "-m", "rehearsal/hello", "--host", "0.0.0.0", "--port", "0"]) == Exit.USAGE
+    assert f"set {KEYS_VARIABLE}" in capsys.readouterr().err
+    monkeypatch.setenv(KEYS_VARIABLE, "short")
+    assert main(["serve", "-m", "rehearsal/hello", "--host", "0.0.0.0", "--port", "0"]) == Exit.USAGE
+    assert "key 1 of the gateway is no key" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line, and what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["serve", "-m", "rehearsal/hello", "--port", port]) == Exit.USAGE
+    assert capsys.readouterr().err.startswith(f"error: cannot listen at 127.0.0.1:{port}: Address already in use")

@@ -71,7 +71,11 @@ class Rule(Struct, frozen=True):
 
     def covers(self, action: Action, *, escalated: bool) -> bool:
         """Whether the action is one that this rule is about."""
-        if self.kind != action.kind or (escalated and not self.escalated) or self.cwd not in ("", action.cwd):
+        if (escalated and not self.escalated) or self.cwd not in ("", action.cwd):
+            return False
+        if self.kind == "tool" and action.kind == "call":
+            return action.words[:1] == self.words
+        if self.kind != action.kind:
             return False
         said = action.words[: len(self.words)] if self.prefix else action.words
         return said == self.words

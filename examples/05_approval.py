@@ -1,8 +1,8 @@
-"""Actions that need approval are denied unless somebody says yes. Here a function looks at each request."""
+"""Actions that need approval are denied unless somebody says yes: nobody, a function, or rules with a function."""
 
 import anyio
 
-from agent_core import Agent, ApprovalRequest, AskPolicy, Decision, tool
+from agent_core import Agent, ApprovalRequest, ApprovalRules, AskPolicy, Decision, tool
 
 
 @tool(approval=True)
@@ -12,12 +12,12 @@ def delete(path: str) -> str:
 
 
 def ask(request: ApprovalRequest) -> Decision:
-    print(f"  {request.tool} wants: {request.summary}")
+    print(f"  {request.tool} wants: {request.summary} ({request.risk_line})")
     return Decision("denied", "not on a Friday")
 
 
 async def main() -> None:
-    for policy in ("deny", AskPolicy(ask)):
+    for policy in ("deny", AskPolicy(ask), ApprovalRules("never"), ApprovalRules("on_request", ask)):
         result = await Agent("rehearsal/add", tools=[delete], approvals=policy).run("Clean up.")
         print(f"{result.denied} denied; the model says: {result.text}")
 

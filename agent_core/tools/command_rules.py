@@ -2,7 +2,7 @@
 
 A line counts only if a real shell parser understood it whole (safe_commands): with a redirection, an expansion, a
 variable or a loop in it there is nothing to remember. What is proposed is narrow: all words of the command, or the
-first ones of a few programs where those say what is done (`git status`, `npm test`).
+first two of a few programs where those say what is done (`git status`).
 """
 
 from __future__ import annotations
@@ -15,20 +15,11 @@ from .safe_commands import SHELLS, is_known_safe, parsed_commands
 __all__ = ["actions_of", "proposed_rule"]
 
 _FIRST_WORDS: Mapping[str, frozenset[str]] = {
-    "git": frozenset(("status", "add", "commit", "blame", "show", "restore", "switch", "stash", "branch", "tag")),
-    "cargo": frozenset(("build", "check", "test", "fmt", "clippy", "doc")),
-    "go": frozenset(("build", "test", "vet", "fmt")),
-    "npm": frozenset(("test", "ls", "outdated")),
-    "pnpm": frozenset(("test", "ls", "outdated")),
-    "yarn": frozenset(("test", "list", "outdated")),
+    "git": frozenset(("status", "add", "commit", "blame", "restore", "switch", "stash", "branch", "tag")),
     "ruff": frozenset(("check", "format")),
-    "make": frozenset(),
-    "mypy": frozenset(),
-    "pyright": frozenset(),
-    "pytest": frozenset(),
 }
-"""Programs of which a beginning says enough: two words, or one where none are listed. Never one that runs what its
-arguments say (a shell, an interpreter, `sudo`, `env`, `xargs`, `ssh`, `find`), deletes, or sends something away."""
+"""Programs of which two words say enough: nothing that may follow runs a program of its own choosing. `make --eval`,
+`go test -exec`, `cargo --config`, `pytest -p` and any interpreter do; of those only the very command is proposed."""
 
 
 _MOVES = frozenset(("cd", "pushd", "popd"))
@@ -56,9 +47,9 @@ def proposed_rule(words: tuple[str, ...], *, escalated: bool = False, cwd: str =
     """What "for this session" remembers of a command; outside the sandbox that very command. None if its place would
     have to be known and is not."""
     first = None if escalated else _FIRST_WORDS.get(words[0])
-    if first is None or (first and (len(words) < 2 or words[1] not in first)):
+    if first is None or len(words) < 2 or words[1] not in first:
         return Rule("command", words, escalated=escalated, cwd=cwd) if cwd else None
-    return Rule("command", words[: 2 if first else 1], prefix=True)
+    return Rule("command", words[:2], prefix=True)
 
 
 def _action(words: tuple[str, ...], *, escalated: bool, cwd: str) -> Action:

@@ -7,14 +7,14 @@ from typing import get_args
 
 import pytest
 
-from agent_core import Agent, ApprovalRequest, ApprovalRules, Decision, Session
+from agent_core import Agent, ApprovalRequest, ApprovalRules, Decision, Session, tool
 from agent_core.approval_rules import VERDICTS, ApprovalMode, Footing
 from agent_core.approvals import APPROVED, APPROVED_FOR_SESSION, Rule
 from agent_core.errors import CallerError
 from agent_core.items import JsonValue
 from agent_core.sandbox import workspace_write
 from agent_core.testing import Call, RehearsalServer, Step
-from agent_core.tools import ApplyPatch, Shell, Tool, ToolContext, WriteFile
+from agent_core.tools import ApplyPatch, Shell, ToolContext, WriteFile
 
 from .tools.calls import call
 
@@ -39,9 +39,9 @@ def leaving(line: JsonValue, **more: JsonValue) -> ApprovalRequest:
     return asked
 
 
-def writing(path: str, tool: Tool | None = None) -> ApprovalRequest:
+def writing(path: str) -> ApprovalRequest:
     arguments: dict[str, JsonValue] = {"path": path, "content": "x"}
-    asked = (tool or WriteFile()).approval(call("write_file", arguments), ToolContext(CWD, escalates=True))
+    asked = WriteFile().approval(call("write_file", arguments), ToolContext(CWD, escalates=True))
     assert asked is not None
     return asked
 
@@ -50,6 +50,15 @@ def patching(*paths: str) -> ApprovalRequest:
     body = "\n".join(f"*** Delete File: {path}" for path in paths)
     text = f"*** Begin Patch\n{body}\n*** End Patch"
     asked = ApplyPatch().approval(call("apply_patch", text, custom=True), ToolContext(CWD, escalates=True))
+    assert asked is not None
+    return asked
+
+
+def calling(name: str, **arguments: JsonValue) -> ApprovalRequest:
+    def deploy(to: str) -> None:
+        """Deploy."""
+
+    asked = tool(name=name, approval=True)(deploy).approval(call(name, arguments), ToolContext(CWD))
     assert asked is not None
     return asked
 
@@ -72,7 +81,8 @@ COVERED: list[tuple[ApprovalRequest, ApprovalRequest, bool]] = [
     (command("git commit -m one"), command(["bash", "-c", "git commit; rm x"]), False),
     (command("git commit -m one"), command(["./bash", "-c", "git commit"]), False),
     (command("make all && git add x"), command("git add y"), True),
-    (command("make all && git add x"), command("make install"), True),
+    (command("make all && git add x"), command("make install"), False),
+    (command("make all && git add x"), command("ls && make all"), True),
     (command("rm build"), command("rm build"), True),
     (command("rm build"), command("rm build ../everything"), False),
     (command("python run.py"), command("python run.py --now"), False),
@@ -80,7 +90,7 @@ COVERED: list[tuple[ApprovalRequest, ApprovalRequest, bool]] = [
     (command("python run.py"), command("cd sub && python run.py"), False),
     (command("python run.py"), command("pushd sub; python run.py"), False),
     (command("python run.py"), command("ls; python run.py; cd sub"), True),
-    (command("make all"), command("cd sub && make all"), True),
+    (command("git add x"), command("cd sub && git add x"), True),
     (command("cd sub && python run.py"), command("cd sub && python run.py"), False),
     (command("rm *.o"), command("rm *.o"), False),
     (command("echo x > out"), command("echo x > out"), False),
@@ -98,6 +108,8 @@ COVERED: list[tuple[ApprovalRequest, ApprovalRequest, bool]] = [
     (patching("a", "b"), patching("b", "c"), False),
     (writing("a.txt"), writing("../a.txt"), False),
     (writing("../a.txt"), writing("../a.txt"), True),
+    (calling("deploy", to="a"), calling("deploy", to="a"), True),
+    (calling("deploy", to="a"), calling("deploy", to="b"), False),
 ]
 
 
@@ -120,7 +132,7 @@ async def test_a_rule_covers_what_was_shown(shown: ApprovalRequest, then: Approv
     ("request_", "rules"),
     [
         (command("git status -s"), ["commands that begin with `git status`"]),
-        (command("pytest -q tests"), ["commands that begin with `pytest`"]),
+        (command("pytest -q tests"), ["exactly the command `pytest -q tests` in /work"]),
         (command("npm run build"), ["exactly the command `npm run build` in /work"]),
         (command("ls && sudo make install"), ["exactly the command `sudo make install` in /work"]),
         (command("curl $URL"), []),
@@ -157,8 +169,14 @@ def test_the_risk_in_one_line(request_: ApprovalRequest, line: str) -> None:
 async def test_rules_of_the_caller_run_in_every_mode() -> None:
     """Under `never` too: somebody was asked before. Not outside the sandbox."""
     policy = ApprovalRules("never", rules=[Rule.for_command("make"), Rule.for_tool("deploy")])
-    answers = [await policy.decide(request) for request in (command("make x"), command("rm x"), leaving("make x"))]
-    assert [answer.approved for answer in answers] == [True, False, False]
+    rows = [
+        (command("make x"), True),
+        (command("rm x"), False),
+        (leaving("make x"), False),
+        (calling("deploy", to="a"), True),
+        (calling("destroy", to="a"), False),
+    ]
+    assert [(await policy.decide(request)).approved for request, _ in rows] == [allowed for _, allowed in rows]
 
 
 def run_twice(agent: Agent) -> list[str]:

@@ -217,6 +217,24 @@ async def test_changed_arguments_are_what_is_asked_and_run() -> None:
     assert [event.call.arguments for event in seen if isinstance(event, ToolStarted)] == ['{"text": "b"}'] * 2
 
 
+async def test_a_cancel_in_a_hook_keeps_what_the_tool_said() -> None:
+    """The tool has answered by then: its output is in the session, and no call is left open."""
+    reached = anyio.Event()
+
+    async def wait(call: HookCall) -> None:
+        reached.set()
+        await anyio.sleep_forever()
+
+    with RehearsalServer([ACT], pace_s=0) as server:
+        agent = Agent("lab/x", base_url=server.base_url, tools=[echo, look], hooks=[Hook("after_tool", wait)])
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(agent.run, "go")
+            await reached.wait()
+            tasks.cancel_scope.cancel()
+    told = [str(item.output) for item in agent.session.items if isinstance(item, FunctionCallOutput)]
+    assert (told[0], len(told), agent.session.open_calls()) == ("echo: a", 2, ())
+
+
 async def test_a_stop_hook_lets_it_go_on_a_few_times() -> None:
     """It speaks in the user's place, and is told how often; then the turn ends, content or not."""
     asked: list[tuple[str, int]] = []

@@ -167,9 +167,12 @@ class Permission:
         return request
 
     async def decide(self, request: ApprovalRequest) -> Decision:
-        """What a tool is told that asks in the middle of its work, one at a time like all others."""
+        """What a tool is told that asks in the middle of its work, one at a time like all others. It cannot be put off
+        there: the run cannot pause while a tool is at work."""
         async with self._asking:
             decision = await self._decide(request)
+        if decision.kind == "deferred":
+            decision = Decision("denied", "nobody decides it now, and work that has begun cannot wait")
         self.aborted = self.aborted or decision.kind == "abort"
         return decision
 

@@ -59,12 +59,12 @@ StopReason = Literal[
     "max_turns",  # the cap on samples was met
     "max_tool_calls",
     "max_tokens",  # the run's token budget
-    "paused",  # calls wait for the caller: see `pending`
     "max_cost",  # the run's budget in money, or an answer that nobody can price under one
     "deadline",  # the run's wall time
     "repeated",  # the same calls with the same results, over and over
     "all_failed",  # nothing but calls that failed, over and over
     "bad_calls",  # a tool was called with arguments it does not take, over and over
+    "paused",  # calls wait for the caller: see `pending`
     "length",  # the answer itself was cut at the model's cap
     "content_filter",
     "refusal",

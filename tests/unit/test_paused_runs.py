@@ -8,11 +8,12 @@ from typing import cast
 
 import pytest
 
-from agent_core import Agent, ApprovalRequest, AskPolicy, Decision, Session, ToolOutput, tool
+from agent_core import Agent, ApprovalRequest, AskPolicy, Decision, Session, SubAgent, ToolContext, ToolOutput, tool
 from agent_core.agent import Approvals
 from agent_core.approvals import allow_all
 from agent_core.errors import CallerError, RunPaused
 from agent_core.items import CustomToolCall, CustomToolCallOutput, FunctionCallOutput, WireName, user_message
+from agent_core.paused import pending_calls
 from agent_core.prompt import CustomToolSpec, ToolSpec
 from agent_core.testing import Call, RehearsalServer, Step
 from agent_core.testing.model import ScriptedModel
@@ -266,6 +267,32 @@ async def test_asking_for_the_text_alone_says_that_it_paused(server: RehearsalSe
     with pytest.raises(RunPaused, match="waits for an answer to 1 of its calls: theirs"):
         await agent.ask("go")
     assert (await agent.resume({"t": "1"})).text == "done"
+
+
+async def test_a_sub_agent_does_not_pause_its_parent() -> None:
+    """The parent's model is told; what the sub-agent waits for is in its own session."""
+    made: list[Session] = []
+
+    def helper(session: Session) -> Agent:
+        made.append(session)
+        return Agent("rehearsal/add", tools=[THEIRS], session=session)
+
+    result = await Agent("rehearsal/add", tools=[SubAgent(helper, description="Helps.")]).run("go")
+    assert result.stop_reason == "completed"
+    assert "'helper' did not finish: it waits for an answer that nobody here gives" in result.text
+    assert [one.call.name for one in pending_calls(made[0])] == ["theirs"]
+
+
+async def test_what_a_tool_asks_at_work_is_not_put_off() -> None:
+    """It is told no: a run pauses between calls, not in one."""
+
+    async def careful(what: str, context: ToolContext) -> str:
+        decision = await context.ask(ApprovalRequest(context.call_id, "careful", "go further"))
+        return f"{decision.kind}: {decision.reason}"
+
+    result = await Agent("rehearsal/add", tools=[careful], approvals=LATER).run("go")
+    assert result.stop_reason == "completed"
+    assert "denied: nobody decides it now, and work that has begun cannot wait" in result.text
 
 
 async def test_cancelled_while_paused_calls_are_answered_closes_them(server: RehearsalServer, ran: Ran) -> None:

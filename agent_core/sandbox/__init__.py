@@ -30,6 +30,7 @@ __all__ = [
     "full_access",
     "looks_denied",
     "read_only",
+    "watched_over",
     "workspace_write",
 ]
 
@@ -49,13 +50,14 @@ class Sandbox:
     def __repr__(self) -> str:
         return f"Sandbox({self.policy.kind!r}, backend={self.backend!r})"
 
-    def confine(self, argv: Sequence[str], *, cwd: Path, roots: Sequence[Path] = ()) -> Confined:
+    def confine(self, argv: Sequence[str], *, cwd: Path, roots: Sequence[Path] = (), apart: bool = False) -> Confined:
         """`argv` in its sandbox; `roots` are the folders the tool works in (default: `cwd`). Blocking, briefly.
 
-        Raises ConfigError for a root that is the whole disk.
+        `apart`: asks for a session of its own within, for a terminal; Confined.apart says whether it is. Raises
+        ConfigError for a root that is the whole disk.
         """
         if self.backend == "none":
-            return Confined(argv)
+            return watched_over(argv) if apart else Confined(argv)
         from .paths import layout_of
 
         layout = layout_of(self.policy, cwd=cwd, roots=roots or (cwd,))
@@ -66,8 +68,18 @@ class Sandbox:
         from . import linux
 
         if self.backend == "bubblewrap":
-            return linux.confine_with_bubblewrap(linux.has_bubblewrap(), argv, self.policy, layout)
-        return linux.confine_with_landlock(argv, self.policy, layout)
+            return linux.confine_with_bubblewrap(linux.has_bubblewrap(), argv, self.policy, layout, apart=apart)
+        return linux.confine_with_landlock(argv, self.policy, layout, apart=apart)
+
+
+def watched_over(argv: Sequence[str]) -> Confined:
+    """`argv` as it is, in a session of its own, and ended with all that it started: at its own end, and when this
+    process dies. Where that cannot be (not on Linux) it is just `argv`."""
+    if sys.platform != "linux":
+        return Confined(argv)
+    from . import linux
+
+    return linux.watched_over(argv, apart=True)
 
 
 def _backend(policy: SandboxPolicy, asked: Backend | None) -> Backend:

@@ -46,7 +46,8 @@ class Confined:
 
     Both must be called, `finish` also if it could not be started: it closes what is open and removes the temporary
     folder. Until then the command lives as long as this process does. `ends_all`: when `argv` has ended, all that it
-    started has been ended.
+    started has been ended. `apart`: the command has a session of its own inside, its terminal too if its input is one,
+    and signals go by `signal`.
     """
 
     def __init__(
@@ -58,8 +59,10 @@ class Confined:
         line: socket | None = None,
         tmp: str = "",
         ends_all: bool = False,
+        apart: bool = False,
     ) -> None:
         self.ends_all = ends_all
+        self.apart = apart
         self.argv: tuple[str, ...] = tuple(argv)
         self.env: Mapping[str, str] = env or {}
         self.pass_fds: tuple[int, ...] = pass_fds
@@ -71,6 +74,12 @@ class Confined:
         fds, self.pass_fds = self.pass_fds, ()
         for fd in fds:
             os.close(fd)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the command and its group. SIGTERM begins the end of everything. Only if it is `apart`."""
+        if self._line is not None:
+            with suppress(OSError):  # it has ended
+                self._line.send(bytes([number]))
 
     def finish(self) -> SandboxReport:
         """After the end of the command. Blocking, briefly. Idempotent."""

@@ -3,6 +3,7 @@
 Run by path with the standard library alone, inside bubblewrap or in its place: `launcher.py SPEC_FD LINE_FD`. SPEC_FD
 is a file with one JSON object (`LaunchSpec` in linux.py says which members); LINE_FD is one end of a socket pair: when
 the other end closes, the agent is gone and so is the command; before it exits, the launcher writes a JSON report to it.
+A byte that comes over it is the number of a signal for the command, which then is in a session of its own.
 
     launcher (supervises) ──fork──► limits → read-only mounts → no capabilities → Landlock → seccomp → exec
 
@@ -13,6 +14,7 @@ which the launcher is the reaper, however they detached themselves. Numbers of s
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import os
 import resource
@@ -20,6 +22,7 @@ import select
 import signal
 import struct
 import sys
+import termios
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -345,14 +348,16 @@ def _pids() -> list[int]:
 
 
 class Supervisor:
-    """Waits for `child`, looks at what all of them use, and ends them."""
+    """Waits for `child`, looks at what all of them use, and ends them. `apart`: it is in a session of its own, so what
+    is sent to the launcher's group does not reach it by itself."""
 
-    def __init__(self, child: int, limits: Mapping[str, int], line: int, *, own_pids: bool) -> None:
+    def __init__(self, child: int, limits: Mapping[str, int], line: int, *, own_pids: bool, apart: bool) -> None:
         self.reason = ""
         self._child = child
         self._limits = limits
         self._line = line
         self._own_pids = own_pids
+        self._apart = apart
         self._told_to_end = 0.0
         self._status: int | None = None
 
@@ -362,11 +367,12 @@ class Supervisor:
         signal.signal(signal.SIGINT, self._end_soon)
         signal.signal(signal.SIGHUP, self._end_soon)
         while self._status is None:
-            ready = select.select([self._line, woken], [], [], POLL_S)[0]
+            looking = POLL_S if self._limits or self._told_to_end else None
+            ready = select.select([self._line, woken], [], [], looking)[0]
             if woken in ready:
                 os.read(woken, 4096)
             if self._line in ready:
-                self.reason = "the agent is gone"
+                self._listen()
             self._reap()
             self.reason = self.reason or self._over_limit()
             if self.reason or (self._told_to_end and time.monotonic() > self._told_to_end + GRACE_S):
@@ -374,8 +380,25 @@ class Supervisor:
         self.end_all()
         return 128 + signal.SIGKILL if self._status is None else os.waitstatus_to_exitcode(self._status)
 
+    def _listen(self) -> None:
+        try:
+            said = os.read(self._line, 64)
+        except OSError:
+            said = b""
+        if not said:
+            self.reason = "the agent is gone"
+        for number in said:
+            if number == signal.SIGTERM:
+                self._end_soon(number, None)
+            else:
+                _signal(-self._child, number)
+
     def _end_soon(self, number: int, frame: FrameType | None) -> None:
         self._told_to_end = self._told_to_end or time.monotonic()
+        if self._apart and self._status is None:
+            hang_up = (signal.SIGHUP,) if os.isatty(0) else ()  # a shell on a terminal ignores TERM
+            for each in (signal.SIGTERM, *hang_up, signal.SIGCONT):
+                _signal(-self._child, each)
 
     def _reap(self) -> None:
         while True:
@@ -472,16 +495,10 @@ def _start(spec: Mapping[str, object]) -> int:
     try:
         for number in (signal.SIGPIPE, signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
-        limit_resources(cast("Mapping[str, int]", spec["limits"]))
-        files = cast("dict[str, list[str]] | None", spec["files"])
-        mounted = files is None or make_read_only(files["roots"], files["protected"])
-        if files is not None and not mounted:
-            files["write"] = files["carved"]
-        drop_capabilities()
-        if files is not None:
-            restrict_files(files, network=bool(spec["network"]))
-        denied = (*(() if mounted else _METADATA), *(() if spec["connect"] else _CONNECTING))
-        filter_calls(cast("list[int] | None", spec["families"]), frozenset(denied))
+        if spec["apart"]:
+            _set_apart()
+        if spec["confined"]:
+            _confine(spec)
         os.execvp(argv[0], argv)
     except FileNotFoundError:
         sys.stderr.write(f"there is no program {argv[0]!r}\n")
@@ -492,6 +509,26 @@ def _start(spec: Mapping[str, object]) -> int:
     except BaseException as error:  # noqa: BLE001  # whatever it is: nothing may run unconfined after it
         sys.stderr.write(f"cannot confine the command: {error!r}\n")
         os._exit(FAILED_EXIT)
+
+
+def _set_apart() -> None:
+    """Into a session of its own. What a terminal sends, if there is one, reaches the command and not its launcher."""
+    os.setsid()
+    if os.isatty(0):
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def _confine(spec: Mapping[str, object]) -> None:
+    limit_resources(cast("Mapping[str, int]", spec["limits"]))
+    files = cast("dict[str, list[str]] | None", spec["files"])
+    mounted = files is None or make_read_only(files["roots"], files["protected"])
+    if files is not None and not mounted:
+        files["write"] = files["carved"]
+    drop_capabilities()
+    if files is not None:
+        restrict_files(files, network=bool(spec["network"]))
+    denied = (*(() if mounted else _METADATA), *(() if spec["connect"] else _CONNECTING))
+    filter_calls(cast("list[int] | None", spec["families"]), frozenset(denied))
 
 
 def main(spec_fd: int, line: int) -> int:
@@ -506,7 +543,8 @@ def main(spec_fd: int, line: int) -> int:
     os.set_blocking(wakes, False)
     signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
-    supervisor = Supervisor(_start(spec), cast("Mapping[str, int]", spec["limits"]), line, own_pids=own_pids)
+    limits = cast("Mapping[str, int]", spec["limits"])
+    supervisor = Supervisor(_start(spec), limits, line, own_pids=own_pids, apart=bool(spec["apart"]))
     code = supervisor.run(woken)
     code = code if code >= 0 else 128 - code
     with suppress(OSError):  # nobody may be left to be told

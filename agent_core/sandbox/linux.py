@@ -38,6 +38,7 @@ __all__ = [
     "confine_with_landlock",
     "has_bubblewrap",
     "has_landlock",
+    "watched_over",
 ]
 
 _LAUNCHER = Path(__file__).with_name("launcher.py")
@@ -69,6 +70,10 @@ class LaunchSpec(TypedDict):
     connect: bool
     own_pids: bool
     """Whether /proc shows the command's own processes alone."""
+    confined: bool
+    """False: it is only watched over, and all of the above is left as it is."""
+    apart: bool
+    """Whether it gets a session of its own, and signals over the line."""
 
 
 @cache
@@ -92,7 +97,25 @@ def has_landlock() -> bool:
     return has_seccomp() and landlock_abi() >= _MIN_LANDLOCK
 
 
-def confine_with_bubblewrap(bwrap: str, argv: Sequence[str], policy: SandboxPolicy, layout: Layout) -> Confined:
+def watched_over(argv: Sequence[str], *, apart: bool) -> Confined:
+    """Not confined, but ended with all it started: at its own end, and at the agent's."""
+    spec = LaunchSpec(
+        argv=list(argv),
+        limits={},
+        files=None,
+        network=True,
+        families=None,
+        connect=True,
+        own_pids=False,
+        confined=False,
+        apart=apart,
+    )
+    return _launched([], spec, {})
+
+
+def confine_with_bubblewrap(
+    bwrap: str, argv: Sequence[str], policy: SandboxPolicy, layout: Layout, *, apart: bool = False
+) -> Confined:
     spec = LaunchSpec(
         argv=list(argv),
         limits=_limits(policy),
@@ -103,6 +126,8 @@ def confine_with_bubblewrap(bwrap: str, argv: Sequence[str], policy: SandboxPoli
         families=None if policy.network else [_INET, _INET6, _NETLINK],
         connect=True,
         own_pids=True,
+        confined=True,
+        apart=apart,
     )
     return _launched(bubblewrap_argv(bwrap, policy, layout), spec, dict.fromkeys(_TMP_NAMES, "/tmp"))
 
@@ -145,7 +170,9 @@ def _shown_again(policy: SandboxPolicy, layout: Layout) -> list[Path]:
     return [path for path in dict.fromkeys(wanted) if any(path.is_relative_to(folder) for folder in _COVERED)]
 
 
-def confine_with_landlock(argv: Sequence[str], policy: SandboxPolicy, layout: Layout) -> Confined:
+def confine_with_landlock(
+    argv: Sequence[str], policy: SandboxPolicy, layout: Layout, *, apart: bool = False
+) -> Confined:
     tmp = tempfile.mkdtemp(prefix="agent-core-")
     shared = [tmp, "/dev/shm"]
     writable, carved_out = (
@@ -167,6 +194,8 @@ def confine_with_landlock(argv: Sequence[str], policy: SandboxPolicy, layout: La
         families=None if policy.network else [],
         connect=policy.network,
         own_pids=False,
+        confined=True,
+        apart=apart,
     )
     return _launched([], spec, dict.fromkeys(_TMP_NAMES, tmp), tmp=tmp)
 
@@ -179,7 +208,8 @@ def _launched(before: list[str], spec: LaunchSpec, env: Mapping[str, str], *, tm
     ours, theirs = socket.socketpair()
     line = theirs.detach()
     argv = [*before, sys.executable, "-I", "-S", "-B", str(_LAUNCHER), str(spec_fd), str(line)]
-    return Confined(argv, pass_fds=(spec_fd, line), env=dict(env), line=ours, tmp=tmp, ends_all=True)
+    fds = (spec_fd, line)
+    return Confined(argv, pass_fds=fds, env=dict(env), line=ours, tmp=tmp, ends_all=True, apart=spec["apart"])
 
 
 def _limits(policy: SandboxPolicy) -> dict[str, int]:

@@ -13,13 +13,11 @@ from __future__ import annotations
 
 import codecs
 import os
-import shutil
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +29,7 @@ from ..prompt import ToolSpec
 from .arguments import check_arguments, parse_arguments
 from .base import ToolCall, ToolContext, ToolOutput
 from .capture import Capture
+from .command import SANDBOX_NOTES, TIMED_OUT_EXIT, argv_of, child_environment, exit_code_of, sandbox_for
 from .escalation import ESCALATION_PROPERTIES, command_request, denied_note, left_sandbox, sandbox_words
 from .paths import resolve_inside
 from .processes import GRACE_S, MARK_VARIABLE, Mark, ProcessGroup
@@ -38,10 +37,10 @@ from .processes import GRACE_S, MARK_VARIABLE, Mark, ProcessGroup
 if TYPE_CHECKING:
     from anyio.abc import Process
 
-    from ..sandbox import Confined, Sandbox, SandboxPolicy
+    from ..sandbox import Confined, SandboxPolicy
     from .requests import ShellRequest
 
-__all__ = ["INHERITED_ENV", "Shell", "child_environment"]
+__all__ = ["Shell"]
 
 DEFAULT_TIMEOUT_MS = 120_000
 MAX_TIMEOUT_MS = 600_000
@@ -50,16 +49,7 @@ DRAIN_S = 2.0
 """How long after the exit output is awaited from processes left behind; as in Codex (codex.md 4)."""
 MAX_SHOWN_BYTES = 1024 * 1024
 """How much of one command's output is shown while it runs."""
-TIMED_OUT_EXIT = 124
 _READ_BYTES = 64 * 1024
-
-INHERITED_ENV = (
-    *("PATH", "HOME", "LANG", "LC_*", "TZ", "TMPDIR", "TMP", "TEMP", "USER", "LOGNAME", "SHELL"),
-    *("PYTHON*", "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "SSL_CERT_FILE", "SSL_CERT_DIR"),
-)
-"""Patterns of the environment variables a command gets. Everything else may be a secret."""
-_SECRET = ("*KEY", "*KEY_*", "*TOKEN*", "*SECRET*", "*PASSWORD*", "*PASSWD*", "*CREDENTIAL*")
-_FIXED_ENV = {"TERM": "dumb", "NO_COLOR": "1", "PAGER": "cat", "GIT_PAGER": "cat"}
 
 _PROPERTIES: JsonObject = {
     "command": {
@@ -79,24 +69,6 @@ _PARAMETERS: JsonObject = {
     "required": ["command"],
     "additionalProperties": False,
 }
-
-
-def child_environment(
-    source: Mapping[str, str], *, inherit: Sequence[str] = (), extra: Mapping[str, str] | None = None
-) -> dict[str, str]:
-    """The environment of a command: allowed names of `source`, then ours, then `extra`.
-
-    `inherit` adds patterns to INHERITED_ENV. A name that looks like a secret is never inherited through a pattern; who
-    wants a command to have one names it exactly in `inherit`, or gives it in `extra`.
-    """
-
-    def allowed(name: str) -> bool:
-        if name in inherit:
-            return True
-        secret = any(fnmatchcase(name.upper(), pattern) for pattern in _SECRET)
-        return not secret and any(fnmatchcase(name, pattern) for pattern in (*INHERITED_ENV, *inherit))
-
-    return {name: value for name, value in source.items() if allowed(name)} | _FIXED_ENV | dict(extra or {})
 
 
 class Shell:
@@ -136,7 +108,7 @@ class Shell:
         self._env = dict(env or {})
         self._drain_s = drain_s
         self._policy = sandbox
-        self._sandbox = _held(sandbox)
+        self._sandbox = sandbox_for(sandbox)
         self._may_ask = False
 
     def held_by(self, sandbox: SandboxPolicy | None, *, may_ask: bool) -> Shell:
@@ -144,7 +116,7 @@ class Shell:
         shell = copy(self)
         if shell._policy is None:
             shell._policy = sandbox
-            shell._sandbox = _held(sandbox)
+            shell._sandbox = sandbox_for(sandbox)
         shell._may_ask = may_ask and shell._sandbox is not None
         return shell
 
@@ -187,7 +159,7 @@ class Shell:
             capture = Capture(self._max_output_bytes)
             sandbox = None if left_sandbox(context) else self._sandbox
             ended = await _execute(
-                _argv(asked.command),
+                argv_of(asked.command),
                 cwd=cwd,
                 env=child_environment(os.environ, inherit=self._inherit, extra=self._env),
                 timeout_s=min(asked.timeout_ms or self._timeout_ms, MAX_TIMEOUT_MS) / 1000,
@@ -205,15 +177,6 @@ class Shell:
         return _output(ended, may_ask=self._may_ask)
 
 
-def _held(policy: SandboxPolicy | None) -> Sandbox | None:
-    """The sandbox for a policy. Raises SandboxUnavailable."""
-    if policy is None or policy.kind == "full_access":
-        return None
-    from ..sandbox import Sandbox
-
-    return Sandbox(policy)
-
-
 def _request(call: ToolCall) -> ShellRequest:
     from .requests import ShellRequest
 
@@ -227,12 +190,6 @@ def _parameters(*, may_ask: bool) -> JsonObject:
     if not may_ask:
         return _PARAMETERS
     return {**_PARAMETERS, "properties": {**_PROPERTIES, **ESCALATION_PROPERTIES}}
-
-
-def _argv(command: str | list[str]) -> list[str]:
-    if isinstance(command, list):
-        return command
-    return [shutil.which("bash") or "/bin/sh", "-c", command]
 
 
 # --- running ---------------------------------------------------------------------------------------------------------
@@ -254,7 +211,7 @@ def _output(ended: _Ended, *, may_ask: bool = False) -> ToolOutput:
     body = ended.output
     if ended.timed_out_after_s is not None:
         body = f"command timed out after {round(ended.timed_out_after_s * 1000)} ms and was stopped\n{body}"
-    body += _SANDBOX_NOTES.get(ended.sandbox, "")
+    body += SANDBOX_NOTES.get(ended.sandbox, "")
     body += denied_note(may_ask=may_ask) if ended.sandbox == "denied" else ""
     return ToolOutput(
         f"Exit code: {ended.exit_code}\nWall time: {ended.duration_s:.1f} s\nOutput:\n{body}",
@@ -267,13 +224,6 @@ def _output(ended: _Ended, *, may_ask: bool = False) -> ToolOutput:
             **({"sandbox": ended.sandbox} if ended.sandbox else {}),
         },
     )
-
-
-_SANDBOX_NOTES = {
-    "denied": "\n[the sandbox may have denied this: it limits what commands may write, read, reach and use]",
-    "memory": "\n[ended by the sandbox: the command used more memory than it may]",
-    "processes": "\n[ended by the sandbox: the command started more processes than it may]",
-}
 
 
 async def _execute(
@@ -298,7 +248,7 @@ async def _execute(
     finally:
         report = confined.finish()
     output, left_out = capture.result()
-    exit_code = TIMED_OUT_EXIT if timed_out else _exit_code(process.returncode)
+    exit_code = TIMED_OUT_EXIT if timed_out else exit_code_of(process.returncode)
     denied = confine is not None and not timed_out and looks_denied(output, exit_code)
     return _Ended(
         exit_code=exit_code,
@@ -479,10 +429,3 @@ class _Pump:
             text += "\n[… the rest is not shown while it runs]\n"
         if text:
             await self._emit(text)
-
-
-def _exit_code(returncode: int | None) -> int:
-    """As a shell reports it: a process ended by signal N has 128 + N."""
-    if returncode is None:
-        return TIMED_OUT_EXIT
-    return returncode if returncode >= 0 else 128 - returncode

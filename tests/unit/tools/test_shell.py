@@ -13,7 +13,7 @@ from agent_core.approvals import ApprovalRequest
 from agent_core.errors import ConfigError
 from agent_core.items import JsonValue
 from agent_core.tools import Shell, ToolContext, ToolOutput
-from agent_core.tools.shell import child_environment
+from agent_core.tools.command import child_environment
 
 from .calls import call, watched
 

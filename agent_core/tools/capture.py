@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Capture", "cut_middle"]
+__all__ = ["Capture", "cut_middle", "whole_characters_before"]
 
 
 class Capture:
@@ -27,13 +27,17 @@ class Capture:
         if len(self._tail) > 2 * self._tail_max + 65536:  # trimmed rarely, so the cost per byte stays constant
             del self._tail[: len(self._tail) - self._tail_max]
 
-    def result(self) -> tuple[str, int]:
-        """The text, and how many bytes of the whole it leaves out. Bytes that are no UTF-8 become U+FFFD."""
-        head, tail = bytes(self._head), bytes(self._tail)
-        if self.total_bytes <= self._head_max + self._tail_max:
-            return (head + tail).decode("utf-8", "replace"), 0
-        tail = tail[len(tail) - self._tail_max :]
-        head, tail = _whole_characters_before(head), _whole_characters_after(tail)
+    def result(self, max_bytes: int | None = None) -> tuple[str, int]:
+        """The text, in at most `max_bytes` if those are fewer, and how many bytes of the whole it leaves out. Bytes
+        that are no UTF-8 become U+FFFD."""
+        head_max, tail_max = self._head_max, self._tail_max
+        if max_bytes is not None and max_bytes < head_max + tail_max:
+            head_max, tail_max = (max_bytes + 1) // 2, max_bytes // 2
+        if self.total_bytes <= head_max + tail_max:
+            return (self._head + self._tail).decode("utf-8", "replace"), 0
+        kept = self._head + self._tail if self.total_bytes <= self._head_max + self._tail_max else self._tail
+        head, tail = bytes(self._head[:head_max]), bytes(kept[len(kept) - tail_max :])
+        head, tail = whole_characters_before(head), _whole_characters_after(tail)
         left_out = self.total_bytes - len(head) - len(tail)
         marker = f"\n[… {left_out} bytes left out …]\n"
         return head.decode("utf-8", "replace") + marker + tail.decode("utf-8", "replace"), left_out
@@ -49,8 +53,8 @@ def cut_middle(text: str, max_bytes: int) -> tuple[str, int]:
     return (shown, left_out) if left_out else (text, 0)
 
 
-def _whole_characters_before(piece: bytes) -> bytes:
-    """Without a character cut at the end."""
+def whole_characters_before(piece: bytes) -> bytes:
+    """Without a character that is cut at the end."""
     for back in range(1, min(4, len(piece)) + 1):
         byte = piece[-back]
         if byte & 0xC0 == 0x80:

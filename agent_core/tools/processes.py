@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from anyio.abc import Process
 
-__all__ = ["GRACE_S", "MARK_VARIABLE", "Mark", "ProcessGroup"]
+__all__ = ["GRACE_S", "MARK_VARIABLE", "Family", "Mark", "ProcessGroup"]
 
 GRACE_S = 0.5
 """Between TERM and KILL."""
@@ -51,67 +51,50 @@ class Mark:
             return False
 
 
-class ProcessGroup:
-    """The process group of a command. `leader` is the command itself, started in a session of its own. `alone`: when it
-    has ended nothing is left that runs, though its dead may still be counted."""
+class Family:
+    """What a command that leads a session of its own has started: its group, and what has left that. By signals alone,
+    which wait for nothing."""
 
-    __slots__ = ("_alone", "_gone", "_mark", "leader")
+    __slots__ = ("_gone", "_leader", "_mark")
 
-    def __init__(self, leader: Process, mark: Mark, *, alone: bool = False) -> None:
-        self.leader = leader
+    def __init__(self, leader: int, mark: Mark) -> None:
+        self._leader = leader
         self._mark = mark
-        self._alone = alone
         self._gone = False
 
-    async def end(self, *, strays: bool = False) -> None:
-        """Ends what is left of the group: TERM, a short grace, KILL; and reaps the leader. With `strays` also those
-        that have left it. Interrupted in this, it ends them at once; called again, it ends what there is then."""
-        try:
-            await self._end_gently(strays=strays)
-        finally:
-            self._signal(signal.SIGKILL)
-            if strays:
-                self._kill_strays()
-        await self.leader.wait()
-
-    async def _end_gently(self, *, strays: bool) -> None:
-        import anyio
-
+    def terminate(self, *, strays: bool) -> bool:
+        """Asks them to end. Whether there is a group to hear of it."""
         if strays:
             for pid in self._mark.strays():
                 self._signal_one(pid, signal.SIGTERM)
-        if not self._signal(signal.SIGTERM):
-            return
-        self._signal(signal.SIGCONT)  # what was stopped hears of it too
-        with anyio.move_on_after(GRACE_S):
-            await self.leader.wait()
-            pause_s = 0.005
-            while self._is_alive():  # nothing tells when a group of other people's children ends
-                await anyio.sleep(pause_s)
-                pause_s = min(pause_s * 2, 0.05)
-
-    def _is_alive(self) -> bool:
-        """Whether a process of the group still runs, after its leader. One that has ended stays in the group until its
-        parent reaps it, and an orphan's new parent may take its time: in a container often for ever."""
-        if self._alone or not self._signal(0):
+        if not self.signal(signal.SIGTERM):
             return False
-        states = [state for state, group in map(_state_and_group, _processes()) if group == self.leader.pid]
-        return not states or any(state not in "ZX" for state in states)  # none to be seen: no /proc here
+        self.signal(signal.SIGCONT)  # what was stopped hears of it too
+        return True
 
-    def _kill_strays(self) -> None:
-        for _ in range(_ROUNDS):
+    def kill(self, *, strays: bool) -> None:
+        self.signal(signal.SIGKILL)
+        for _ in range(_ROUNDS if strays else 0):
             found = list(self._mark.strays())
             if not found:
                 return
             for pid in found:
                 self._signal_one(pid, signal.SIGKILL)
 
-    def _signal(self, number: int) -> bool:
+    def is_alive(self) -> bool:
+        """Whether a process of the group still runs, after its leader. One that has ended stays in the group until its
+        parent reaps it, and an orphan's new parent may take its time: in a container often for ever."""
+        if not self.signal(0):
+            return False
+        states = [state for state, group in map(_state_and_group, _processes()) if group == self._leader]
+        return not states or any(state not in "ZX" for state in states)  # none to be seen: no /proc here
+
+    def signal(self, number: int) -> bool:
         """Whether the group exists, as far as we may know. Once it is gone its number may be another's."""
         if not self._gone:
             with suppress(PermissionError):  # macOS says so of zombies
                 try:
-                    os.killpg(self.leader.pid, number)
+                    os.killpg(self._leader, number)
                     return True
                 except ProcessLookupError:
                     self._gone = True
@@ -126,6 +109,39 @@ class ProcessGroup:
                     signal.pidfd_send_signal(handle, number)
             finally:
                 os.close(handle)
+
+
+class ProcessGroup:
+    """The process group of a command. `leader` is the command itself, started in a session of its own. `alone`: when it
+    has ended nothing is left that runs, though its dead may still be counted."""
+
+    __slots__ = ("_alone", "_family", "leader")
+
+    def __init__(self, leader: Process, mark: Mark, *, alone: bool = False) -> None:
+        self.leader = leader
+        self._family = Family(leader.pid, mark)
+        self._alone = alone
+
+    async def end(self, *, strays: bool = False) -> None:
+        """Ends what is left of the group: TERM, a short grace, KILL; and reaps the leader. With `strays` also those
+        that have left it. Interrupted in this, it ends them at once; called again, it ends what there is then."""
+        try:
+            await self._end_gently(strays=strays)
+        finally:
+            self._family.kill(strays=strays)
+        await self.leader.wait()
+
+    async def _end_gently(self, *, strays: bool) -> None:
+        import anyio
+
+        if not self._family.terminate(strays=strays):
+            return
+        with anyio.move_on_after(GRACE_S):
+            await self.leader.wait()
+            pause_s = 0.005
+            while not self._alone and self._family.is_alive():  # nothing tells when other people's children end
+                await anyio.sleep(pause_s)
+                pause_s = min(pause_s * 2, 0.05)
 
 
 def _processes() -> list[int]:

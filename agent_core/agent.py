@@ -102,8 +102,9 @@ class Agent:
     never does; or a CompactionPolicy.
 
     Used as an async context manager it keeps connections open between turns and closes them at the end; otherwise each
-    turn opens and closes its own; what it wrote of its requests goes on either way. The session is the caller's to
-    close. A second turn at a time raises CallerError.
+    turn opens and closes its own; what it wrote of its requests goes on either way. Tools that keep something between
+    turns, a command that still runs, are closed at the end too. The session is the caller's to close. A second turn at
+    a time raises CallerError.
     """
 
     def __init__(
@@ -267,8 +268,11 @@ class Agent:
             self._end(turn_id, "completed" if finished is not None else "error", state)
 
     async def aclose(self) -> None:
-        """Close what the agent keeps open between turns. It stays usable: each turn then opens and closes its own."""
-        await self._models.close()
+        """Close what the agent and its tools keep open between turns: connections, and commands that still run. It
+        stays usable: each turn then opens and closes its own."""
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._models.close)
+            stack.push_async_callback(self._toolbox.aclose)
 
     async def __aenter__(self) -> Agent:
         await self._models.keep_open()

@@ -8,6 +8,7 @@ requests of a conversation go on with the same bytes, and prompt caches hold.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from inspect import isawaitable
 from typing import TypeAlias, cast
 
@@ -17,7 +18,7 @@ from .errors import CallerError
 from .items import ResponseItem
 from .prompt import CustomToolSpec, ToolSpec
 from .session import OutputBudget, Session
-from .tools.base import Tool
+from .tools.base import ClosingTool, Tool
 from .tools.read_output import ReadOutput
 from .tools.tool_search import FoundTools, ToolSearch
 from .tools.tool_sets import Deferred, ToolSet
@@ -64,6 +65,13 @@ class Toolbox:
         if not self._asked:  # the order is that of the entries, in every process
             self._asked, self.tools = True, ()
         return self._arrange(given, self._found.of(transcript()))
+
+    async def aclose(self) -> None:
+        """Close the tools that keep something, also those not shown; each, whatever becomes of another."""
+        async with AsyncExitStack() as stack:
+            for _, held in self._held.values():
+                if isinstance(held, ClosingTool):
+                    stack.push_async_callback(held.aclose)
 
     def _arrange(self, given: Sequence[tuple[Tool, bool, str]], found: Sequence[str]) -> bool:
         direct: dict[str, Tool] = {}

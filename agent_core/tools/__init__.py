@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from .apply_patch import ApplyPatch
     from .arguments import InvalidArguments
-    from .base import Bounded, Tool, ToolCall, ToolContext, ToolOutput
+    from .base import Bounded, ClosingTool, Tool, ToolCall, ToolContext, ToolOutput
     from .edit import Edit, UndoEdit, WriteFile
+    from .exec_command import ExecCommand, KillSession, WriteStdin
+    from .exec_sessions import ExecSessions
     from .file_writes import FileHistory
     from .files import ReadFile
     from .function import ApprovalRule, ErrorRule, FunctionTool, tool
@@ -30,15 +32,19 @@ __all__ = [
     "ApplyPatch",
     "ApprovalRule",
     "Bounded",
+    "ClosingTool",
     "Deferred",
     "Edit",
     "ErrorRule",
+    "ExecCommand",
+    "ExecSessions",
     "FileHistory",
     "FunctionTool",
     "Glob",
     "Grep",
     "HandBack",
     "InvalidArguments",
+    "KillSession",
     "ListDir",
     "Question",
     "ReadFile",
@@ -55,6 +61,7 @@ __all__ = [
     "UpdatePlan",
     "ViewImage",
     "WriteFile",
+    "WriteStdin",
     "coding_tools",
     "is_known_safe",
     "tool",
@@ -65,15 +72,19 @@ _WHERE = {
     "ApplyPatch": "apply_patch",
     "ApprovalRule": "function",
     "Bounded": "base",
+    "ClosingTool": "base",
     "Deferred": "tool_sets",
     "Edit": "edit",
     "ErrorRule": "function",
+    "ExecCommand": "exec_command",
+    "ExecSessions": "exec_sessions",
     "FileHistory": "file_writes",
     "FunctionTool": "function",
     "Glob": "search",
     "Grep": "search",
     "HandBack": "hand_back",
     "InvalidArguments": "arguments",
+    "KillSession": "exec_command",
     "ListDir": "search",
     "Question": "plan",
     "ReadFile": "files",
@@ -90,18 +101,23 @@ _WHERE = {
     "UpdatePlan": "plan",
     "ViewImage": "view_image",
     "WriteFile": "edit",
+    "WriteStdin": "exec_command",
     "is_known_safe": "safe_commands",
     "tool": "function",
     "tool_set": "tool_sets",
 }
 
 
-def coding_tools(edits: Literal["apply_patch", "edit"] = "apply_patch") -> list[Tool]:
+def coding_tools(
+    edits: Literal["apply_patch", "edit"] = "apply_patch", *, commands: Literal["shell", "exec"] = "shell"
+) -> list[Tool]:
     """The tools an agent needs to work on a project, each with its defaults: shell, read_file, list_dir, glob, grep,
     view_image, update_plan, and to change files apply_patch, or for models that were not taught patches edit,
-    write_file and undo_edit."""
+    write_file and undo_edit. `commands="exec"`: in place of shell, exec_command, write_stdin and kill_session, for
+    commands that go on beside the conversation until the agent is closed."""
     from .apply_patch import ApplyPatch
     from .edit import Edit, UndoEdit, WriteFile
+    from .exec_sessions import ExecSessions
     from .file_writes import FileHistory
     from .files import ReadFile
     from .plan import UpdatePlan
@@ -113,7 +129,8 @@ def coding_tools(edits: Literal["apply_patch", "edit"] = "apply_patch") -> list[
     writing: list[Tool] = [ApplyPatch(history=history)]
     if edits == "edit":
         writing = [Edit(history=history), WriteFile(history=history), UndoEdit(history)]
-    return [Shell(), ReadFile(), ListDir(), Glob(), Grep(), ViewImage(), *writing, UpdatePlan()]
+    running: list[Tool] = ExecSessions().tools() if commands == "exec" else [Shell()]
+    return [*running, ReadFile(), ListDir(), Glob(), Grep(), ViewImage(), *writing, UpdatePlan()]
 
 
 def __getattr__(name: str) -> object:

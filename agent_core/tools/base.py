@@ -25,6 +25,7 @@ __all__ = [
     "DEFAULT_RETRIES",
     "Bounded",
     "CallPreview",
+    "ClosingTool",
     "Outcome",
     "PreviewedTool",
     "Run",
@@ -183,3 +184,11 @@ class Bounded(Protocol):
 
     @property
     def retries(self) -> int | None: ...
+
+
+@runtime_checkable
+class ClosingTool(Protocol):
+    """A tool that keeps something from call to call, and from turn to turn. An agent that is closed calls `aclose` of
+    each of its tools that has one: never while a call runs, perhaps several times. The tool may be used again."""
+
+    async def aclose(self) -> None: ...

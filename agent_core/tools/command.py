@@ -55,13 +55,14 @@ def child_environment(
     return {name: value for name, value in source.items() if allowed(name)} | _FIXED_ENV | dict(extra or {})
 
 
-def sandbox_for(policy: SandboxPolicy | None) -> Sandbox | None:
-    """The sandbox for a policy. Raises SandboxUnavailable."""
-    if policy is None or policy.kind == "full_access":
+def sandbox_for(policy: SandboxPolicy | Sandbox | None) -> Sandbox | None:
+    """The sandbox for a policy; a Sandbox is one already. None for no sandbox. Raises SandboxUnavailable."""
+    if policy is None:
         return None
     from ..sandbox import Sandbox
 
-    return Sandbox(policy)
+    sandbox = policy if isinstance(policy, Sandbox) else Sandbox(policy)
+    return None if sandbox.backend == "none" else sandbox
 
 
 def argv_of(command: str | list[str], *, shell: str = "", login: bool = False) -> list[str]:

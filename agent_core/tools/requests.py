@@ -11,8 +11,10 @@ from pydantic import AliasChoices, BaseModel, Field
 
 __all__ = [
     "EditRequest",
+    "ExecCommandRequest",
     "GlobRequest",
     "GrepRequest",
+    "KillSessionRequest",
     "ListDirRequest",
     "ReadFileRequest",
     "ReadOutputRequest",
@@ -22,6 +24,7 @@ __all__ = [
     "UserInputRequest",
     "ViewImageRequest",
     "WriteFileRequest",
+    "WriteStdinRequest",
 ]
 
 
@@ -117,3 +120,27 @@ class ShellRequest(BaseModel):
     timeout_ms: int | None = Field(default=None, ge=1, validation_alias=AliasChoices("timeout_ms", "timeout"))
     sandbox_permissions: str | None = None
     justification: str | None = None
+
+
+class ExecCommandRequest(BaseModel):
+    cmd: str | list[str] = Field(validation_alias=AliasChoices("cmd", "command"))
+    workdir: str | None = None
+    shell: str | None = None
+    login: bool = False
+    tty: bool = False
+    stdin: bool = False
+    yield_time_ms: int | None = Field(default=None, ge=0)
+    wait_for: str = ""
+    max_output_tokens: int | None = Field(default=None, ge=1)
+
+
+class WriteStdinRequest(BaseModel):
+    session_id: int
+    chars: str = ""
+    yield_time_ms: int | None = Field(default=None, ge=0)
+    wait_for: str = ""
+    max_output_tokens: int | None = Field(default=None, ge=1)
+
+
+class KillSessionRequest(BaseModel):
+    session_id: int

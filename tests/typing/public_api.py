@@ -39,10 +39,10 @@ from agent_core.events import ResponseEvent
 from agent_core.fallback import FellBack
 from agent_core.items import JsonValue, ResponseItem
 from agent_core.prices import Cost, ListedPrices, Price, Prices, PriceTable
-from agent_core.sandbox import workspace_write
+from agent_core.sandbox import read_only, workspace_write
 from agent_core.session import ParentCall
 from agent_core.telemetry import Telemetry
-from agent_core.tools import Deferred, FunctionTool, Tool, ToolSet, tool_set
+from agent_core.tools import Deferred, ExecSessions, FunctionTool, Tool, ToolSet, coding_tools, tool_set
 from agent_core.tools.mcp import McpServers
 from agent_core.turn_events import CompactionFinished, TurnEvent
 
@@ -173,3 +173,12 @@ async def approvals(session: Session, request: ApprovalRequest) -> None:
     assert_type(Agent("openai/x", approvals=policy).session.approval_rules, tuple[Rule, ...])
     assert_type(request.rules, tuple[Rule, ...])
     assert_type(session.revoke(Rule.for_tool("deploy")), bool)
+
+
+async def sessions(tools: ExecSessions) -> None:
+    assert_type(coding_tools("edit", commands="exec"), list[Tool])
+    assert_type(tools.tools(sandbox=read_only()), list[Tool])
+    async with tools as same:
+        assert_type(same.running[0].id, int)
+    with tools as same:
+        same.close()

@@ -222,7 +222,7 @@ class Connection:
             from .http import streamable_http
 
             return streamable_http(server.url, headers=server.headers(), max_bytes=server.max_message_bytes, link=link)
-        from ..shell import child_environment
+        from ..command import child_environment
         from .stdio import stdio
 
         return stdio(

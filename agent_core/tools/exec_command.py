@@ -13,17 +13,19 @@ import shlex
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from copy import copy
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from ..approvals import ApprovalRequest
+from ..approvals import Action, ApprovalRequest, Rule
 from ..errors import ConfigError, ToolError
 from ..items import JsonObject, JsonValue
 from ..prompt import ToolSpec
 from .arguments import check_arguments, parse_arguments
 from .base import ToolCall, ToolContext, ToolOutput
 from .command import SANDBOX_NOTES, argv_of, sandbox_for
+from .escalation import ESCALATION_PROPERTIES, command_request, denied_note, left_sandbox, sandbox_words
 from .exec_sessions import ExecSessions, Session
 from .paths import resolve_inside
 
@@ -50,6 +52,7 @@ MAX_SHOWN_BYTES = 1024 * 1024
 """How much of a command's output is shown while one call waits for it."""
 _KILL_WAIT_S = 10.0
 _SHELLS = ("bash", "sh", "zsh", "dash", "ksh", "fish")
+_SHELL_FOLDERS = ("/bin", "/usr/bin", "/usr/local/bin", "/opt/homebrew/bin")
 _INTERRUPT, _END_OF_INPUT = "\x03", "\x04"
 
 _WAITING: JsonObject = {
@@ -63,31 +66,26 @@ _WAITING: JsonObject = {
         "description": f"Of more output the middle is left out. Default {DEFAULT_OUTPUT_TOKENS}.",
     },
 }
-_EXEC_PARAMETERS: JsonObject = {
-    "type": "object",
-    "properties": {
-        "cmd": {
-            "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}],
-            "description": "A shell command line, or a program and its arguments as a list (run without a shell).",
-        },
-        "workdir": {"type": "string", "description": "Where to run it. Default: the working directory."},
-        "shell": {"type": "string", "description": f"For a command line: {', '.join(_SHELLS)}. Default: bash."},
-        "login": {"type": "boolean", "description": "Let the shell read its profile first. Default false."},
-        "tty": {"type": "boolean", "description": "Run it on a terminal, as interactive programs need. Default false."},
-        "stdin": {
-            "type": "boolean",
-            "description": "Without tty: keep its input open, for write_stdin. Default false: it has no input.",
-        },
-        "yield_time_ms": {
-            "type": "integer",
-            "minimum": 0,
-            "description": f"How long to wait for its end before it goes on as a session. Default {EXEC_YIELD_MS}, "
-            f"at most {MAX_YIELD_MS}.",
-        },
-        **_WAITING,
+_EXEC_PROPERTIES: JsonObject = {
+    "cmd": {
+        "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}],
+        "description": "A shell command line, or a program and its arguments as a list (run without a shell).",
     },
-    "required": ["cmd"],
-    "additionalProperties": False,
+    "workdir": {"type": "string", "description": "Where to run it. Default: the working directory."},
+    "shell": {"type": "string", "description": f"For a command line: {', '.join(_SHELLS)}. Default: bash."},
+    "login": {"type": "boolean", "description": "Let the shell read its profile first. Default false."},
+    "tty": {"type": "boolean", "description": "Run it on a terminal, as interactive programs need. Default false."},
+    "stdin": {
+        "type": "boolean",
+        "description": "Without tty: keep its input open, for write_stdin. Default false: it has no input.",
+    },
+    "yield_time_ms": {
+        "type": "integer",
+        "minimum": 0,
+        "description": f"How long to wait for its end before it goes on as a session. Default {EXEC_YIELD_MS}, "
+        f"at most {MAX_YIELD_MS}.",
+    },
+    **_WAITING,
 }
 _WRITE_PARAMETERS: JsonObject = {
     "type": "object",
@@ -118,7 +116,8 @@ _KILL_PARAMETERS: JsonObject = {
 
 
 class ExecCommand:
-    """Starts a command and waits for it, see the module. Needs approval for every command, like Shell.
+    """Starts a command and waits for it, see the module. Asks about every command, also whether it may leave its
+    sandbox, like Shell; see escalation.
 
     `sandbox`: what commands may touch, or a Sandbox that says by which backend; None for no sandbox. One that cannot be
     held here is an error, SandboxUnavailable, at once. Everything that a command started ends with it.
@@ -131,7 +130,20 @@ class ExecCommand:
 
     def __init__(self, sessions: ExecSessions, *, sandbox: SandboxPolicy | Sandbox | None = None) -> None:
         self.sessions = sessions
+        self._hold(sandbox)
+        self._may_ask = False
+
+    def held_by(self, sandbox: SandboxPolicy | None, *, may_ask: bool) -> ExecCommand:
+        """The same tool in this sandbox, unless it has one of its own; see escalation.Held."""
+        held = copy(self)
+        if held._policy is None:
+            held._hold(sandbox)
+        held._may_ask = may_ask and held._sandbox is not None
+        return held
+
+    def _hold(self, sandbox: SandboxPolicy | Sandbox | None) -> None:
         self._sandbox = sandbox_for(sandbox)
+        self._policy = self._sandbox.policy if self._sandbox is not None else cast("SandboxPolicy | None", sandbox)
 
     @property
     def spec(self) -> ToolSpec:
@@ -140,22 +152,28 @@ class ExecCommand:
             "far and a session_id for write_stdin and kill_session; it goes on meanwhile. Processes left in the "
             "background end with the command: run a server in the foreground."
         )
-        return ToolSpec(self.name, description, _EXEC_PARAMETERS)
+        asking = ESCALATION_PROPERTIES if self._may_ask else {}
+        parameters: JsonObject = {
+            "type": "object",
+            "properties": {**_EXEC_PROPERTIES, **asking},
+            "required": ["cmd"],
+            "additionalProperties": False,
+        }
+        return ToolSpec(self.name, description + sandbox_words(self._policy), parameters)
 
     def approval(self, call: ToolCall, context: ToolContext) -> ApprovalRequest | None:
         try:
             asked = _exec_request(call)
         except ToolError:
             return None
-        command = _shown(asked)
-        return ApprovalRequest(
-            call_id=call.call_id,
-            tool=call.name,
-            summary=_one_line(command),
-            detail=command,
-            risk="execute",
-            key=command if asked.workdir is None else f"cd {shlex.quote(asked.workdir)} && {command}",
-            cwd=str(context.cwd / (asked.workdir or "")),
+        return command_request(
+            call,
+            context,
+            _command(asked),
+            workdir=asked.workdir,
+            sandbox=self._policy,
+            permissions=asked.sandbox_permissions,
+            justification=asked.justification,
         )
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutput:
@@ -184,7 +202,7 @@ class ExecCommand:
             if session is not None:
                 cancelled.add_note(_left(session))
             raise
-        return _answer(session, begun, asked.max_output_tokens, sandboxed=self._sandbox is not None)
+        return _answer(session, begun, asked.max_output_tokens, may_ask=self._may_ask)
 
     async def aclose(self) -> None:
         await self.sessions.aclose()
@@ -198,18 +216,18 @@ class ExecCommand:
         if not cwd.is_dir():
             raise ToolError(f"workdir {asked.workdir or str(cwd)!r} is not a directory", remedy="name one that exists")
         stdin: Stdin = "terminal" if asked.tty else "pipe" if asked.stdin else "none"
-        confine = partial(self._confined, argv, cwd, context.roots)
-        return partial(self.sessions.start, _shown(asked), confine, stdin=stdin, cwd=cwd)
-
-    def _confined(self, argv: Sequence[str], cwd: Path, roots: tuple[Path, ...]) -> Confined:
-        from ..sandbox import watched_over
-
-        if self._sandbox is None:
-            return watched_over(argv)
-        try:
-            return self._sandbox.confine(argv, cwd=cwd, roots=roots, apart=True)
-        except ConfigError as error:  # a working directory that no sandbox can hold
-            raise ToolError(error.message, remedy=error.remedy) from None
+        leaves = left_sandbox(context)
+        sandbox = None if leaves else self._sandbox
+        command = _command(asked)
+        return partial(
+            self.sessions.start,
+            command if isinstance(command, str) else shlex.join(command),
+            partial(_confined, argv, cwd, context.roots, sandbox),
+            stdin=stdin,
+            cwd=cwd,
+            held=self._policy,
+            escalated=leaves,
+        )
 
 
 class WriteStdin:
@@ -240,14 +258,19 @@ class WriteStdin:
             return None
         if not asked.chars.strip(_INTERRUPT + _END_OF_INPUT):
             return None
+        key, words = f"session {session.id}", (call.name, f"session {session.id}")
+        rule = Rule("call", words, escalated=session.escalated)
         return ApprovalRequest(
             call_id=call.call_id,
             tool=call.name,
             summary=_one_line(f"to session {session.id} ({session.command}): {asked.chars}"),
             detail=asked.chars,
             risk="execute",
-            key=f"session {session.id}",
+            key=key,
             cwd=str(context.cwd),
+            sandbox="" if session.held is None else session.held.kind,
+            escalated=session.escalated,
+            actions=(Action("call", words, rule=rule),),
         )
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutput:
@@ -323,9 +346,15 @@ def _exec_request(call: ToolCall) -> ExecCommandRequest:
     asked = check_arguments(ExecCommandRequest, parse_arguments(call.arguments))
     if not asked.cmd or asked.cmd[0] == "" or (isinstance(asked.cmd, str) and not asked.cmd.strip()):
         raise ToolError("cmd: it is empty", remedy="send a command line or a list of program and arguments")
-    if asked.shell is not None and Path(asked.shell).name not in _SHELLS:
+    if asked.shell is not None and not _is_shell(asked.shell):
         raise ToolError(f"{asked.shell[:200]!r} is no shell", remedy=f"use {', '.join(_SHELLS)}, or leave it out")
     return asked
+
+
+def _is_shell(name: str) -> bool:
+    """By its bare name, or where systems have theirs: another of that name may be anybody's program."""
+    folder, _, name = name.rpartition("/")
+    return name in _SHELLS and folder in ("", *_SHELL_FOLDERS)
 
 
 def _write_request(call: ToolCall) -> WriteStdinRequest:
@@ -346,13 +375,22 @@ def _argv(asked: ExecCommandRequest) -> list[str]:
     return argv
 
 
-def _shown(asked: ExecCommandRequest) -> str:
+def _command(asked: ExecCommandRequest) -> str | list[str]:
     """What a person has to see to know what is run: with the shell, where that is not the one people expect."""
-    if isinstance(asked.cmd, list):
-        return shlex.join(asked.cmd)
-    if asked.shell is None and not asked.login:
+    if isinstance(asked.cmd, list) or (asked.shell is None and not asked.login):
         return asked.cmd
-    return shlex.join([asked.shell or "bash", "-lc" if asked.login else "-c", asked.cmd])
+    return [asked.shell or "bash", "-lc" if asked.login else "-c", asked.cmd]
+
+
+def _confined(argv: Sequence[str], cwd: Path, roots: tuple[Path, ...], sandbox: Sandbox | None) -> Confined:
+    from ..sandbox import watched_over
+
+    if sandbox is None:
+        return watched_over(argv)
+    try:
+        return sandbox.confine(argv, cwd=cwd, roots=roots, apart=True)
+    except ConfigError as error:  # a working directory that no sandbox can hold
+        raise ToolError(error.message, remedy=error.remedy) from None
 
 
 def _one_line(text: str) -> str:
@@ -413,11 +451,11 @@ def _answer(
     begun: float,
     max_tokens: int | None,
     *,
-    sandboxed: bool = False,
+    may_ask: bool = False,
     note: str = "",
     killed: bool = False,
 ) -> ToolOutput:
-    """In the words of codex.md 4."""
+    """In the words of codex.md 4. `may_ask`: to leave the sandbox, if that denied something."""
     from ..sandbox import looks_denied
 
     took_s = time.monotonic() - begun
@@ -428,8 +466,10 @@ def _answer(
     head = f"Process running with session ID {session.id}" if code is None else f"Process exited with code {code}"
     if left_out:
         head += f"\nOriginal token count: {taken.output.total_bytes // _BYTES_PER_TOKEN}"
-    denied = sandboxed and code is not None and looks_denied(body, code)
+    confined = session.held is not None and session.held.kind != "full_access" and not session.escalated
+    denied = confined and not killed and code is not None and looks_denied(body, code)
     sandbox = taken.limit or ("denied" if denied else "")
+    body += SANDBOX_NOTES.get(sandbox, "") + (denied_note(may_ask=may_ask) if sandbox == "denied" else "")
     facts: dict[str, JsonValue] = {
         "session_id": session.id,
         "running": code is None,
@@ -441,7 +481,7 @@ def _answer(
     facts |= {"log_error": log.error} if log.error else {}
     facts |= {"sandbox": sandbox} if sandbox else {}
     return ToolOutput(
-        f"{note}Wall time: {took_s:.1f} s\n{head}\nOutput:\n{body}{SANDBOX_NOTES.get(sandbox, '')}",
+        f"{note}Wall time: {took_s:.1f} s\n{head}\nOutput:\n{body}",
         success=not note and (killed or not code),
         metadata=facts,
     )

@@ -42,11 +42,14 @@ _JOIN_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """`id` is drawn by lot, so that what an earlier process called a session is not taken for one of these."""
+    """`id` is drawn by lot, so that what an earlier process called a session is not taken for one of these. `held`: the
+    sandbox it runs in, None for none; `escalated`: it was allowed to leave that."""
 
     id: int
     command: str
     process: ExecProcess
+    held: SandboxPolicy | None = None
+    escalated: bool = False
 
 
 class ExecSessions:
@@ -104,7 +107,16 @@ class ExecSessions:
         there = f"those that run: {names}" if names else "none runs"
         raise ToolError(f"there is no session {session_id}; {there}", remedy="start one with exec_command")
 
-    def start(self, command: str, confine: Callable[[], Confined], *, stdin: Stdin, cwd: Path) -> Session:
+    def start(
+        self,
+        command: str,
+        confine: Callable[[], Confined],
+        *,
+        stdin: Stdin,
+        cwd: Path,
+        held: SandboxPolicy | None = None,
+        escalated: bool = False,
+    ) -> Session:
         """Blocking, briefly. `command` is what people are shown, `confine` makes what is started. Raises ToolError if
         it cannot be, and if too many run."""
         from .exec_process import ExecProcess
@@ -121,7 +133,7 @@ class ExecSessions:
                 window=self._window,
                 log=log,
             )
-            session = self._kept.sessions[session_id] = Session(session_id, command, process)
+            session = self._kept.sessions[session_id] = Session(session_id, command, process, held, escalated)
             return session
 
     def close(self) -> None:

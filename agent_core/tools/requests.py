@@ -132,6 +132,8 @@ class ExecCommandRequest(BaseModel):
     yield_time_ms: int | None = Field(default=None, ge=0)
     wait_for: str = ""
     max_output_tokens: int | None = Field(default=None, ge=1)
+    sandbox_permissions: str | None = None
+    justification: str | None = None
 
 
 class WriteStdinRequest(BaseModel):

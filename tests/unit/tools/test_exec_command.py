@@ -10,7 +10,7 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from agent_core.approvals import ApprovalRequest
+from agent_core.approvals import Action, ApprovalRequest, Rule
 from agent_core.errors import ConfigError
 from agent_core.items import JsonValue
 from agent_core.tools import ExecCommand, ExecSessions, ToolContext, ToolOutput, WriteStdin
@@ -218,6 +218,7 @@ async def test_many_at_once(desk: Desk) -> None:
         ({"cmd": "  "}, "cmd: it is empty"),
         ({"cmd": []}, "cmd: it is empty"),
         ({"cmd": "ls", "shell": "/bin/python"}, "'/bin/python' is no shell"),
+        ({"cmd": "ls", "shell": "./bash"}, "'./bash' is no shell"),
         ({"cmd": "ls", "workdir": ".."}, "'..' is outside the allowed directories"),
         ({"cmd": "ls", "workdir": "out"}, "'out' is outside the allowed directories"),
         ({"cmd": "ls", "workdir": "gone"}, "workdir 'gone' is not a directory"),
@@ -268,7 +269,7 @@ async def test_sessions_that_cannot_be_written_to(desk: Desk) -> None:
         ({"cmd": "ls -l\n  echo"}, "ls -l echo", "ls -l\n  echo"),
         ({"cmd": ["rm", "a b"]}, "rm 'a b'", "rm 'a b'"),
         ({"cmd": "ls", "workdir": "sub"}, "ls", "cd sub && ls"),
-        ({"cmd": "a b", "shell": "/opt/zsh", "login": True}, "/opt/zsh -lc 'a b'", "/opt/zsh -lc 'a b'"),
+        ({"cmd": "a b", "shell": "/bin/zsh", "login": True}, "/bin/zsh -lc 'a b'", "/bin/zsh -lc 'a b'"),
     ],
 )
 async def test_every_command_needs_approval(arguments: dict[str, JsonValue], summary: str, key: str) -> None:
@@ -278,7 +279,9 @@ async def test_every_command_needs_approval(arguments: dict[str, JsonValue], sum
     context = ToolContext(Path("/work"))
     asked = ExecCommand(ExecSessions()).approval(call("exec_command", arguments), context)
     cwd = f"/work/{workdir}".rstrip("/")
-    assert asked == ApprovalRequest("call_1", "exec_command", summary, detail, "execute", key, cwd)
+    assert asked is not None
+    shown = replace(asked, actions=(), known_safe=False)  # those: test_approval_rules, test_safe_commands
+    assert shown == ApprovalRequest("call_1", "exec_command", summary, detail, "execute", key, cwd)
 
 
 @pytest.mark.parametrize(
@@ -290,9 +293,10 @@ async def test_input_needs_approval(desk: Desk, chars: str, asks: bool) -> None:
     sent = call("write_stdin", {"session_id": session, "chars": chars})
     asked = WriteStdin(desk.sessions).approval(sent, desk.context)
     summary = " ".join(f"to session {session} (echo up; cat): {chars}".split())
-    expected = ApprovalRequest(
-        "call_1", "write_stdin", summary, chars, "execute", f"session {session}", str(desk.context.cwd)
-    )
+    key, cwd = f"session {session}", str(desk.context.cwd)
+    rule = Rule("call", ("write_stdin", key))
+    expected = ApprovalRequest("call_1", "write_stdin", summary, chars, "execute", key, cwd)
+    expected = replace(expected, actions=(Action("call", ("write_stdin", key), rule=rule),))
     assert asked == (expected if asks else None)
 
 

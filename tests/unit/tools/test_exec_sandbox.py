@@ -7,14 +7,17 @@ from pathlib import Path
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from agent_core.errors import SandboxUnavailable
+from agent_core.items import JsonValue
 from agent_core.sandbox import Backend, Sandbox, SandboxLimits, full_access, workspace_write
-from agent_core.tools import ExecCommand, ExecSessions
+from agent_core.tools import ExecCommand, ExecSessions, WriteStdin
 from agent_core.tools.command import SANDBOX_NOTES
 
 from ...process_marks import ProcessMark
-from .sessions import Desk, body
+from .calls import call
+from .sessions import Desk, body, number
 
 pytestmark = pytest.mark.anyio
 LIMITS = SandboxLimits(processes=30, memory_bytes=512 * 1024**2)
@@ -82,6 +85,35 @@ async def test_its_limits(desk: Desk, mark: ProcessMark) -> None:
     """What starts too many processes is ended for it, and the model is told why."""
     output = await desk.run("for n in $(seq 100); do sleep 100 & done; wait")
     assert (output.metadata["sandbox"], output.success, mark.gone_within(1)) == ("processes", False, True)
+
+
+async def test_leaving_it_for_one_command(desk: Desk, sandbox: Sandbox) -> None:
+    """A denial says how to ask; a yes is for that command and the session it becomes, whose input says so too."""
+    held = ExecCommand(desk.sessions, sandbox=sandbox).held_by(None, may_ask=True)
+    asked: dict[str, JsonValue] = {"cmd": "touch /usr/.outside && rm /usr/.outside && echo up && cat", "stdin": True}
+    asked |= {"wait_for": "up", "justification": "it has to"}
+    denied = await held.run(call("exec_command", {**asked, "stdin": False}), desk.context)
+    assert 'send it again with sandbox_permissions "require_escalated"' in str(denied.content)
+    asking = call("exec_command", {**asked, "sandbox_permissions": "require_escalated"})
+    request = held.approval(asking, replace(desk.context, escalates=True))
+    assert request is not None
+    assert (request.escalated, request.reason, request.sandbox) == (True, "it has to", "workspace_write")
+    output = await held.run(asking, replace(desk.context, approved=request))
+    assert body(output) == "up\n"
+    sent = call("write_stdin", {"session_id": number(output), "chars": "x"})
+    to_it = WriteStdin(desk.sessions).approval(sent, desk.context)
+    assert to_it is not None
+    assert (to_it.escalated, to_it.rules[0].escalated) == (True, True)
+
+
+async def test_an_agent_holds_it(desk: Desk, sandbox: Sandbox) -> None:
+    """A tool without a sandbox takes its agent's; one with its own keeps it, and says what holds it."""
+    bare = ExecCommand(desk.sessions)
+    held, own = bare.held_by(sandbox.policy, may_ask=False), desk.exec.held_by(full_access(), may_ask=False)
+    words = " Commands run in a sandbox without network access; they may write to the working directory."
+    assert [made.spec.description.endswith(words) for made in (bare, held, own)] == [False, True, True]
+    output = await held.run(call("exec_command", {"cmd": "touch /usr/.outside"}), desk.context)
+    assert output.metadata["sandbox"] == "denied"
 
 
 async def test_full_access_is_no_sandbox(tmp_path: Path) -> None:

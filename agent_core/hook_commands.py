@@ -130,7 +130,7 @@ def _words(value: JsonValue) -> str:
 
 async def _run(argv: Sequence[str], told: bytes, call: HookCall) -> tuple[int, bytes, bytes]:
     """Exit code, stdout, stderr. Raises ToolError if it cannot be started or says too much."""
-    from .tools.shell import child_environment
+    from .tools.command import child_environment
 
     mark = Mark(os.environ.get(MARK_VARIABLE, ""))
     environment = child_environment(os.environ, extra={MARK_VARIABLE: mark.value, "AGENT_CORE_HOOK": call.point})

@@ -138,8 +138,9 @@ async def test_much_input_is_sent_as_it_is_read(desk: Desk) -> None:
 async def test_nobody_looks_and_it_goes_on(desk: Desk) -> None:
     """No full pipe stops a program: it writes megabytes unseen, of which both ends and a count are kept."""
     done = desk.context.cwd / "done"
-    flood = "echo first; head -c 5000000 /dev/zero | tr '\\0' x; touch done; echo; echo last"
-    session = await desk.start(flood, "first")
+    flood = "echo first; read; head -c 5000000 /dev/zero | tr '\\0' x; touch done; echo; echo last"
+    session = await desk.start(flood, "first\n", stdin=True)
+    desk.sessions.get(session).process.send(b"\n")
     with anyio.fail_after(30):
         while not done.exists():
             await anyio.lowlevel.checkpoint()

@@ -1,4 +1,4 @@
-"""`agent-core sessions`: the conversations that are kept: list, search, show, prune, fork, take back, compact, repair.
+"""`agent-core sessions`: the conversations that are kept: list, search, show, prune, fork, take back, rules, repair.
 
 A session is named by its id, by the beginning of one, or by its file. Figures and conversations go to stdout, what was
 done and what is worth knowing to stderr; with --json, stdout is one JSON object a line.
@@ -18,12 +18,12 @@ from ..paused import pending_calls
 from ..session import Session, SessionFolder, SessionInfo, repair_session
 from ..session.listing import describe
 from ..turn_events import CompactionFinished
-from .exits import Exit
+from .exits import Exit, UsageProblem
 from .json_events import event_to_json, usage_to_json
 from .kept import path_of
 from .numbers import seconds, whole_number
 from .render import pending_lines, render_item
-from .screen import Screen, one_line, write_json
+from .screen import Screen, one_line, write_json, write_text
 
 __all__ = ["add_arguments", "run"]
 
@@ -43,6 +43,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     _prune(_action(actions.add_parser("prune", help="remove old ones")))
     _fork(_action(actions.add_parser("fork", help="a copy that goes its own way")))
     _rollback(_action(actions.add_parser("rollback", help="take the last turns back")))
+    _rules(_action(actions.add_parser("rules", help="what one lets run unasked, and taking that back")))
     _compact(_action(actions.add_parser("compact", help="put a summary in the place of what was said")))
     _repair(_action(actions.add_parser("repair", help="set aside what is damaged in a file, keep the rest")))
 
@@ -206,6 +207,31 @@ def _run_rollback(args: Namespace, folder: SessionFolder, screen: Screen) -> int
         )
         for text in asked if not args.json else ():
             screen.line(f"  {one_line(text, _TEXT_CHARS)}", "dim")
+    return Exit.OK
+
+
+def _rules(parser: ArgumentParser) -> None:
+    parser.set_defaults(do=_run_rules)
+    _named(parser)
+    parser.add_argument("--revoke", type=whole_number(1, _MOST), metavar="N", help="ask about number N again")
+
+
+def _run_rules(args: Namespace, folder: SessionFolder, screen: Screen) -> int:
+    path = path_of(cast("str", args.session), folder)
+    number = cast("int | None", args.revoke)
+    if number is not None:
+        with Session.resume(path) as session:
+            if number > len(session.approval_rules):
+                raise UsageProblem(f"there is no rule {number}", remedy="see them: agent-core sessions rules SESSION")
+            rule = session.approval_rules[number - 1]
+            session.revoke(rule)
+            _done(args, screen, f"asked about again: {rule}", session)
+        return Exit.OK
+    for n, rule in enumerate(Session.read(path).approval_rules, 1):
+        if args.json:
+            write_json({"number": n, "rule": str(rule), "kind": rule.kind, "words": list(rule.words), "cwd": rule.cwd})
+        else:
+            write_text(sys.stdout, f"{n}  {one_line(str(rule))}\n")
     return Exit.OK
 
 

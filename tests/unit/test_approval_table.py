@@ -277,3 +277,37 @@ def test_leaving_is_offered_where_somebody_can_say_yes(
     ).tools[0]
     assert isinstance(shell.spec, ToolSpec)
     assert ("require_escalated" in json.dumps(dict(shell.spec.parameters))) == offered
+
+
+SWAPS: dict[str, tuple[str, str]] = {
+    "a folder becomes a link out": ("inner/made.txt", "inner"),
+    "a link that was followed out leads elsewhere": ("link/made.txt", "link"),
+}
+
+
+@pytest.mark.parametrize("name", SWAPS)
+async def test_a_yes_is_for_what_was_shown(name: str, work: Path) -> None:
+    """While somebody thinks about a path, it comes to lead somewhere else: nothing is written there."""
+    path, swapped = SWAPS[name]
+    (work / "inner").mkdir()
+    (work / "../elsewhere").mkdir()
+    act = Step(calls=(Call("write_file", {"path": path, "content": "ran\n"}),))
+
+    def swap(request: ApprovalRequest) -> bool:
+        target = work / swapped
+        target.unlink() if target.is_symlink() else target.rmdir()
+        target.symlink_to(work.parent / "elsewhere")
+        return True
+
+    with RehearsalServer([act, Step(text="Done.")], pace_s=0) as server:
+        agent = Agent(
+            "lab/any",
+            base_url=server.base_url,
+            tools=[WriteFile()],
+            approvals="always",
+            ask=swap,
+            sandbox=workspace_write(),
+            cwd=work,
+        )
+        await agent.run("go")
+    assert [list((work.parent / place).iterdir()) for place in ("outside", "elsewhere")] == [[], []]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agent_core.approvals import Rule
 from agent_core.cli import main
 from agent_core.cli.exits import Exit
 from agent_core.items import FunctionCall, FunctionCallOutput, assistant_message, user_message
@@ -188,6 +189,23 @@ def test_rollback(run: Run, folder: SessionFolder) -> None:
     assert run(["sessions", "rollback", session.id]) == (Exit.OK, "", "took 1 turn back, 1 turn left\n  second\n")
     assert Session.read(folder.find(session.id)).turns == 1
     assert json.loads(run(["sessions", "rollback", session.id, "--turns", "9", "--json"])[1])["turns"] == 0
+
+
+def test_rules(run: Run, folder: SessionFolder) -> None:
+    """What runs unasked, by number; one that is revoked is gone."""
+    session = kept(folder)
+    with Session.resume(folder.find(session.id)) as again:
+        again.remember(Rule.for_command("git", "add"))
+        again.remember(Rule.for_tool("deploy"))
+    assert run(["sessions", "rules", session.id]) == (
+        Exit.OK,
+        "1  commands that begin with `git add`\n2  calls of deploy\n",
+        "",
+    )
+    revoked = run(["sessions", "rules", session.id, "--revoke", "1"])
+    assert revoked == (Exit.OK, "", "asked about again: commands that begin with `git add`\n")
+    assert json.loads(run(["sessions", "rules", session.id, "--json"])[1])["words"] == ["deploy"]
+    assert run(["sessions", "rules", session.id, "--revoke", "2"])[0] == Exit.USAGE
 
 
 def test_repair(run: Run, folder: SessionFolder) -> None:

@@ -12,9 +12,17 @@ from agent_core import Agent, ApprovalRequest, AskPolicy, Decision, Session, Sub
 from agent_core.agent import Approvals
 from agent_core.approvals import allow_all
 from agent_core.errors import CallerError, RunPaused
-from agent_core.items import CustomToolCall, CustomToolCallOutput, FunctionCallOutput, WireName, user_message
+from agent_core.items import (
+    CustomToolCall,
+    CustomToolCallOutput,
+    FunctionCall,
+    FunctionCallOutput,
+    WireName,
+    user_message,
+)
 from agent_core.paused import pending_calls
 from agent_core.prompt import CustomToolSpec, ToolSpec
+from agent_core.session.waiting import Waiting
 from agent_core.testing import Call, RehearsalServer, Step
 from agent_core.testing.model import ScriptedModel
 from agent_core.tool_policy import ToolPolicy, ToolRule
@@ -58,6 +66,7 @@ def agent_over(
     *,
     wire: WireName = "chat",
     approvals: Approvals = LATER,
+    cwd: Path | None = None,
 ) -> Agent:
     def act(key: str) -> str:
         """Do it."""
@@ -71,6 +80,7 @@ def agent_over(
         session=session,
         tools=[tool(act), THEIRS],
         approvals=approvals,
+        cwd=cwd,
         tool_policy=ToolPolicy([ToolRule("act", "ask")]),
     )
 
@@ -267,6 +277,50 @@ async def test_asking_for_the_text_alone_says_that_it_paused(server: RehearsalSe
     with pytest.raises(RunPaused, match="waits for an answer to 1 of its calls: theirs"):
         await agent.ask("go")
     assert (await agent.resume({"t": "1"})).text == "done"
+
+
+async def test_an_approval_counts_for_what_was_asked(server: RehearsalServer, ran: Ran, tmp_path: Path) -> None:
+    """Where the tool would now act elsewhere, it waits for another decision; that one counts."""
+    agent = agent_over(server, ran)
+    await agent.run("go")
+    elsewhere = agent_over(server, ran, agent.session, cwd=tmp_path)
+    answers: dict[str, Decision | bool] = {"x": True, "y": Decision("denied", "no")}
+    result = await elsewhere.resume({"t": "1"}, answers)
+    assert (result.stop_reason, ran.keys, waits_for(result)) == ("paused", [], [("x", "deferred")])
+    assert (result.pending[0].request or ApprovalRequest("", "", "")).cwd == str(tmp_path)
+    assert (await elsewhere.resume(decisions={"x": True})).stop_reason == "completed"
+    assert (ran.keys, outputs_of(agent.session)[2]) == (["x"], ("y", "denied: no"))
+
+
+@pytest.mark.parametrize("escalated", [False, True])
+async def test_nothing_leaves_the_sandbox_because_a_file_says_so(tmp_path: Path, escalated: bool) -> None:
+    """Decisions are kept, but not those that are more than a file may say: a file may come from somebody else."""
+    request = ApprovalRequest("a", "shell", "rm -r /", escalated=escalated)
+    with Session.create(tmp_path / "s.jsonl") as session:
+        (made,) = session.append(call("a"))
+        assert isinstance(made, FunctionCall) and made.id is not None
+        session.wait_for(made, Waiting("deferred", request))
+        session.take_answers({}, {made.id: Decision("approved")})
+        assert pending_calls(session) == ()
+    with Session.resume(tmp_path / "s.jsonl") as session:
+        assert [one.request for one in pending_calls(session)] == ([request] if escalated else [])
+
+
+async def test_what_is_allowed_for_the_session_is_remembered() -> None:
+    """By the approval modes, as if it had been answered at once."""
+
+    def asks(request: ApprovalRequest) -> Decision:
+        return Decision("deferred")
+
+    @tool(approval=True)
+    def deploy(where: str) -> str:
+        return f"deployed to {where}"
+
+    agent = Agent("rehearsal/add", tools=[deploy], approvals="on_request", ask=asks)
+    result = await agent.run("go")
+    result = await agent.resume(decisions={one.id: Decision("approved_for_session") for one in result.pending})
+    assert (result.stop_reason, len(agent.session.approval_rules)) == ("completed", 1)
+    assert (await agent.run("go")).stop_reason == "completed"
 
 
 async def test_a_sub_agent_does_not_pause_its_parent() -> None:

@@ -12,16 +12,17 @@ message bytes of the shorter one up to the last user turn's reasoning. Prompt ca
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import isfinite
 from typing import Literal, Protocol, TypeAlias, cast
 
 from msgspec import Struct, field
+from msgspec.json import Encoder
 from pydantic_core import to_json
 
 from ..errors import ApiError, InvalidPromptError, MalformedStream, ModelError
-from ..events import Response, ResponseEvent
-from ..items import JsonObject, JsonValue, WireName
+from ..events import Completed, Response, ResponseEvent
+from ..items import JsonObject, JsonValue, ResponseItem, WireName
 from ..prompt import Prompt
 
 __all__ = [
@@ -42,9 +43,12 @@ __all__ = [
     "json_object",
     "json_str",
     "prompt_json",
+    "text_json",
     "torn_event",
 ]
 
+
+_encode_text = Encoder().encode
 
 SchemaDialect: TypeAlias = Literal["as_is", "openai_strict", "gemini", "moonshot", "inline_refs"]
 
@@ -352,7 +356,14 @@ class WireCodec(Protocol):
         else that is no answer of this wire."""
         ...
 
-    def encode_response(self, response: Response, prompt: Prompt) -> bytes: ...
+    def encode_response(self, response: Response, prompt: Prompt) -> bytes:
+        """A whole answer. One that an error stopped (`finish_reason` error) is written as failed, never as complete."""
+        ...
+
+    def answer_losses(self, said: ResponseItem | Completed) -> Iterator[Loss]:
+        """What an answer of this wire, streamed or whole, cannot carry of an item, or of how the answer ended. Beside
+        that, texts and calls keep their order only as far as the wire has one, and only the wire's own ids survive."""
+        ...
 
     def stream_decoder(self, prompt: Prompt, compat: Compat) -> StreamDecoder: ...
 
@@ -423,6 +434,14 @@ def json_bytes(value: JsonValue) -> bytes:
         return to_json(value, inf_nan_mode="null", fallback=_plain)
     except ValueError:
         return to_json(_without_surrogates(value), inf_nan_mode="null", fallback=_plain)
+
+
+def text_json(text: str) -> bytes:
+    """`json_bytes` of a string, for those that are written once per token."""
+    try:
+        return _encode_text(text)
+    except UnicodeEncodeError:  # lone surrogates
+        return json_bytes(text)
 
 
 def prompt_json(value: JsonValue) -> bytes:

@@ -7,17 +7,17 @@ Files: `chat_request` and `chat_messages` (prompt → body), `chat_prompt` (body
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from ..errors import MAX_BODY_CHARS, ApiError, MalformedStream, ModelError
-from ..events import Response
-from ..items import WireName
+from ..events import Completed, Response
+from ..items import ResponseItem, WireName
 from ..prompt import Prompt
 from .answer_tool import answering, as_answer
 from .api_errors import api_error, decode_http_error
-from .base import Compat, DecodedRequest, Encoded, RequestEncoder, StreamDecoder, WireCodec, json_list
+from .base import Compat, DecodedRequest, Encoded, Loss, RequestEncoder, StreamDecoder, WireCodec, json_list
 from .chat_answer import ChatAnswer
-from .chat_encoder import encode_chat_response
+from .chat_encoder import answer_losses, encode_chat_response
 from .chat_errors import encode_chat_error
 from .chat_history import ChatHistory
 from .chat_prompt import decode_chat_request
@@ -31,8 +31,8 @@ __all__ = ["CODEC", "ChatCodec"]
 
 
 class ChatCodec:
-    """`WireCodec` of Chat Completions. What an answer loses on the way out: item identity and order, phases, encrypted
-    reasoning, signatures, and items that are neither text, reasoning nor call."""
+    """`WireCodec` of Chat Completions. What an answer loses on the way out, beside `answer_losses`: item identity and
+    order."""
 
     wire: WireName = "chat"
     path: str = "/chat/completions"
@@ -68,6 +68,9 @@ class ChatCodec:
 
     def encode_response(self, response: Response, prompt: Prompt) -> bytes:
         return encode_chat_response(response, prompt)
+
+    def answer_losses(self, said: ResponseItem | Completed) -> Iterator[Loss]:
+        return answer_losses(said)
 
     def stream_decoder(self, prompt: Prompt, compat: Compat) -> StreamDecoder:
         return answering(reading_calls(ChatStreamDecoder(prompt, compat), prompt, compat), prompt, compat)

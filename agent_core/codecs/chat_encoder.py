@@ -7,6 +7,9 @@ Both are written from the same items. The wire has one message per answer, so se
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TypeAlias
+
 from ..errors import ModelError
 from ..events import (
     Completed,
@@ -14,12 +17,14 @@ from ..events import (
     OutputItemAdded,
     OutputItemDone,
     OutputTextDelta,
+    RateLimits,
     ReasoningContentDelta,
     ReasoningSummaryDelta,
     RefusalDelta,
     Response,
     ResponseEvent,
     ToolCallInputDelta,
+    Usage,
 )
 from ..items import (
     CustomToolCall,
@@ -34,20 +39,24 @@ from ..items import (
     text_of,
 )
 from ..prompt import Prompt
-from .base import json_bytes
+from .answer_words import SUMMARY_GAP, own_id, readable
+from .base import Loss, json_bytes, text_json
 from .chat_errors import error_object
 from .chat_messages import call_name, refusal_of
 from .chat_words import encode_usage, finish_word
 
-__all__ = ["ChatStreamEncoder", "encode_chat_response"]
+__all__ = ["ChatStreamEncoder", "answer_losses", "encode_chat_response"]
 
 _CALLS = (FunctionCall, CustomToolCall, LocalShellCall)
+
+_Said: TypeAlias = OutputTextDelta | RefusalDelta | ReasoningContentDelta | ReasoningSummaryDelta | OutputItemDone
 
 
 def encode_chat_response(response: Response, prompt: Prompt) -> bytes:
     """The body of a whole completion. `created` is 0: codecs have no clock."""
     message: JsonObject = {"role": "assistant", "content": response.text or None, "refusal": response.refusal or None}
-    if thought := response.reasoning_text:
+    thought = "".join(readable(item) for item in response.items if isinstance(item, Reasoning))
+    if thought:
         message["reasoning_content"] = thought
     calls: list[JsonValue] = []
     for item in response.items:
@@ -68,7 +77,7 @@ def encode_chat_response(response: Response, prompt: Prompt) -> bytes:
     if response.stop_sequence is not None:
         choice["stop_reason"] = response.stop_sequence
     body: JsonObject = {
-        "id": response.id,
+        "id": own_id(response.id, "chat"),
         "object": "chat.completion",
         "created": 0,
         "model": response.model or prompt.model,
@@ -79,37 +88,93 @@ def encode_chat_response(response: Response, prompt: Prompt) -> bytes:
     return json_bytes(body)
 
 
-class ChatStreamEncoder:
-    """A `StreamEncoder` of the Chat wire: one chunk per event that says something here, every one with the same id."""
+def answer_losses(said: ResponseItem | Completed) -> Iterator[Loss]:
+    """See WireCodec."""
+    match said:
+        case Completed():
+            if said.finish_reason in ("refusal", "pause", "unknown"):
+                yield Loss("finish_reason", said.finish_reason)
+            if said.end_turn is not None:
+                yield Loss("end_turn")
+        case Reasoning():
+            if said.encrypted_content is not None:
+                yield Loss("reasoning.encrypted_content")
+            if said.signature is not None:
+                yield Loss("reasoning.signature")
+            if said.summary and said.content:
+                yield Loss("reasoning.summary", "one text of the two")
+        case Message():
+            if said.phase is not None:
+                yield Loss("phase")
+        case FunctionCall() | CustomToolCall():
+            if said.namespace is not None:
+                yield Loss("namespace")
+        case LocalShellCall():
+            yield Loss("local_shell_call", "written as a function")
+        case _:
+            yield Loss("item", said.type)
 
-    __slots__ = ("_calls", "_completed", "_ended", "_id", "_include_usage", "_model", "_said", "_started")
+
+class ChatStreamEncoder:
+    """A `StreamEncoder` of the Chat wire: one chunk per event that says something here, every one with the same id.
+
+    Calls have their index; texts have only the order they come in. So of several messages, or reasonings, that are
+    open at once, one is told at a time (`_OneByOne`). Of a summary and content, whichever came first is told.
+    """
+
+    __slots__ = (
+        "_calls",
+        "_completed",
+        "_ended",
+        "_head",
+        "_id",
+        "_include_usage",
+        "_kinds",
+        "_messages",
+        "_model",
+        "_reasonings",
+        "_said",
+        "_started",
+        "_summary_part",
+    )
 
     def __init__(self, prompt: Prompt, *, include_usage: bool) -> None:
         self._include_usage = include_usage
         self._id = ""
         self._model = prompt.model
+        self._head = b""  # of a chunk with a choice, up to its delta
         self._started = False
         self._completed = False
         self._ended = False
+        self._messages = _OneByOne()
+        self._reasonings = _OneByOne()
         self._said: set[int] = set()  # items a delta was written of
+        self._kinds: dict[int, type[ResponseEvent]] = {}  # of reasoning: summary or content
+        self._summary_part: tuple[int, int] = (-1, -1)  # the last one: its item, its place
         self._calls: dict[int, tuple[int, str, str]] = {}  # number, type and text member of a call, by its item's index
 
     def feed(self, event: ResponseEvent) -> bytes:
         if self._ended:
             return b""
-        head = b""
+        if self._started:
+            return self._event(event)
         if isinstance(event, Created):
-            self._id, self._model = event.response_id, event.model or self._model
-        if not self._started:
-            self._started = True
-            head = self._choice({"role": "assistant", "content": ""})
-        return head + self._event(event)
+            self._id, self._model = own_id(event.response_id, "chat"), event.model or self._model
+        elif isinstance(event, RateLimits):
+            return b""
+        self._started = True
+        head = json_bytes({**self._members(), "choices": []})
+        self._head = b"data: " + head.removesuffix(b"]}") + b'{"index":0,"delta":'
+        return self._choice({"role": "assistant", "content": ""}) + self._event(event)
 
     def fail(self, error: ModelError) -> bytes:
+        """The error, after what the answer cost so far, where that was asked for."""
         if self._ended:
             return b""
         self._ended = True
-        return _frame({"error": error_object(error)})
+        spent = error.partial.usage if error.partial is not None else None
+        out = self._usage(spent) if self._started and spent is not None else b""
+        return out + _frame({"error": error_object(error)})
 
     def close(self) -> bytes:
         self._ended = True
@@ -117,20 +182,14 @@ class ChatStreamEncoder:
 
     def _event(self, event: ResponseEvent) -> bytes:
         match event:
-            case OutputTextDelta():
-                return self._delta(event.index, "content", event.delta)
-            case ReasoningContentDelta() | ReasoningSummaryDelta():
-                return self._delta(event.index, "reasoning_content", event.delta)
-            case RefusalDelta():
-                return self._delta(event.index, "refusal", event.delta)
+            case OutputTextDelta() | RefusalDelta() | OutputItemDone(item=Message()):
+                return self._in_order(self._messages, event)
+            case ReasoningContentDelta() | ReasoningSummaryDelta() | OutputItemDone(item=Reasoning()):
+                return self._in_order(self._reasonings, event)
             case ToolCallInputDelta():
                 return self._input(event.index, event.delta)
             case OutputItemAdded(item=item) if isinstance(item, _CALLS):
-                kind, text_member = _form(item)
-                number = len(self._calls)
-                self._calls[event.index] = (number, kind, text_member)
-                said: JsonObject = {"name": call_name(item), text_member: ""}
-                return self._choice({"tool_calls": [{"index": number, "id": item.call_id, "type": kind, kind: said}]})
+                return self._call(event.index, item)
             case OutputItemDone():
                 return self._done(event.index, event.item)
             case Completed():
@@ -138,28 +197,69 @@ class ChatStreamEncoder:
             case _:
                 return b""
 
-    def _delta(self, index: int, member: str, text: str) -> bytes:
+    def _in_order(self, line: _OneByOne, event: _Said) -> bytes:
+        """What may be told now: mostly the event itself."""
+        if line.holder == event.index and not isinstance(event, OutputItemDone):
+            return self._told(event)
+        return b"".join(map(self._told, line.feed(event)))
+
+    def _told(self, event: _Said) -> bytes:
+        match event:
+            case OutputTextDelta(index=index, delta=text):
+                return self._delta(index, b"content", text)
+            case RefusalDelta(index=index, delta=text):
+                return self._delta(index, b"refusal", text)
+            case ReasoningContentDelta(index=index, delta=text):
+                return self._reasoning(index, type(event), text)
+            case ReasoningSummaryDelta(index=index, delta=text, summary_index=part):
+                gap = SUMMARY_GAP if self._summary_part[0] == index and self._summary_part[1] != part else ""
+                self._summary_part = (index, part)
+                return self._reasoning(index, type(event), gap + text)
+            case OutputItemDone(index=index, item=item):
+                return self._done(index, item)
+
+    def _reasoning(self, index: int, kind: type[ResponseEvent], text: str) -> bytes:
+        if self._kinds.setdefault(index, kind) is not kind:
+            return b""
+        return self._delta(index, b"reasoning_content", text)
+
+    def _call(self, index: int, item: FunctionCall | CustomToolCall | LocalShellCall) -> bytes:
+        kind, text_member = _form(item)
+        number = len(self._calls)
+        self._calls[index] = (number, kind, text_member)
+        said: JsonObject = {"name": call_name(item), text_member: ""}
+        return self._choice({"tool_calls": [{"index": number, "id": item.call_id, "type": kind, kind: said}]})
+
+    def _delta(self, index: int, member: bytes, text: str) -> bytes:
         self._said.add(index)
-        return self._choice({member: text})
+        return b'%b{"%b":%b},"logprobs":null,"finish_reason":null}]}\n\n' % (self._head, member, text_json(text))
 
     def _input(self, index: int, text: str) -> bytes:
         number, kind, text_member = self._calls[index]
         self._said.add(index)
-        return self._choice({"tool_calls": [{"index": number, kind: {text_member: text}}]})
+        return b'%b{"tool_calls":[{"index":%d,"%b":{"%b":%b}}]},"logprobs":null,"finish_reason":null}]}\n\n' % (
+            self._head,
+            number,
+            kind.encode(),
+            text_member.encode(),
+            text_json(text),
+        )
 
     def _done(self, index: int, item: ResponseItem) -> bytes:
         """What no delta said: the text of an item that came whole, and what is only known at its end."""
         out = b""
+        if isinstance(item, _CALLS) and index not in self._calls:
+            out = self._call(index, item)
         if index not in self._said:
             match item:
                 case Message():
                     said: JsonObject = {"content": text_of(item), "refusal": refusal_of(item)}
                     said = {member: text for member, text in said.items() if text}
-                    out = self._choice(said) if said else b""
-                case Reasoning() if text := "".join((*item.summary, *item.content)):
-                    out = self._choice({"reasoning_content": text})
+                    out += self._choice(said) if said else b""
+                case Reasoning() if text := readable(item):
+                    out += self._delta(index, b"reasoning_content", text)
                 case FunctionCall() | CustomToolCall() | LocalShellCall() if text := _call_text(item):
-                    out = self._input(index, text)
+                    out += self._input(index, text)
                 case _:
                     pass
         if isinstance(item, (Message, Reasoning)) and (asides := _asides(item)):
@@ -173,24 +273,44 @@ class ChatStreamEncoder:
         choice: JsonObject = {"finish_reason": finish_word(event.finish_reason, calls=bool(self._calls))}
         if event.stop_sequence is not None:
             choice["stop_reason"] = event.stop_sequence
-        out = self._choice({}, choice)
-        if self._include_usage and event.usage is not None:
-            out += self._chunk({"choices": [], "usage": encode_usage(event.usage)})
-        return out
+        return self._choice({}, choice) + (self._usage(event.usage) if event.usage is not None else b"")
+
+    def _usage(self, usage: Usage) -> bytes:
+        if not self._include_usage:
+            return b""
+        return _frame({**self._members(), "choices": [], "usage": encode_usage(usage)})
 
     def _choice(self, delta: JsonObject, more: JsonObject | None = None) -> bytes:
         choice: JsonObject = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None, **(more or {})}
-        return self._chunk({"choices": [choice]})
+        return _frame({**self._members(), "choices": [choice]})
 
-    def _chunk(self, members: JsonObject) -> bytes:
-        chunk: JsonObject = {
-            "id": self._id,
-            "object": "chat.completion.chunk",
-            "created": 0,
-            "model": self._model,
-            **members,
-        }
-        return _frame(chunk)
+    def _members(self) -> JsonObject:
+        return {"id": self._id, "object": "chat.completion.chunk", "created": 0, "model": self._model}
+
+
+class _OneByOne:
+    """Items whose text goes into the same member: who began first is told first, and the others wait for its end."""
+
+    __slots__ = ("_waiting", "holder")
+
+    def __init__(self) -> None:
+        self.holder = -1
+        self._waiting: dict[int, list[_Said]] = {}
+
+    def feed(self, event: _Said) -> list[_Said]:
+        """The events whose turn has come, in their order."""
+        if self.holder < 0:
+            self.holder = event.index
+        if event.index != self.holder:
+            self._waiting.setdefault(event.index, []).append(event)
+            return []
+        ready = [event]
+        while isinstance(ready[-1], OutputItemDone):
+            self.holder = next(iter(self._waiting), -1)
+            if self.holder < 0:
+                break
+            ready += self._waiting.pop(self.holder)
+        return ready
 
 
 def _frame(chunk: JsonObject) -> bytes:

@@ -7,19 +7,21 @@ stream whose message comes at once, so both ways of answering give the same item
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import ceil, isfinite
 
 from ..errors import ApiError, MalformedStream, ModelError
-from ..events import Response
-from ..items import JsonObject, JsonValue, WireName
+from ..events import Completed, Response
+from ..items import JsonObject, JsonValue, ResponseItem, WireName
 from ..prompt import Prompt
 from .answer_tool import answering, as_answer
+from .answer_words import own_id, stopped_by_error
 from .api_errors import api_error, decode_http_error
 from .base import (
     Compat,
     DecodedRequest,
     Encoded,
+    Loss,
     RequestEncoder,
     StreamDecoder,
     StreamEncoder,
@@ -29,6 +31,7 @@ from .base import (
 )
 from .incremental import KeptEncoder
 from .messages_blocks import (
+    answer_losses,
     assistant_blocks,
     error_to_wire,
     is_call,
@@ -102,15 +105,18 @@ class _MessagesCodec:
         return as_answer(response, answer_tool_name(prompt, compat))
 
     def encode_response(self, response: Response, prompt: Prompt) -> bytes:
+        if response.finish_reason == "error":
+            return json_bytes({"type": "error", "error": error_to_wire(stopped_by_error(response.native_reason))[1]})
         content: list[JsonValue] = [block for item in response.items for block in assistant_blocks(item)]
         stop_reason = stop_reason_of(
             response.finish_reason,
             native=response.native_reason,
             stop_sequence=response.stop_sequence,
             has_calls=any(map(is_call, response.items)),
+            refused=bool(response.refusal),
         )
         message: JsonObject = {
-            "id": response.id or "msg_unknown",
+            "id": own_id(response.id, self.wire) or "msg_unknown",
             "type": "message",
             "role": "assistant",
             "model": response.model or prompt.model,
@@ -120,6 +126,9 @@ class _MessagesCodec:
             "usage": usage_to_wire(response.usage),
         }
         return json_bytes(message)
+
+    def answer_losses(self, said: ResponseItem | Completed) -> Iterator[Loss]:
+        return answer_losses(said)
 
     def stream_decoder(self, prompt: Prompt, compat: Compat) -> StreamDecoder:
         return answering(reading_calls(MessagesStreamDecoder(prompt, compat), prompt, compat), prompt, compat)

@@ -16,6 +16,7 @@ A content block is this wire's atom. Items become blocks here, one small functio
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 from pydantic_core import from_json
 
@@ -35,7 +36,7 @@ from ..errors import (
     TransportError,
     TransportTimeout,
 )
-from ..events import FinishReason
+from ..events import Completed, FinishReason
 from ..items import (
     CustomToolCall,
     FunctionCall,
@@ -51,7 +52,8 @@ from ..items import (
     UnknownItem,
     dump_item,
 )
-from .base import json_bytes, json_object, json_str
+from .answer_words import readable
+from .base import Loss, json_bytes, json_object, json_str
 from .replay_text import json_arguments
 
 __all__ = [
@@ -59,6 +61,7 @@ __all__ = [
     "REDACTED",
     "STOP_REASONS",
     "THINKING",
+    "answer_losses",
     "assistant_blocks",
     "call_arguments",
     "call_name",
@@ -214,7 +217,7 @@ def reasoning_block(item: Reasoning) -> list[JsonObject]:
         return [{"type": REDACTED, "data": item.encrypted_content}]
     if not item.text and not item.signature:
         return []
-    return [{"type": THINKING, "thinking": item.text, "signature": item.signature or ""}]
+    return [{"type": THINKING, "thinking": readable(item), "signature": item.signature or ""}]
 
 
 def is_redacted(item: Reasoning) -> bool:
@@ -262,9 +265,17 @@ def finish_reason_of(native: str | None, *, has_calls: bool) -> FinishReason:
 
 
 def stop_reason_of(
-    reason: FinishReason, *, native: str | None = None, stop_sequence: str | None = None, has_calls: bool = False
+    reason: FinishReason,
+    *,
+    native: str | None = None,
+    stop_sequence: str | None = None,
+    has_calls: bool = False,
+    refused: bool = False,
 ) -> str:
-    """The wire's word for how an answer ended: its own, where the answer came from this wire."""
+    """The wire's word for how an answer ended: its own, where the answer came from this wire. `refused`: some of its
+    text was a refusal, which this wire tells by the reason alone."""
+    if refused and reason == "stop":
+        return "refusal"
     if native in STOP_REASONS and finish_reason_of(native, has_calls=has_calls) == reason:
         return native
     if has_calls and reason in ("stop", "unknown"):
@@ -272,6 +283,54 @@ def stop_reason_of(
     if reason == "stop" and stop_sequence is not None:
         return "stop_sequence"
     return _STOP_WORDS[reason]
+
+
+def answer_losses(said: ResponseItem | Completed) -> Iterator[Loss]:
+    """See WireCodec."""
+    match said:
+        case Completed():
+            if said.finish_reason in ("content_filter", "unknown"):
+                yield Loss("finish_reason", said.finish_reason)
+            if said.end_turn is not None:
+                yield Loss("end_turn")
+        case Reasoning():
+            yield from _reasoning_losses(said)
+        case Message():
+            yield from _message_losses(said)
+        case FunctionCall() | CustomToolCall():
+            if isinstance(said, CustomToolCall):
+                yield Loss("custom_tool_call", "written as a function of one string")
+            if said.namespace is not None:
+                yield Loss("namespace")
+            if said.opaque and not of_this_wire(said.origin):
+                yield Loss("opaque", said.type)
+        case LocalShellCall():
+            yield Loss("local_shell_call", "written as a function")
+        case UnknownItem() if of_this_wire(said.origin):
+            pass
+        case _:
+            yield Loss("item", said.type)
+
+
+def _reasoning_losses(item: Reasoning) -> Iterator[Loss]:
+    if item.encrypted_content is not None and not is_redacted(item):
+        yield Loss("reasoning.encrypted_content")
+    if item.details:
+        yield Loss("reasoning.details")
+    if item.summary and item.content:
+        yield Loss("reasoning.summary", "one text of the two")
+
+
+def _message_losses(item: Message) -> Iterator[Loss]:
+    if item.phase is not None:
+        yield Loss("phase")
+    if item.opaque:
+        yield Loss("opaque", item.type)
+    for part in item.content:
+        if isinstance(part, Refusal):
+            yield Loss("refusal", "told as text, and by the reason to stop")
+        elif isinstance(part, OutputText) and len(citations_of(part)) < len(part.annotations):
+            yield Loss("annotations")
 
 
 def is_error_object(found: JsonObject) -> bool:

@@ -1,18 +1,25 @@
 """Events of one answer to a Messages stream: what a server of this wire sends.
 
 The wire's blocks are strictly sequential: one is stopped before the next starts (behaviours.md S2-16, X-S0-27). Our
-items may interleave, so one item at a time is being written, the first that began, and what comes of the others waits
-until it is done (X-S2-04). Per item:
+items may interleave, and where an answer came over Chat all of them are open until its end. So one block is open at a
+time, and what happens when another item has something to say depends on whose it is:
 
-    nothing written → block open (text, thinking, tool_use) → … → stopped
+    the open block          when another item says something
+    text, thinking          is stopped; should the item go on, it gets another block
+    a call that is whole    is stopped: an object is closed, and nothing can follow it
+    any other call          stays, and all others wait until it is whole or done (X-S2-04)
 
 A message opens one block a part; reasoning and messages open theirs with their first content, calls at once. An item
-that came without deltas is written whole from its OutputItemDone. Redacted reasoning and raw blocks have no deltas.
+that came without deltas is written whole from its OutputItemDone. Redacted reasoning and raw blocks have no deltas. An
+item that was cut does not stop its block: a client that runs calls as their blocks stop must not run that one.
 """
 
 from __future__ import annotations
 
-from ..errors import ModelError
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ..errors import MalformedStream, ModelError
 from ..events import (
     Completed,
     Created,
@@ -38,7 +45,8 @@ from ..items import (
     ResponseItem,
 )
 from ..prompt import Prompt
-from .base import json_bytes
+from .answer_words import SUMMARY_GAP, own_id, readable, stopped_by_error
+from .base import json_bytes, text_json
 from .messages_blocks import (
     assistant_blocks,
     call_arguments,
@@ -49,8 +57,25 @@ from .messages_blocks import (
     tool_use_block,
 )
 from .messages_usage import usage_to_wire
+from .tool_calls import parse_arguments
 
 __all__ = ["MessagesStreamEncoder"]
+
+_MAX_LOOKS = 32
+"""How often a call that others wait for is parsed to see whether it is whole; after that they wait for its end."""
+
+
+@dataclass(slots=True)
+class _Told:
+    """What was written of an item that is not done."""
+
+    kind: Literal["summary", "content", ""] = ""  # of reasoning: whichever came first
+    part: int = -1  # of a message, the part whose block it was last; of a summary likewise
+    parts: set[int] = field(default_factory=set[int])  # of a message: those that have a block
+    chars: int = 0  # written as deltas
+    call: FunctionCall | CustomToolCall | None = None
+    pieces: list[str] = field(default_factory=list[str])  # of a function call's arguments
+    looks: int = 0
 
 
 class MessagesStreamEncoder:
@@ -60,16 +85,14 @@ class MessagesStreamEncoder:
         self._model = prompt.model
         self._started = False
         self._ended = False
-        self._current: int | None = None  # the item being written
-        self._waiting: dict[int, list[ResponseEvent]] = {}  # what came of later items, in order of appearance
-        self._index = 0  # of the open block, or of the next one
+        self._block = 0  # number of the open block, or of the next one
         self._head = b""  # of a delta frame of the open block; empty while none is open
-        self._part = -1
-        self._written: set[int] = set()  # parts of the current message that have a block
-        self._chars = 0  # of the current item, written as deltas
-        self._reasoning: type[ResponseEvent] | None = None  # summary or content: whichever came first
-        self._call: FunctionCall | CustomToolCall | None = None
+        self._owner = -1  # whose block is open
+        self._pen = -1  # the call that may not be interrupted
+        self._told: dict[int, _Told] = {}
+        self._waiting: dict[int, list[ResponseEvent]] = {}  # what came of other items, in order of appearance
         self._has_calls = False
+        self._refused = False
 
     def feed(self, event: ResponseEvent) -> bytes:
         if self._ended:
@@ -84,13 +107,13 @@ class MessagesStreamEncoder:
                 self._complete(event, out)
             case _:
                 self._start("", "", out)
-                if self._current is None:
-                    self._current = event.index
-                if event.index == self._current:
-                    self._write(event, out)
-                    self._catch_up(out)
+                index = event.index
+                if (self._waiting and index != self._pen) or (self._pen >= 0 and not self._may_write(index)):
+                    self._waiting.setdefault(index, []).append(event)
                 else:
-                    self._waiting.setdefault(event.index, []).append(event)
+                    self._write(event, out)
+                if self._waiting:
+                    self._catch_up(out)
         return b"".join(out)
 
     def fail(self, error: ModelError) -> bytes:
@@ -109,7 +132,7 @@ class MessagesStreamEncoder:
             return
         self._started = True
         message: JsonObject = {
-            "id": response_id or "msg_unknown",
+            "id": own_id(response_id, "messages") or "msg_unknown",
             "type": "message",
             "role": "assistant",
             "model": model or self._model,
@@ -122,6 +145,9 @@ class MessagesStreamEncoder:
 
     def _complete(self, event: Completed, out: list[bytes]) -> None:
         self._start(event.response_id, event.model, out)
+        if event.finish_reason == "error":  # this wire has no such word, and any other would call it an answer
+            out.append(self.fail(stopped_by_error(event.native_reason)))
+            return
         self._stop_block(out)
         self._ended = True
         reason = stop_reason_of(
@@ -129,124 +155,202 @@ class MessagesStreamEncoder:
             native=event.native_reason,
             stop_sequence=event.stop_sequence,
             has_calls=self._has_calls,
+            refused=self._refused,
         )
         delta: JsonObject = {"stop_reason": reason, "stop_sequence": event.stop_sequence}
         out.append(_frame("message_delta", {"delta": delta, "usage": usage_to_wire(event.usage)}))
         out.append(_frame("message_stop", {}))
 
+    # one block at a time
+
+    def _may_write(self, index: int) -> bool:
+        """Whether an item may say something: no call is being written, or its own, or one that is whole by now."""
+        if self._pen in (-1, index):
+            return True
+        if not _is_whole(self._told[self._pen]):
+            return False
+        self._pen = -1
+        return True
+
     def _catch_up(self, out: list[bytes]) -> None:
-        """After an item is done: all that waits of the next one, and of those after it, if it is done too."""
-        while self._current is None and self._waiting:
-            self._current = next(iter(self._waiting))
-            for event in self._waiting.pop(self._current):
+        """What waits, item by item, as far as no call stands before it."""
+        while self._waiting and not self._ended and self._may_write(first := next(iter(self._waiting))):
+            for event in self._waiting.pop(first):
                 self._write(event, out)
 
     def _write(self, event: ResponseEvent, out: list[bytes]) -> None:
         match event:
-            case OutputTextDelta(content_index=part, delta=text) | RefusalDelta(content_index=part, delta=text):
-                if part != self._part or not self._head:
-                    self._start_text(part, out)
-                self._delta("text_delta", "text", text, out)
-            case ReasoningContentDelta(delta=text) | ReasoningSummaryDelta(delta=text):
-                if self._reasoning is None:
-                    self._reasoning = type(event)
-                    self._start_block({"type": "thinking", "thinking": "", "signature": ""}, out)
-                if self._reasoning is type(event):
-                    self._delta("thinking_delta", "thinking", text, out)
-            case ToolCallInputDelta(delta=text):
-                self._input(text, out)
-            case OutputItemAdded(item=FunctionCall() | CustomToolCall() as call):
-                self._start_call(call, out)
-            case OutputItemDone(item=item):
-                self._done(item, out)
+            case OutputTextDelta(index=index, delta=text, content_index=part):
+                self._text(index, part, text, out)
+            case RefusalDelta(index=index, delta=text, content_index=part):
+                self._refused = True
+                self._text(index, part, text, out)
+            case ReasoningContentDelta(index=index, delta=text):
+                self._thinking(index, "content", text, out)
+            case ReasoningSummaryDelta(index=index, delta=text, summary_index=part):
+                self._summary(index, part, text, out)
+            case ToolCallInputDelta(index=index, delta=text):
+                self._input(index, text, out)
+            case OutputItemAdded(index=index, item=FunctionCall() | CustomToolCall() as call):
+                self._start_call(index, call, out)
+            case OutputItemDone(index=index, item=item):
+                self._done(index, item, out)
             case _:
                 pass
 
-    def _done(self, item: ResponseItem, out: list[bytes]) -> None:
+    def _of(self, index: int) -> _Told:
+        told = self._told.get(index)
+        if told is None:
+            told = self._told[index] = _Told()
+        return told
+
+    # deltas
+
+    def _text(self, index: int, part: int, text: str, out: list[bytes]) -> None:
+        told = self._of(index)
+        if index != self._owner or part != told.part:
+            told.part = part
+            told.parts.add(part)
+            self._start_block(index, {"type": "text", "text": ""}, out)
+        self._delta(told, b"text_delta", b"text", text, out)
+
+    def _thinking(self, index: int, kind: Literal["summary", "content"], text: str, out: list[bytes]) -> None:
+        told = self._of(index)
+        told.kind = told.kind or kind
+        if told.kind != kind:
+            return
+        if index != self._owner:
+            self._start_thinking(index, out)
+        self._delta(told, b"thinking_delta", b"thinking", text, out)
+
+    def _summary(self, index: int, part: int, text: str, out: list[bytes]) -> None:
+        told = self._of(index)
+        if told.part not in (-1, part):
+            text = SUMMARY_GAP + text
+        told.part = part
+        self._thinking(index, "summary", text, out)
+
+    def _input(self, index: int, text: str, out: list[bytes]) -> None:
+        told = self._of(index)
+        if told.call is None:  # a call that never began is written when it is done
+            return
+        if index != self._owner:
+            if text.strip():
+                self._went_on(out)
+            return
+        if isinstance(told.call, CustomToolCall):  # the free text becomes the one string of an object
+            text = ("" if told.chars else '{"input":"') + text_json(text)[1:-1].decode()
+        else:
+            told.pieces.append(text)
+        self._delta(told, b"input_json_delta", b"partial_json", text, out)
+
+    def _went_on(self, out: list[bytes]) -> None:
+        """A call that was an object, and was stopped for another item, is not what it was taken for."""
+        out.append(self.fail(MalformedStream("a call's arguments went on after the end of their object")))
+
+    def _delta(self, told: _Told, kind: bytes, member: bytes, text: str, out: list[bytes]) -> None:
+        if text:
+            told.chars += len(text)
+            out.append(b'%b{"type":"%b","%b":%b}}\n\n' % (self._head, kind, member, text_json(text)))
+
+    # ends of items
+
+    def _done(self, index: int, item: ResponseItem, out: list[bytes]) -> None:
+        told = self._of(index)
         match item:
             case Message():
-                self._finish_message(item, out)
+                self._finish_message(index, told, item, out)
             case Reasoning() if not is_redacted(item) and (item.text or item.signature):
-                self._finish_reasoning(item, out)
+                self._finish_reasoning(index, told, item, out)
             case FunctionCall() | CustomToolCall():
-                self._finish_call(item, out)
+                self._finish_call(index, told, item, out)
             case _:
                 self._has_calls = self._has_calls or isinstance(item, LocalShellCall)
                 for block in assistant_blocks(item):
-                    self._start_block(block, out)
-        self._stop_block(out)
-        self._current = None
-        self._part = -1
-        self._written = set()
-        self._chars = 0
-        self._reasoning = None
-        self._call = None
+                    self._start_block(index, block, out)
+        del self._told[index]
+        if self._pen == index:
+            self._pen = -1
+        if self._owner == index:
+            self._owner = -1
+            if not _is_cut(item):
+                self._stop_block(out)
 
-    def _finish_message(self, item: Message, out: list[bytes]) -> None:
+    def _finish_message(self, index: int, told: _Told, item: Message, out: list[bytes]) -> None:
         """Parts that no delta brought are written whole. Citations are known only now: those of the last part fit."""
         parts = [part for part in item.content if isinstance(part, (OutputText, Refusal))]
-        missing = sum(len(_text_of(part)) for part in parts) > self._chars
+        self._refused = self._refused or any(isinstance(part, Refusal) for part in parts)
+        missing = sum(len(_text_of(part)) for part in parts) > told.chars
         for number, part in enumerate(parts):
-            if missing and number not in self._written and _text_of(part):
-                self._start_text(number, out)
-                self._delta("text_delta", "text", _text_of(part), out)
-            if number == self._part and isinstance(part, OutputText):
+            if missing and number not in told.parts and _text_of(part):
+                self._text(index, number, _text_of(part), out)
+            if number == told.part and index == self._owner and isinstance(part, OutputText):
                 out.extend(
                     self._head + json_bytes({"type": "citations_delta", "citation": citation}) + b"}\n\n"
                     for citation in citations_of(part)
                 )
 
-    def _finish_reasoning(self, item: Reasoning, out: list[bytes]) -> None:
-        if self._reasoning is None:
-            self._start_block({"type": "thinking", "thinking": "", "signature": ""}, out)
-            self._delta("thinking_delta", "thinking", item.text, out)
-        if item.signature:
-            self._delta("signature_delta", "signature", item.signature, out)
+    def _finish_reasoning(self, index: int, told: _Told, item: Reasoning, out: list[bytes]) -> None:
+        if not told.kind:
+            self._start_thinking(index, out)
+            self._delta(told, b"thinking_delta", b"thinking", readable(item), out)
+        if (
+            item.signature and index == self._owner
+        ):  # it seals one block: of thinking that was interrupted there are two
+            self._delta(told, b"signature_delta", b"signature", item.signature, out)
 
-    def _start_call(self, call: FunctionCall | CustomToolCall, out: list[bytes]) -> None:
-        self._call = call
+    def _start_thinking(self, index: int, out: list[bytes]) -> None:
+        self._start_block(index, {"type": "thinking", "thinking": "", "signature": ""}, out)
+
+    def _start_call(self, index: int, call: FunctionCall | CustomToolCall, out: list[bytes]) -> None:
+        self._of(index).call = call
         self._has_calls = True
-        self._start_block({**tool_use_block(call), "input": {}}, out)
+        self._start_block(index, {**tool_use_block(call), "input": {}}, out)
+        self._pen = index
 
-    def _input(self, text: str, out: list[bytes]) -> None:
-        if self._call is None:  # a call that never began is written when it is done
-            return
-        if isinstance(self._call, CustomToolCall):  # the free text becomes the one string of an object
-            text = ("" if self._chars else '{"input":"') + json_bytes(text)[1:-1].decode()
-        self._delta("input_json_delta", "partial_json", text, out)
-
-    def _finish_call(self, item: FunctionCall | CustomToolCall, out: list[bytes]) -> None:
-        if self._call is None:
-            self._start_call(item, out)
-        if not self._chars:
+    def _finish_call(self, index: int, told: _Told, item: FunctionCall | CustomToolCall, out: list[bytes]) -> None:
+        if told.call is None:
+            self._start_call(index, item, out)
+        if index != self._owner:  # it was whole, and stopped
+            if isinstance(item, FunctionCall) and item.arguments.rstrip() != "".join(told.pieces).rstrip():
+                self._went_on(out)
+        elif not told.chars:
             arguments = call_arguments(item)
             if arguments.strip() not in ("", "{}"):
-                self._delta("input_json_delta", "partial_json", arguments, out)
+                self._delta(told, b"input_json_delta", b"partial_json", arguments, out)
         elif isinstance(item, CustomToolCall) and item.status != "incomplete":
-            self._delta("input_json_delta", "partial_json", '"}', out)
+            self._delta(told, b"input_json_delta", b"partial_json", '"}', out)
 
-    def _start_text(self, part: int, out: list[bytes]) -> None:
-        self._start_block({"type": "text", "text": ""}, out)
-        self._part = part
-        self._written.add(part)
+    # blocks
 
-    def _start_block(self, block: JsonObject, out: list[bytes]) -> None:
+    def _start_block(self, index: int, block: JsonObject, out: list[bytes]) -> None:
         self._stop_block(out)
-        out.append(_frame("content_block_start", {"index": self._index, "content_block": block}))
+        self._owner = index
+        out.append(_frame("content_block_start", {"index": self._block, "content_block": block}))
         self._head = (
-            b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":' % self._index
+            b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":' % self._block
         )
 
     def _stop_block(self, out: list[bytes]) -> None:
         if self._head:
-            out.append(_frame("content_block_stop", {"index": self._index}))
-            self._index += 1
+            out.append(_frame("content_block_stop", {"index": self._block}))
+            self._block += 1
             self._head = b""
+            self._owner = -1
 
-    def _delta(self, kind: str, member: str, text: str, out: list[bytes]) -> None:
-        if text:
-            self._chars += len(text)
-            out.append(b'%b{"type":"%b","%b":%b}}\n\n' % (self._head, kind.encode(), member.encode(), json_bytes(text)))
+
+def _is_whole(told: _Told) -> bool:
+    """A function call whose arguments are an object already: nothing can follow that belongs to them."""
+    if not told.pieces or told.looks >= _MAX_LOOKS or told.pieces[-1].rstrip()[-1:] != "}":
+        return False
+    told.looks += 1
+    text = "".join(told.pieces)
+    told.pieces = [text]
+    return parse_arguments(text) is not None
+
+
+def _is_cut(item: ResponseItem) -> bool:
+    return isinstance(item, (Message, Reasoning, FunctionCall, CustomToolCall)) and item.status == "incomplete"
 
 
 def _text_of(part: OutputText | Refusal) -> str:

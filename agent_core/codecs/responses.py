@@ -6,15 +6,16 @@ closing brackets. Items go out one by one (`encode_item`): a server of this wire
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from msgspec.structs import replace
 
 from ..errors import ApiError, InvalidPromptError, MalformedStream, ModelError
-from ..events import Response
-from ..items import JsonObject, JsonValue, WireName
+from ..events import Completed, Response
+from ..items import JsonObject, JsonValue, ResponseItem, WireName
 from ..prompt import CustomToolSpec, HostedToolSpec, Prompt, ToolSpec
 from .answer_tool import answering, as_answer
+from .answer_words import stopped_by_error
 from .api_errors import api_error, decode_http_error
 from .base import (
     Compat,
@@ -32,7 +33,16 @@ from .base import (
 from .incremental import KeptEncoder
 from .output_forms import OutputPlan, answer_tool_name, plan_output, settled_choice
 from .reasoning_rules import fitted_effort, may_sample
-from .responses_envelope import encode_choice, encode_envelope, encode_error, encode_format, encode_tool
+from .responses_envelope import (
+    answer_losses,
+    encode_choice,
+    encode_envelope,
+    encode_error,
+    encode_format,
+    encode_tool,
+    error_object,
+    fitted_end,
+)
 from .responses_history import ResponsesHistory
 from .responses_items import load_json
 from .responses_request import decode_request
@@ -73,7 +83,14 @@ class _ResponsesCodec:
         return _decode_response(body, prompt, compat)
 
     def encode_response(self, response: Response, prompt: Prompt) -> bytes:
-        return json_bytes(encode_envelope(response, prompt, status=response.status))
+        if response.finish_reason == "error":
+            error = error_object(stopped_by_error(response.native_reason))
+            return json_bytes(encode_envelope(response, prompt, status="failed", error=error))
+        fitted = fitted_end(response)
+        return json_bytes(encode_envelope(fitted, prompt, status=fitted.status))
+
+    def answer_losses(self, said: ResponseItem | Completed) -> Iterator[Loss]:
+        return answer_losses(said)
 
     def stream_decoder(self, prompt: Prompt, compat: Compat) -> StreamDecoder:
         return answering(reading_calls(ResponsesStreamDecoder(prompt, compat), prompt, compat), prompt, compat)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+from msgspec.structs import replace
 
 from ..errors import (
     ApiError,
@@ -22,19 +24,32 @@ from ..errors import (
     TransportError,
     TransportTimeout,
 )
-from ..events import FinishReason, Response
-from ..items import JsonObject, JsonValue
+from ..events import Completed, FinishReason, Response
+from ..items import (
+    CustomToolCall,
+    FunctionCall,
+    JsonObject,
+    JsonValue,
+    Message,
+    Reasoning,
+    ResponseItem,
+    UnknownItem,
+)
 from ..prompt import CustomToolSpec, HostedToolSpec, NamedTool, OutputSchema, Prompt, ToolChoice, ToolSpec, ToolSpecs
-from .base import json_bytes
+from .answer_words import own_id
+from .base import Loss, json_bytes
 from .responses_items import encode_output_item, encode_usage
 
 __all__ = [
+    "answer_losses",
     "encode_choice",
     "encode_envelope",
     "encode_error",
     "encode_format",
     "encode_tool",
     "error_object",
+    "fitted_end",
+    "has_words_for",
     "id_stem",
 ]
 
@@ -71,9 +86,10 @@ def encode_envelope(response: Response, prompt: Prompt, *, status: str, error: J
     """
     reasoning, sampling = prompt.reasoning, prompt.sampling
     reason = response.incomplete_reason or _INCOMPLETE_REASONS.get(response.finish_reason)
-    stem = id_stem(response.id)
+    stem = id_stem(own_id(response.id, "responses"))
+    items = [item for item in response.items if has_words_for(item)]
     envelope: JsonObject = {
-        "id": response.id,
+        "id": own_id(response.id, "responses"),
         "object": "response",
         "created_at": 0,
         "status": status,
@@ -83,7 +99,7 @@ def encode_envelope(response: Response, prompt: Prompt, *, status: str, error: J
         "instructions": prompt.instructions or None,
         "max_output_tokens": prompt.max_output_tokens,
         "model": response.model or prompt.model,
-        "output": [encode_output_item(item, stem, n) for n, item in enumerate(response.items)],
+        "output": [encode_output_item(item, stem, n) for n, item in enumerate(items)],
         "parallel_tool_calls": prompt.parallel_tool_calls is not False,
         "previous_response_id": prompt.previous_response_id,
         "reasoning": {
@@ -105,6 +121,42 @@ def encode_envelope(response: Response, prompt: Prompt, *, status: str, error: J
     if response.end_turn is not None:
         envelope["end_turn"] = response.end_turn
     return envelope
+
+
+def has_words_for(item: ResponseItem) -> bool:
+    """Whether an answer can hold the item: all but raw items of other wires."""
+    return not isinstance(item, UnknownItem) or item.origin is None or item.origin.wire == "responses"
+
+
+def answer_losses(said: ResponseItem | Completed) -> Iterator[Loss]:
+    """See WireCodec."""
+    match said:
+        case Completed():
+            if said.stop_sequence is not None:
+                yield Loss("stop_sequence")
+            if said.finish_reason in ("refusal", "pause", "unknown"):
+                yield Loss("finish_reason", said.finish_reason)
+        case Reasoning():
+            if said.signature is not None:
+                yield Loss("reasoning.signature")
+            if said.details:
+                yield Loss("reasoning.details")
+        case FunctionCall() | CustomToolCall() | Message():
+            if said.opaque and not set(said.opaque) <= {"caller"}:
+                yield Loss("opaque", said.type)
+        case _:
+            if not has_words_for(said):
+                yield Loss("item", said.type)
+
+
+def fitted_end(response: Response) -> Response:
+    """How an answer ended, where this wire has no word for it. A refusal by the provider is cut short, by its filter
+    (W-S2-05: it must not look like an ordinary end); an answer that pauses has not ended the turn."""
+    if response.finish_reason == "refusal" and response.status == "completed":
+        return replace(response, finish_reason="content_filter", status="incomplete", incomplete_reason=None)
+    if response.finish_reason == "pause" and response.end_turn is None:
+        return replace(response, end_turn=False)
+    return response
 
 
 def _is_foreign(spec: ToolSpecs) -> bool:

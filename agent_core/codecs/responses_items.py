@@ -572,7 +572,7 @@ def encode_usage(usage: Usage | None) -> JsonObject | None:
     """A `usage` object: the standard's sums, so input contains cached tokens and output contains reasoning."""
     if usage is None:
         return None
-    return {
+    out: JsonObject = {
         "input_tokens": usage.input_total,
         # Both are required members of the official SDK's type, zeros included.
         "input_tokens_details": {"cached_tokens": usage.cache_read, "cache_write_tokens": usage.cache_write},
@@ -580,3 +580,6 @@ def encode_usage(usage: Usage | None) -> JsonObject | None:
         "output_tokens_details": {"reasoning_tokens": usage.reasoning},
         "total_tokens": usage.total,
     }
+    if usage.cache_write_1h:  # the member of the Messages API, as on Chat
+        out["cache_creation"] = {"ephemeral_1h_input_tokens": usage.cache_write_1h}
+    return out

@@ -40,8 +40,9 @@ from ..items import (
     ResponseItem,
 )
 from ..prompt import Prompt
-from .base import json_bytes
-from .responses_envelope import encode_envelope, error_object, id_stem
+from .answer_words import own_id, stopped_by_error
+from .base import json_bytes, text_json
+from .responses_envelope import encode_envelope, error_object, fitted_end, has_words_for, id_stem
 from .responses_items import encode_output_item
 
 __all__ = ["ResponsesStreamEncoder"]
@@ -76,15 +77,24 @@ _INPUTS = {
 }
 
 
+_GROWING = frozenset({"message", "reasoning", *_INPUTS})
+"""Kinds that are announced before they are whole, on whatever wire they came."""
+
+
 @dataclass(slots=True)
 class _Open:
     """An item that was announced. `parts` are its texts by kind and index, in order; the value is their place on the
-    wire, where a message's texts and refusals are counted together."""
+    wire, where a message's texts and refusals are counted together. `heads` are the bytes of their delta frames, before
+    and after the number of the event."""
 
     item_id: str
     type: str
+    place: int  # in the output
     parts: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
     counts: dict[str, int] = field(default_factory=dict[str, int])
+    heads: dict[tuple[str, int], tuple[bytes, bytes, bytes]] = field(
+        default_factory=dict[tuple[str, int], tuple[bytes, bytes, bytes]]
+    )
     told: bool = False  # its input was written as deltas
 
     def add_part(self, kind: str, index: int) -> bool:
@@ -106,20 +116,37 @@ class ResponsesStreamEncoder:
         self._response: Response | None = None  # once it was created
         self._open: dict[int, _Open] = {}
         self._items: dict[int, ResponseItem] = {}
+        self._cut: list[OutputItemDone] = []  # calls that were cut, not called done before the end is known
         self._over = False
 
     def feed(self, event: ResponseEvent) -> bytes:
         """The frames of one event. Rate limits have no frame: on this wire they are HTTP headers."""
-        if self._over or isinstance(event, RateLimits):
+        if self._over:
             return b""
-        return b"".join(self._frames(event))
+        match event:
+            case OutputTextDelta(index=index, delta=delta, content_index=part):
+                known = self._known_delta(index, ("text", part), delta)
+            case ToolCallInputDelta(index=index, delta=delta):
+                known = self._known_delta(index, ("input", 0), delta)
+            case ReasoningContentDelta(index=index, delta=delta, content_index=part):
+                known = self._known_delta(index, ("reasoning", part), delta)
+            case ReasoningSummaryDelta(index=index, delta=delta, summary_index=part):
+                known = self._known_delta(index, ("summary", part), delta)
+            case RateLimits():
+                return b""
+            case _:
+                known = None
+        return b"".join(self._frames(event)) if known is None else known
 
     def fail(self, error: ModelError) -> bytes:
+        """`response.failed`. Calls that were cut are in its output, but no event calls them done: clients run those."""
         if self._over:
             return b""
         frames = [] if self._response is not None else list(self._created(Created()))
         self._over = True
-        response = self._whole(Completed(), failed=True)
+        spent = error.partial.usage if error.partial is not None else None
+        self._items.update((event.index, event.item) for event in self._cut)
+        response = self._whole(Completed(usage=spent), failed=True)
         frames.append(self._terminal("response.failed", response, error=error_object(error)))
         return b"".join(frames)
 
@@ -132,6 +159,8 @@ class ResponsesStreamEncoder:
         if self._response is None:
             yield from self._created(event if isinstance(event, Created) else Created())
         match event:
+            case OutputItemAdded(item=item) | OutputItemDone(item=item) if not has_words_for(item):
+                pass
             case OutputItemAdded(index=index, item=item):
                 yield self._added(index, item)
             case OutputTextDelta(index=index, delta=delta, content_index=part):
@@ -146,26 +175,34 @@ class ResponsesStreamEncoder:
                 yield from self._part_added(index, "summary", part)
             case ToolCallInputDelta(index=index, delta=delta):
                 yield self._input_delta(index, delta)
+            case OutputItemDone(item=FunctionCall(status="incomplete") | CustomToolCall(status="incomplete")):
+                self._cut.append(event)
             case OutputItemDone(index=index, item=item):
                 yield from self._done(index, item)
             case Completed():
-                yield self._completed(event)
+                yield from self._completed(event)
             case Created() | RateLimits():
                 pass
 
     # the beginning and the end
 
     def _created(self, event: Created) -> Iterator[bytes]:
-        self._response = Response(id=event.response_id or "resp_0", model=event.model or self._prompt.model)
+        response_id = own_id(event.response_id, "responses") or "resp_0"
+        self._response = Response(id=response_id, model=event.model or self._prompt.model)
         envelope = encode_envelope(self._response, self._prompt, status="in_progress")
         yield self._frame("response.created", {"response": envelope})
         yield self._frame("response.in_progress", {"response": envelope})
 
-    def _completed(self, event: Completed) -> bytes:
+    def _completed(self, event: Completed) -> Iterator[bytes]:
+        if event.finish_reason == "error":  # this wire calls it failed, and anything else would call it an answer
+            yield self.fail(stopped_by_error(event.native_reason))
+            return
+        for cut in self._cut:
+            yield from self._done(cut.index, cut.item)
         self._over = True
-        response = self._whole(event)
+        response = fitted_end(self._whole(event))
         kind = "response.incomplete" if response.status == "incomplete" else "response.completed"
-        return self._terminal(kind, response)
+        yield self._terminal(kind, response)
 
     def _whole(self, event: Completed, *, failed: bool = False) -> Response:
         begun = self._response or Response()
@@ -195,8 +232,10 @@ class ResponsesStreamEncoder:
 
     def _added(self, index: int, item: ResponseItem) -> bytes:
         encoded = self._output_item(index, item)
-        self._open[index] = _Open(str(encoded["id"]), item.type)
-        return self._frame("response.output_item.added", {"output_index": index, "item": encoded})
+        if encoded.get("status") == "completed" and item.type in _GROWING:
+            encoded["status"] = "in_progress"
+        opened = self._open[index] = _Open(str(encoded["id"]), item.type, len(self._open))
+        return self._frame("response.output_item.added", {"output_index": opened.place, "item": encoded})
 
     def _done(self, index: int, item: ResponseItem) -> Iterator[bytes]:
         if index not in self._open:
@@ -211,7 +250,8 @@ class ResponsesStreamEncoder:
             kind, member = _INPUTS[item.type]
             yield self._about(index, f"{kind}.done", {"name": item.name, member: text})
         self._items[index] = item
-        yield self._frame("response.output_item.done", {"output_index": index, "item": self._output_item(index, item)})
+        whole: JsonObject = {"output_index": opened.place, "item": self._output_item(index, item)}
+        yield self._frame("response.output_item.done", whole)
 
     def _texts_done(self, index: int, item: Message | Reasoning) -> Iterator[bytes]:
         """End every text of the item; a text no delta brought is written whole, for clients that read deltas only."""
@@ -248,20 +288,40 @@ class ResponsesStreamEncoder:
         if not delta:
             return
         told = _TEXTS[kind]
-        members: JsonObject = {told.place: self._open[index].parts[kind, part_index], "delta": delta}
-        if kind == "text":
-            members["logprobs"] = []
-        yield self._about(index, f"{told.text}.delta", members)
+        where: JsonObject = {told.place: self._open[index].parts[kind, part_index]}
+        tail = b',"logprobs":[]}\n\n' if kind == "text" else b"}\n\n"
+        yield self._new_delta(index, (kind, part_index), f"{told.text}.delta", where, tail, delta)
 
     def _input_delta(self, index: int, delta: str) -> bytes:
         opened = self._open[index]
         opened.told = True
-        return self._about(index, f"{_INPUTS[opened.type][0]}.delta", {"delta": delta})
+        return self._new_delta(index, ("input", 0), f"{_INPUTS[opened.type][0]}.delta", {}, b"}\n\n", delta)
+
+    def _new_delta(
+        self, index: int, key: tuple[str, int], kind: str, where: JsonObject, tail: bytes, delta: str
+    ) -> bytes:
+        """The first delta of a text: what all of them have in common is written once, for `_known_delta`."""
+        opened = self._open[index]
+        head = b'event: %b\ndata: {"type":"%b","sequence_number":' % (kind.encode(), kind.encode())
+        about: JsonObject = {"item_id": opened.item_id, "output_index": opened.place, **where}
+        opened.heads[key] = (head, b"," + json_bytes(about)[1:-1] + b',"delta":', tail)
+        return self._known_delta(index, key, delta) or b""
+
+    def _known_delta(self, index: int, key: tuple[str, int], delta: str) -> bytes | None:
+        """Nearly every frame of a stream: a delta like the one before it. None for the first of its text."""
+        opened = self._open.get(index)
+        written = None if opened is None else opened.heads.get(key)
+        if written is None:
+            return None
+        head, about, tail = written
+        number, self._sequence = self._sequence, self._sequence + 1
+        return b"%b%d%b%b%b" % (head, number, about, text_json(delta), tail)
 
     # frames
 
     def _about(self, index: int, kind: str, members: JsonObject) -> bytes:
-        where: JsonObject = {"item_id": self._open[index].item_id, "output_index": index}
+        opened = self._open[index]
+        where: JsonObject = {"item_id": opened.item_id, "output_index": opened.place}
         return self._frame(kind, where | members)
 
     def _frame(self, kind: str, members: JsonObject) -> bytes:

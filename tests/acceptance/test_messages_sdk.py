@@ -92,13 +92,16 @@ CASES: dict[str, tuple[tuple[ResponseItem, ...], FinishReason, list[dict[str, ob
 
 
 def in_pieces(items: tuple[ResponseItem, ...], reason: FinishReason) -> list[ResponseEvent]:
-    """Events as a decoder makes them, all items begun at once and grown in turn."""
+    """Events as a decoder makes them: what is said one after the other, then all calls at once, grown in turn."""
     events: list[ResponseEvent] = [Created("msg_1", "claude-5")]
-    events += [OutputItemAdded(n, empty(item)) for n, item in enumerate(items)]
-    for half in (0, 1):
-        for n, item in enumerate(items):
-            events += [grown(n, item, half)] if not isinstance(item, Reasoning) or item.content else []
-    events += [OutputItemDone(n, item) for n, item in reversed(list(enumerate(items)))]
+    calls = [n for n, item in enumerate(items) if item.type.endswith("call")]
+    for group in [[n] for n in range(len(items)) if n not in calls] + [calls]:
+        events += [OutputItemAdded(n, empty(items[n])) for n in group]
+        for half in (0, 1):
+            for n in group:
+                item = items[n]
+                events += [grown(n, item, half)] if not isinstance(item, Reasoning) or item.content else []
+        events += [OutputItemDone(n, items[n]) for n in reversed(group)]
     return [*events, Completed("msg_1", "claude-5", reason, usage=USAGE)]
 
 

@@ -147,7 +147,7 @@ BLOCKS: dict[str, tuple[ResponseItem, list[JsonObject]]] = {
     ),
     "T-G19 reasoning without a signature": (
         Reasoning(summary=("a", "b"), encrypted_content="x", origin=foreign("responses")),
-        [{"type": "thinking", "thinking": "ab", "signature": ""}],
+        [{"type": "thinking", "thinking": "a\n\nb", "signature": ""}],
     ),
     "reasoning nobody here can read": (Reasoning(encrypted_content="x", origin=foreign("responses")), []),
     "redacted": (

@@ -1,16 +1,24 @@
-"""Wires: one codec each, both directions, no I/O. `CODECS["chat"]` loads its codec when it is first asked for."""
+"""Wires: one codec each, both directions, no I/O. `CODECS["chat"]` loads its codec when it is first asked for.
+
+`reframe(source, target)` puts an answer of one wire into the shape of another.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
 from ..items import WireName
-from .base import WireCodec
+from .base import Compat, WireCodec
 
-__all__ = ["CODECS", "WIRES", "codec_for"]
+if TYPE_CHECKING:
+    from ..prompt import Prompt
+    from .reframing import Reframer
+
+__all__ = ["CODECS", "WIRES", "codec_for", "reframe"]
 
 WIRES: tuple[WireName, ...] = ("chat", "responses", "messages")
 
@@ -38,3 +46,24 @@ class _Codecs(Mapping[str, WireCodec]):
 
 
 CODECS: Mapping[str, WireCodec] = _Codecs()
+
+
+def reframe(
+    source: WireName,
+    target: WireName,
+    prompt: Prompt | None = None,
+    *,
+    compat: Compat | None = None,
+    include_usage: bool = False,
+) -> Reframer:
+    """One answer on its way from `source`, the wire of the server behind, to `target`, that of the client in front.
+
+    `prompt` is what was asked, as `codec_for(target).decode_request(body).prompt` says it: it names free-form tools
+    and an output schema, and a Responses answer repeats its settings. `compat` is how the server behind deviates (a
+    provider's row); `include_usage`, whether a Chat client asked for usage in its stream: the other wires always tell.
+
+    Raises ConfigError for a wire that is none.
+    """
+    from .reframing import Reframer
+
+    return Reframer(source, target, prompt, compat=compat, include_usage=include_usage)

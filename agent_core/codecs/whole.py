@@ -24,7 +24,7 @@ from ..events import (
 )
 from ..items import CustomToolCall, FunctionCall, Message, OutputText, Reasoning, Refusal, ResponseItem
 
-__all__ = ["cut_answer", "response_events"]
+__all__ = ["completed", "cut_answer", "response_events"]
 
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 
@@ -36,20 +36,23 @@ def response_events(response: Response) -> list[ResponseEvent]:
         events.append(OutputItemAdded(index, _begun(item)))
         events.extend(_deltas(index, item))
         events.append(OutputItemDone(index, item))
-    events.append(
-        Completed(
-            response.id,
-            response.model,
-            response.finish_reason,
-            response.status,
-            response.usage,
-            response.end_turn,
-            response.native_reason,
-            response.incomplete_reason,
-            response.stop_sequence,
-        )
-    )
+    events.append(completed(response))
     return events
+
+
+def completed(response: Response) -> Completed:
+    """The end of the stream that a whole answer would have been."""
+    return Completed(
+        response.id,
+        response.model,
+        response.finish_reason,
+        response.status,
+        response.usage,
+        response.end_turn,
+        response.native_reason,
+        response.incomplete_reason,
+        response.stop_sequence,
+    )
 
 
 def cut_answer(data: bytes) -> StreamError | None:

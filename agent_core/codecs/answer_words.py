@@ -1,14 +1,20 @@
-"""What the encoders of all wires do alike when they write an answer: ids, readable reasoning, ends that are none."""
+"""What the encoders of several wires do alike when they write an answer: ids, readable reasoning, texts that are open
+at once, ends that are none."""
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from ..errors import ServerError
+from ..events import OutputItemDone, OutputTextDelta, ReasoningContentDelta, ReasoningSummaryDelta, RefusalDelta
 from ..items import Reasoning, WireName
 
-__all__ = ["SUMMARY_GAP", "own_id", "readable", "stopped_by_error"]
+__all__ = ["SUMMARY_GAP", "OneByOne", "TextEvent", "own_id", "readable", "stopped_by_error"]
 
 SUMMARY_GAP = "\n\n"
 """Between the parts of a summary, where the wire has one text for them: each is a paragraph with a heading."""
+
+TextEvent: TypeAlias = OutputTextDelta | RefusalDelta | ReasoningContentDelta | ReasoningSummaryDelta | OutputItemDone
 
 _PREFIXES: dict[WireName, str] = {"chat": "chatcmpl-", "responses": "resp_", "messages": "msg_"}
 
@@ -29,3 +35,28 @@ def readable(item: Reasoning) -> str:
 def stopped_by_error(native: str | None) -> ServerError:
     """An answer that ended, but with an error as its reason, for wires that have no such reason: W-S3-16."""
     return ServerError(f"the model's server stopped the answer: {native or 'error'}")
+
+
+class OneByOne:
+    """Items whose text goes into the same member: who began first is told first, and the others wait for its end."""
+
+    __slots__ = ("_waiting", "holder")
+
+    def __init__(self) -> None:
+        self.holder = -1
+        self._waiting: dict[int, list[TextEvent]] = {}
+
+    def feed(self, event: TextEvent) -> list[TextEvent]:
+        """The events whose turn has come, in their order."""
+        if self.holder < 0:
+            self.holder = event.index
+        if event.index != self.holder:
+            self._waiting.setdefault(event.index, []).append(event)
+            return []
+        ready = [event]
+        while isinstance(ready[-1], OutputItemDone):
+            self.holder = next(iter(self._waiting), -1)
+            if self.holder < 0:
+                break
+            ready += self._waiting.pop(self.holder)
+        return ready

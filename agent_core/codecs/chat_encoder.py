@@ -8,7 +8,6 @@ Both are written from the same items. The wire has one message per answer, so se
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeAlias
 
 from ..errors import ModelError
 from ..events import (
@@ -39,7 +38,7 @@ from ..items import (
     text_of,
 )
 from ..prompt import Prompt
-from .answer_words import SUMMARY_GAP, own_id, readable
+from .answer_words import SUMMARY_GAP, OneByOne, TextEvent, own_id, readable
 from .base import Loss, json_bytes, text_json
 from .chat_errors import error_object
 from .chat_messages import call_name, refusal_of
@@ -48,8 +47,6 @@ from .chat_words import encode_usage, finish_word
 __all__ = ["ChatStreamEncoder", "answer_losses", "encode_chat_response"]
 
 _CALLS = (FunctionCall, CustomToolCall, LocalShellCall)
-
-_Said: TypeAlias = OutputTextDelta | RefusalDelta | ReasoningContentDelta | ReasoningSummaryDelta | OutputItemDone
 
 
 def encode_chat_response(response: Response, prompt: Prompt) -> bytes:
@@ -119,7 +116,7 @@ class ChatStreamEncoder:
     """A `StreamEncoder` of the Chat wire: one chunk per event that says something here, every one with the same id.
 
     Calls have their index; texts have only the order they come in. So of several messages, or reasonings, that are
-    open at once, one is told at a time (`_OneByOne`). Of a summary and content, whichever came first is told.
+    open at once, one is told at a time (`OneByOne`). Of a summary and content, whichever came first is told.
     """
 
     __slots__ = (
@@ -146,8 +143,8 @@ class ChatStreamEncoder:
         self._started = False
         self._completed = False
         self._ended = False
-        self._messages = _OneByOne()
-        self._reasonings = _OneByOne()
+        self._messages = OneByOne()
+        self._reasonings = OneByOne()
         self._said: set[int] = set()  # items a delta was written of
         self._kinds: dict[int, type[ResponseEvent]] = {}  # of reasoning: summary or content
         self._summary_part: tuple[int, int] = (-1, -1)  # the last one: its item, its place
@@ -197,13 +194,13 @@ class ChatStreamEncoder:
             case _:
                 return b""
 
-    def _in_order(self, line: _OneByOne, event: _Said) -> bytes:
+    def _in_order(self, line: OneByOne, event: TextEvent) -> bytes:
         """What may be told now: mostly the event itself."""
         if line.holder == event.index and not isinstance(event, OutputItemDone):
             return self._told(event)
         return b"".join(map(self._told, line.feed(event)))
 
-    def _told(self, event: _Said) -> bytes:
+    def _told(self, event: TextEvent) -> bytes:
         match event:
             case OutputTextDelta(index=index, delta=text):
                 return self._delta(index, b"content", text)
@@ -286,31 +283,6 @@ class ChatStreamEncoder:
 
     def _members(self) -> JsonObject:
         return {"id": self._id, "object": "chat.completion.chunk", "created": 0, "model": self._model}
-
-
-class _OneByOne:
-    """Items whose text goes into the same member: who began first is told first, and the others wait for its end."""
-
-    __slots__ = ("_waiting", "holder")
-
-    def __init__(self) -> None:
-        self.holder = -1
-        self._waiting: dict[int, list[_Said]] = {}
-
-    def feed(self, event: _Said) -> list[_Said]:
-        """The events whose turn has come, in their order."""
-        if self.holder < 0:
-            self.holder = event.index
-        if event.index != self.holder:
-            self._waiting.setdefault(event.index, []).append(event)
-            return []
-        ready = [event]
-        while isinstance(ready[-1], OutputItemDone):
-            self.holder = next(iter(self._waiting), -1)
-            if self.holder < 0:
-                break
-            ready += self._waiting.pop(self.holder)
-        return ready
 
 
 def _frame(chunk: JsonObject) -> bytes:

@@ -280,6 +280,8 @@ def stop_reason_of(
         return native
     if has_calls and reason in ("stop", "unknown"):
         return "tool_use"
+    if reason == "tool_calls" and not has_calls:  # they were of a kind this wire has no word for
+        return "end_turn"
     if reason == "stop" and stop_sequence is not None:
         return "stop_sequence"
     return _STOP_WORDS[reason]
@@ -345,6 +347,8 @@ def error_to_wire(error: ModelError) -> tuple[int, JsonObject]:
     """The HTTP status and the error object this wire tells `error` with (behaviours.md S0-4, S2-23). A peer's own
     status and type are kept where this wire knows them."""
     status = error.status if isinstance(error, ApiError) else None
+    if type(error) is QuotaExceededError:  # 429 elsewhere; here that is throttling, which clients wait out
+        return 402, {"type": "billing_error", "message": error.message}
     if status is None or not 400 <= status < 600:
         status = next(number for kind, number in _STATUSES if isinstance(error, kind))
     kind = error.error_type if isinstance(error, ApiError) else None

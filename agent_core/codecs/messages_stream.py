@@ -25,6 +25,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+from pydantic_core import from_json
+
 from ..errors import MalformedStream, ModelError, StreamInterrupted
 from ..events import (
     Completed,
@@ -625,8 +627,12 @@ def _whole_input(value: JsonValue) -> str:
 def _unwrapped(arguments: str) -> str:
     """The text of a free-form call that was lowered to a function of one string `input`."""
     found = input_of(arguments)
-    if found is None:
-        return arguments
+    if found is None:  # it was cut
+        try:
+            found = json_object(from_json(arguments, allow_partial="trailing-strings")) or {}
+        except ValueError:
+            found = {}
+        return json_str(found.get("input")) or arguments
     text = found.get("input")
     if isinstance(text, str):
         return text

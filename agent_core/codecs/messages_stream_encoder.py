@@ -9,6 +9,8 @@ time, and what happens when another item has something to say depends on whose i
     a call that is whole    is stopped: an object is closed, and nothing can follow it
     any other call          stays, and all others wait until it is whole or done (X-S2-04)
 
+Of several messages, or reasonings, one is told at a time: their texts would run into each other.
+
 A message opens one block a part; reasoning and messages open theirs with their first content, calls at once. An item
 that came without deltas is written whole from its OutputItemDone. Redacted reasoning and raw blocks have no deltas. An
 item that was cut does not stop its block: a client that runs calls as their blocks stop must not run that one.
@@ -17,12 +19,13 @@ item that was cut does not stop its block: a client that runs calls as their blo
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from ..errors import MalformedStream, ModelError
 from ..events import (
     Completed,
     Created,
+    DeltaEvent,
     OutputItemAdded,
     OutputItemDone,
     OutputTextDelta,
@@ -45,7 +48,7 @@ from ..items import (
     ResponseItem,
 )
 from ..prompt import Prompt
-from .answer_words import SUMMARY_GAP, own_id, readable, stopped_by_error
+from .answer_words import SUMMARY_GAP, OneByOne, own_id, readable, stopped_by_error
 from .base import json_bytes, text_json
 from .messages_blocks import (
     assistant_blocks,
@@ -60,6 +63,8 @@ from .messages_usage import usage_to_wire
 from .tool_calls import parse_arguments
 
 __all__ = ["MessagesStreamEncoder"]
+
+_ItemEvent: TypeAlias = OutputItemAdded | DeltaEvent | OutputItemDone
 
 _MAX_LOOKS = 32
 """How often a call that others wait for is parsed to see whether it is whole; after that they wait for its end."""
@@ -90,7 +95,9 @@ class MessagesStreamEncoder:
         self._owner = -1  # whose block is open
         self._pen = -1  # the call that may not be interrupted
         self._told: dict[int, _Told] = {}
-        self._waiting: dict[int, list[ResponseEvent]] = {}  # what came of other items, in order of appearance
+        self._messages = OneByOne()
+        self._reasonings = OneByOne()
+        self._waiting: dict[int, list[_ItemEvent]] = {}  # what came of other items, in order of appearance
         self._has_calls = False
         self._refused = False
 
@@ -105,15 +112,14 @@ class MessagesStreamEncoder:
                 self._start(event.response_id, event.model, out)
             case Completed():
                 self._complete(event, out)
+            case OutputTextDelta() | RefusalDelta() | OutputItemDone(item=Message()):
+                for ready in self._messages.feed(event):
+                    self._say(ready, out)
+            case ReasoningContentDelta() | ReasoningSummaryDelta() | OutputItemDone(item=Reasoning()):
+                for ready in self._reasonings.feed(event):
+                    self._say(ready, out)
             case _:
-                self._start("", "", out)
-                index = event.index
-                if (self._waiting and index != self._pen) or (self._pen >= 0 and not self._may_write(index)):
-                    self._waiting.setdefault(index, []).append(event)
-                else:
-                    self._write(event, out)
-                if self._waiting:
-                    self._catch_up(out)
+                self._say(event, out)
         return b"".join(out)
 
     def fail(self, error: ModelError) -> bytes:
@@ -163,6 +169,16 @@ class MessagesStreamEncoder:
 
     # one block at a time
 
+    def _say(self, event: _ItemEvent, out: list[bytes]) -> None:
+        self._start("", "", out)
+        index = event.index
+        if (self._waiting and index != self._pen) or (self._pen >= 0 and not self._may_write(index)):
+            self._waiting.setdefault(index, []).append(event)
+        else:
+            self._write(event, out)
+        if self._waiting:
+            self._catch_up(out)
+
     def _may_write(self, index: int) -> bool:
         """Whether an item may say something: no call is being written, or its own, or one that is whole by now."""
         if self._pen in (-1, index):
@@ -178,7 +194,7 @@ class MessagesStreamEncoder:
             for event in self._waiting.pop(first):
                 self._write(event, out)
 
-    def _write(self, event: ResponseEvent, out: list[bytes]) -> None:
+    def _write(self, event: _ItemEvent, out: list[bytes]) -> None:
         match event:
             case OutputTextDelta(index=index, delta=text, content_index=part):
                 self._text(index, part, text, out)
@@ -264,8 +280,11 @@ class MessagesStreamEncoder:
                 self._finish_reasoning(index, told, item, out)
             case FunctionCall() | CustomToolCall():
                 self._finish_call(index, told, item, out)
+            case LocalShellCall():
+                self._has_calls = True
+                self._start_block(index, {**tool_use_block(item), "input": {}}, out)
+                self._delta(told, b"input_json_delta", b"partial_json", call_arguments(item), out)
             case _:
-                self._has_calls = self._has_calls or isinstance(item, LocalShellCall)
                 for block in assistant_blocks(item):
                     self._start_block(index, block, out)
         del self._told[index]

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from agent_core.codecs import codec_for
+from agent_core.codecs import WIRES, codec_for
 from agent_core.codecs.base import Compat
 from agent_core.errors import InvalidRequestError
 from agent_core.items import JsonObject, JsonValue, WireName
+from agent_core.prompt import NamedTool, Prompt, ToolChoice, ToolSpec
 from agent_core.testing import assert_valid_request
 
 ADD: JsonObject = {"name": "add", "input_schema": {"type": "object", "properties": {"a": {"type": "integer"}}}}
@@ -404,3 +405,23 @@ def test_responses_to_chat(name: str) -> None:
     body, lost = relayed("responses", row.body, "chat", row.compat)
     assert {name: body.get(name) for name in row.expected} == row.expected
     assert (lost, [name for name in row.absent if name in body]) == (row.lost, [])
+
+
+TOOLS = (
+    ToolSpec("add", "Adds.", {"type": "object", "properties": {"a": {"type": "integer", "enum": [1], "default": 1}}}),
+    ToolSpec("bare", parameters={"type": "object", "properties": {}}),
+)
+CHOICES: tuple[ToolChoice, ...] = ("auto", "none", "required", NamedTool("add"))
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=str)
+@pytest.mark.parametrize("wire", WIRES)
+def test_tools_and_the_choice_among_them(wire: WireName, choice: ToolChoice) -> None:
+    """T-N1, T-N2: both ways on every wire, in their order, with what belongs to them."""
+    prompt = Prompt("hi", model="m", tools=TOOLS, tool_choice=choice, parallel_tool_calls=False)
+    read = codec_for(wire).decode_request(codec_for(wire).encode_request(prompt, Compat()).body).prompt
+    assert [(spec.name, spec.description, spec.parameters) for spec in read.tools if isinstance(spec, ToolSpec)] == [
+        (spec.name, spec.description, spec.parameters) for spec in TOOLS
+    ]
+    assert read.tool_choice == choice
+    assert read.parallel_tool_calls is (None if (wire, choice) == ("messages", "none") else False)

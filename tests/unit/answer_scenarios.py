@@ -1,0 +1,47 @@
+"""The ids of the specification that are about answers: those that codecs hold, and those left for a gateway."""
+
+from __future__ import annotations
+
+ANSWERS = (
+    *(f"T-E{n}" for n in range(1, 11)),
+    *(f"T-F{n}" for n in (1, 3, 7, 8, 9, 10)),
+    *(f"T-G{n}" for n in range(14, 22)),
+    *(f"T-H{n}" for n in (*range(1, 12), *range(16, 21), *range(22, 30))),
+    *(f"T-I{n}" for n in (1, 2, 3, 5, 6, 7)),
+    *(f"T-J{n}" for n in range(1, 25)),
+    *(f"T-K{n}" for n in range(1, 9)),
+    *(f"T-L{n}" for n in range(1, 12)),
+    *(f"T-M{n}" for n in range(1, 20)),
+    *(f"T-N{n}" for n in (1, 2, 3, 4, 5, 6, 7)),
+    *(f"T-Q{n}" for n in (8, 9)),
+    *(f"X-S0-{n:02}" for n in (1, 9, 10, 18, 20, 21, 22, 23, 25, 26, 27, 28, 29)),
+    *(f"X-S2-{n:02}" for n in range(1, 9)),
+    *(f"X-S3-{n:02}" for n in (1, 2, 3, 4, 8, 9, 10, 12, 13, 14, 15, 16, 18)),
+)
+"""behaviours.md 6.E to 6.N and 6.Q, and of 6.R what concerns answers: all that is a codec's."""
+
+GATEWAY: dict[str, tuple[str, ...]] = {
+    "a server's paths, headers and size of a body": (
+        "T-F2",
+        "T-F4",
+        "T-F5",
+        "T-F6",
+        "T-F11",
+        "T-G12",
+        "T-G13",
+        "T-H21",
+    ),
+    "a header that lists what was lost": ("T-N8",),
+    "a callback per frame": ("T-I4",),
+    "the loop of tools that a server runs": (
+        *(f"T-H{n}" for n in range(12, 16)),
+        *(f"X-S0-{n:02}" for n in (12, 14, 15, 16, 17)),
+    ),
+    "admission: who holds a slot, and for how long": ("X-S0-02", "X-S0-03", "X-S3-06", "X-S3-07", "X-S3-17"),
+    "cache, sessions, policy, routing, cost, the endpoint": (
+        *(f"T-Q{n}" for n in range(1, 8)),
+        "X-S0-11",
+        "X-S3-05",
+    ),
+}
+"""What a codec cannot do: left for the gateway, by what it takes. An id that gets a test goes from here to above."""

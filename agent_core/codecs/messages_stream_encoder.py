@@ -104,6 +104,8 @@ class MessagesStreamEncoder:
     def feed(self, event: ResponseEvent) -> bytes:
         if self._ended:
             return b""
+        if (more := self._known_delta(event)) is not None:
+            return more
         out: list[bytes] = []
         match event:
             case RateLimits():
@@ -166,6 +168,25 @@ class MessagesStreamEncoder:
         delta: JsonObject = {"stop_reason": reason, "stop_sequence": event.stop_sequence}
         out.append(_frame("message_delta", {"delta": delta, "usage": usage_to_wire(event.usage)}))
         out.append(_frame("message_stop", {}))
+
+    def _known_delta(self, event: ResponseEvent) -> bytes | None:
+        """Nearly every frame of a stream: the open block goes on, and nobody waits. None for anything else."""
+        if self._waiting or not isinstance(event, OutputTextDelta | ToolCallInputDelta | ReasoningContentDelta):
+            return None
+        told = self._told.get(event.index) if event.index == self._owner else None
+        match event:
+            case OutputTextDelta(delta=text) if told is not None and told.part == event.content_index:
+                kind, member = b"text_delta", b"text"
+            case ReasoningContentDelta(delta=text) if told is not None and told.kind == "content":
+                kind, member = b"thinking_delta", b"thinking"
+            case ToolCallInputDelta(delta=text) if told is not None and isinstance(told.call, FunctionCall):
+                kind, member = b"input_json_delta", b"partial_json"
+                told.pieces.append(text)
+            case _:
+                return None
+        out: list[bytes] = []
+        self._delta(told, kind, member, text, out)
+        return b"".join(out)
 
     # one block at a time
 

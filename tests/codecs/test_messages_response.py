@@ -204,7 +204,7 @@ def test_items_to_blocks(name: str) -> None:
         (Response(finish_reason="content_filter"), ("refusal", None)),
         (Response(finish_reason="refusal"), ("refusal", None)),
         (Response(finish_reason="pause"), ("pause_turn", None)),
-        (Response(finish_reason="tool_calls"), ("tool_use", None)),
+        (Response(finish_reason="tool_calls"), ("end_turn", None)),  # there is nothing to use
         (Response(finish_reason="unknown"), ("end_turn", None)),
         (Response(finish_reason="stop", items=(call("{}"),)), ("tool_use", None)),
         (Response(finish_reason="tool_calls", native_reason="end_turn", items=(call("{}"),)), ("end_turn", None)),
@@ -254,7 +254,7 @@ ERRORS: list[tuple[ModelError, int, str]] = [
     (ContentFilterError("m"), 400, "invalid_request_error"),
     (RateLimitError("m"), 429, "rate_limit_error"),
     (QuotaExceededError("m"), 402, "billing_error"),
-    (QuotaExceededError("m", status=429), 429, "rate_limit_error"),
+    (QuotaExceededError("m", status=429), 402, "billing_error"),  # 429 here is throttling, and would be waited out
     (OverloadedError("m"), 529, "overloaded_error"),
     (OverloadedError("m", status=503), 503, "overloaded_error"),
     (OverloadedError("m", status=200, error_type="overloaded_error"), 529, "overloaded_error"),

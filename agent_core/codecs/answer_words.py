@@ -7,14 +7,16 @@ from typing import TypeAlias
 
 from ..errors import ServerError
 from ..events import OutputItemDone, OutputTextDelta, ReasoningContentDelta, ReasoningSummaryDelta, RefusalDelta
-from ..items import Reasoning, WireName
+from ..items import CustomToolCall, FunctionCall, JsonObject, LocalShellCall, Message, Reasoning, WireName
 
-__all__ = ["SUMMARY_GAP", "OneByOne", "TextEvent", "own_id", "readable", "stopped_by_error"]
+__all__ = ["SUMMARY_GAP", "OneByOne", "TextEvent", "own_id", "own_members", "readable", "stopped_by_error"]
 
 SUMMARY_GAP = "\n\n"
 """Between the parts of a summary, where the wire has one text for them: each is a paragraph with a heading."""
 
 TextEvent: TypeAlias = OutputTextDelta | RefusalDelta | ReasoningContentDelta | ReasoningSummaryDelta | OutputItemDone
+
+_Opaque: TypeAlias = Message | Reasoning | FunctionCall | CustomToolCall | LocalShellCall
 
 _PREFIXES: dict[WireName, str] = {"chat": "chatcmpl-", "responses": "resp_", "messages": "msg_"}
 
@@ -25,6 +27,12 @@ def own_id(response_id: str, wire: WireName) -> str:
         if other != wire and response_id.startswith(prefix):
             return _PREFIXES[wire] + response_id[len(prefix) :]
     return response_id
+
+
+def own_members(item: _Opaque, wire: WireName) -> JsonObject:
+    """The opaque members beside an item that are this wire's: another's mean nothing on it, or something else."""
+    foreign = item.origin is not None and item.origin.wire != wire
+    return {} if foreign or not item.opaque else item.opaque
 
 
 def readable(item: Reasoning) -> str:

@@ -38,7 +38,7 @@ from ..items import (
     text_of,
 )
 from ..prompt import Prompt
-from .answer_words import SUMMARY_GAP, OneByOne, TextEvent, own_id, readable
+from .answer_words import SUMMARY_GAP, OneByOne, TextEvent, own_id, own_members, readable
 from .base import Loss, json_bytes, text_json
 from .chat_errors import error_object
 from .chat_messages import call_name, refusal_of
@@ -62,7 +62,7 @@ def encode_chat_response(response: Response, prompt: Prompt) -> bytes:
         elif isinstance(item, _CALLS):
             kind, text_member = _form(item)
             said: JsonObject = {"name": call_name(item), text_member: _call_text(item)}
-            calls.append({"id": item.call_id, "type": kind, kind: said, **(item.opaque or {})})
+            calls.append({"id": item.call_id, "type": kind, kind: said, **own_members(item, "chat")})
     if calls:
         message["tool_calls"] = calls
     choice: JsonObject = {
@@ -103,9 +103,13 @@ def answer_losses(said: ResponseItem | Completed) -> Iterator[Loss]:
         case Message():
             if said.phase is not None:
                 yield Loss("phase")
+            if said.opaque and not own_members(said, "chat"):
+                yield Loss("opaque", said.type)
         case FunctionCall() | CustomToolCall():
             if said.namespace is not None:
                 yield Loss("namespace")
+            if said.opaque and not own_members(said, "chat"):
+                yield Loss("opaque", said.type)
         case LocalShellCall():
             yield Loss("local_shell_call", "written as a function")
         case _:
@@ -261,8 +265,10 @@ class ChatStreamEncoder:
                     pass
         if isinstance(item, (Message, Reasoning)) and (asides := _asides(item)):
             out += self._choice(asides)
-        elif isinstance(item, _CALLS) and item.opaque:
-            out += self._choice({"tool_calls": [{"index": self._calls[index][0], **item.opaque}]})
+        elif isinstance(item, _CALLS) and (own := own_members(item, "chat")):
+            number, kind, text_member = self._calls[index]
+            # The official SDK's accumulator wants the member of the call's type in every delta of it.
+            out += self._choice({"tool_calls": [{"index": number, kind: {text_member: ""}, **own}]})
         return out
 
     def _complete(self, event: Completed) -> bytes:
@@ -291,7 +297,7 @@ def _frame(chunk: JsonObject) -> bytes:
 
 def _asides(item: Message | Reasoning) -> JsonObject:
     """What goes beside an item's text: citations, and what the provider wants to see again."""
-    out: JsonObject = dict(item.opaque or {})
+    out: JsonObject = dict(own_members(item, "chat"))
     if isinstance(item, Reasoning):
         if item.details:
             out["reasoning_details"] = list[JsonValue](item.details)

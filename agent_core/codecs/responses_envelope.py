@@ -31,14 +31,15 @@ from ..items import (
     JsonObject,
     JsonValue,
     Message,
+    OutputText,
     Reasoning,
     ResponseItem,
     UnknownItem,
 )
 from ..prompt import CustomToolSpec, HostedToolSpec, NamedTool, OutputSchema, Prompt, ToolChoice, ToolSpec, ToolSpecs
-from .answer_words import own_id
+from .answer_words import own_id, own_members
 from .base import Loss, json_bytes
-from .responses_items import encode_output_item, encode_usage
+from .responses_items import annotations_of, encode_output_item, encode_usage
 
 __all__ = [
     "answer_losses",
@@ -141,9 +142,15 @@ def answer_losses(said: ResponseItem | Completed) -> Iterator[Loss]:
                 yield Loss("reasoning.signature")
             if said.details:
                 yield Loss("reasoning.details")
-        case FunctionCall() | CustomToolCall() | Message():
-            if said.opaque and not set(said.opaque) <= {"caller"}:
+        case FunctionCall() | CustomToolCall():
+            if said.opaque and not own_members(said, "responses").keys() & {"caller"}:
                 yield Loss("opaque", said.type)
+        case Message():
+            if said.opaque:
+                yield Loss("opaque", said.type)
+            parts = [part for part in said.content if isinstance(part, OutputText)]
+            if any(len(annotations_of(part)) < len(part.annotations) for part in parts):
+                yield Loss("annotations")
         case _:
             if not has_words_for(said):
                 yield Loss("item", said.type)

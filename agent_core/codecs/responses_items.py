@@ -46,6 +46,7 @@ from ..items import (
     UnknownItem,
     WebSearchCall,
 )
+from .answer_words import own_members
 from .base import Compat, Loss, json_bytes, json_int, json_list, json_object, json_str
 from .replay_origin import same_origin
 from .token_counts import disjoint
@@ -53,6 +54,7 @@ from .tool_calls import made_up_id
 
 __all__ = [
     "Source",
+    "annotations_of",
     "decode_item",
     "decode_message",
     "decode_output",
@@ -73,6 +75,8 @@ _CLIENT_MADE = (FunctionCallOutput, CustomToolCallOutput, ToolSearchOutput, Ghos
 _ECHOED = {"function_call": ("caller",), "custom_tool_call": ("caller",), "reasoning": ("format",)}
 """Members that have no field of their own but must go back as they came: who called (programmatic tool calls), and the
 format of encrypted reasoning (OpenRouter)."""
+
+_ANNOTATIONS = frozenset({"url_citation", "file_citation", "container_file_citation", "file_path"})
 
 _ID_PREFIXES = {
     "message": "msg",
@@ -326,8 +330,8 @@ def encode_output_item(item: ResponseItem, stem: str, index: int) -> JsonObject:
                 out["action"] = item.action
             if isinstance(item, (FunctionCall, CustomToolCall, ToolSearchCall)):
                 out["status"] = item.status
-    opaque = None if isinstance(item, _CLIENT_MADE) else item.opaque
-    for name, value in (opaque or {}).items():
+    opaque = own_members(item, "responses") if isinstance(item, FunctionCall | CustomToolCall | Reasoning) else {}
+    for name, value in opaque.items():
         if name in _ECHOED.get(item.type, ()):
             out.setdefault(name, value)
     return out
@@ -342,9 +346,17 @@ def _item_id(item: ResponseItem, stem: str, index: int) -> str:
 
 def _output_part(part: ContentPart) -> JsonObject:
     if isinstance(part, (InputText, OutputText)):
-        annotations = part.annotations if isinstance(part, OutputText) else ()
-        return {"type": "output_text", "text": part.text, "annotations": list(annotations), "logprobs": []}
+        notes = annotations_of(part) if isinstance(part, OutputText) else []
+        return {"type": "output_text", "text": part.text, "annotations": list[JsonValue](notes), "logprobs": []}
     return _encode_part(part, "assistant", annotations=False)
+
+
+def annotations_of(part: OutputText) -> list[JsonObject]:
+    """The annotations that an answer of this wire can have; those of Chat have an object of their own inside."""
+    notes = [note | (json_object(note.get("url_citation")) or {}) for note in part.annotations]
+    for note in notes:
+        note.pop("url_citation", None)
+    return [note for note in notes if note.get("type") in _ANNOTATIONS]
 
 
 # from a peer

@@ -43,7 +43,7 @@ from ..prompt import Prompt
 from .answer_words import own_id, stopped_by_error
 from .base import json_bytes, text_json
 from .responses_envelope import encode_envelope, error_object, fitted_end, has_words_for, id_stem
-from .responses_items import encode_output_item
+from .responses_items import annotations_of, encode_output_item
 
 __all__ = ["ResponsesStreamEncoder"]
 
@@ -265,7 +265,7 @@ class ResponsesStreamEncoder:
                 yield from self._text_delta(index, key[0], key[1], text)
             told = _TEXTS[kind]
             where: JsonObject = {told.place: opened.parts[key]}
-            for m, note in enumerate(part.annotations if isinstance(part, OutputText) else ()):
+            for m, note in enumerate(annotations_of(part) if part is not None else []):
                 about: JsonObject = {"annotation_index": m, "annotation": note}
                 yield self._about(index, "response.output_text.annotation.added", where | about)
             whole: JsonObject = {told.member: text}
@@ -348,5 +348,5 @@ def _part(kind: str, text: str, part: OutputText | None) -> JsonValue:
     told = _TEXTS[kind]
     out: JsonObject = {"type": told.type, told.member: text}
     if kind == "text":
-        out |= {"annotations": list[JsonValue](part.annotations) if part is not None else [], "logprobs": []}
+        out |= {"annotations": list[JsonValue](annotations_of(part)) if part is not None else [], "logprobs": []}
     return out

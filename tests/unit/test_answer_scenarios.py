@@ -20,7 +20,7 @@ def test_every_scenario_has_a_row(scenario: str) -> None:
 
 
 def test_every_line_is_listed() -> None:
-    """6.E to 6.N, 6.Q, and S0, S2 and S3 of 6.R: nothing falls between the lists, and what has a row waits for nobody."""
+    """6.E to 6.N, 6.Q, and S0, S2 and S3 of 6.R: nothing falls between the lists; what has a row waits for none."""
     told = {f"{letter}{n}" for letter, count in COUNTS.items() for n in range(1, count + 1)}
     told |= {f"T-Q{n}" for n in range(1, 10)}
     told |= {f"X-{system}-{n:02}" for system, count in REGRESSIONS.items() for n in range(1, count + 1)}

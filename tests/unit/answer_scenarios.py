@@ -33,10 +33,7 @@ GATEWAY: dict[str, tuple[str, ...]] = {
     ),
     "a header that lists what was lost": ("T-N8",),
     "a callback per frame": ("T-I4",),
-    "the loop of tools that a server runs": (
-        *(f"T-H{n}" for n in range(12, 16)),
-        *(f"X-S0-{n:02}" for n in (12, 14, 15, 16, 17)),
-    ),
+    "the loop of tools that a server runs, seen by its client": tuple(f"T-H{n}" for n in range(12, 16)),
     "admission: who holds a slot, and for how long": ("X-S0-02", "X-S0-03", "X-S3-06", "X-S3-07", "X-S3-17"),
     "cache, sessions, policy, routing, cost, the endpoint": (
         *(f"T-Q{n}" for n in range(1, 8)),

@@ -26,4 +26,5 @@ def test_every_line_is_listed() -> None:
     told |= {f"X-{system}-{n:02}" for system, count in REGRESSIONS.items() for n in range(1, count + 1)}
     held = {*BEHAVIOURS, *ANSWERS}
     left = {scenario for scenarios in GATEWAY.values() for scenario in scenarios}
-    assert told - held == left
+    assert told - held - left == set()
+    assert left.isdisjoint(held)

@@ -21,7 +21,7 @@ from agent_core.items import CustomToolCallOutput, FunctionCallOutput, JsonValue
 from agent_core.prompt import Prompt, ToolSpec
 from agent_core.sandbox import Sandbox, SandboxPolicy, full_access, read_only, workspace_write
 from agent_core.testing import Call, RehearsalServer, Step
-from agent_core.tools import ApplyPatch, Edit, ReadFile, Shell, WriteFile
+from agent_core.tools import ApplyPatch, Edit, ExecCommand, ExecSessions, ReadFile, Shell, WriteFile
 from agent_core.turn_events import ToolStarted
 
 pytestmark = pytest.mark.anyio
@@ -52,6 +52,8 @@ ACTIONS: dict[str, tuple[str, dict[str, JsonValue]]] = {
     "safe, then not": ("shell", {"command": f"cat note.txt && {EVERYWHERE}"}),
     "command, to leave": ("shell", {"command": EVERYWHERE, **UP}),
     "safe command, to leave": ("shell", {"command": "cat note.txt", **UP}),
+    "session": ("exec_command", {"cmd": EVERYWHERE}),
+    "session, to leave": ("exec_command", {"cmd": EVERYWHERE, **UP}),
     "patch": ("apply_patch", patch("made.txt")),
     "patch outside": ("apply_patch", patch("../outside/made.txt")),
     "patch a hook": ("apply_patch", patch(".git/hooks/pre-commit")),
@@ -136,6 +138,13 @@ ROWS = [
     Row("on_request", "full", "command", NO, False, "in out", "Exit code: 0"),
     Row("on_request", "full", "command, to leave", NO, False, "in out", "Exit code: 0"),
     Row("on_request", "full", "patch outside", NO, True, "-", "denied: not today"),
+    # a command that may go on beside the conversation is held and asked about as any other
+    Row("never", "none", "session", YES, False, "-", BARE),
+    Row("never", "workspace", "session, to leave", YES, False, "-", LEAVE),
+    Row("on_request", "workspace", "session", NO, False, "in", AGAIN),
+    Row("on_request", "workspace", "session, to leave", NO, True, "-", "denied: not today"),
+    Row("on_request", "workspace", "session, to leave", YES, True, "in out", "Process exited with code 0"),
+    Row("allow", "workspace", "session, to leave", None, False, "in", DENIED),
     # unless_trusted: what certainly only reads runs, the rest is asked; a yes does not lift the sandbox
     Row("unless_trusted", "none", "safe command", NO, False, "", "some words"),
     Row("unless_trusted", "none", "safe, then not", NO, True, "-", "denied: not today"),
@@ -190,6 +199,12 @@ def effects(work: Path) -> str:
     return " ".join(["in"] if "ran" in (work / "note.txt").read_text() else found)
 
 
+@pytest.fixture
+def sessions() -> Iterator[ExecSessions]:
+    with ExecSessions() as sessions:
+        yield sessions
+
+
 @pytest.fixture(scope="module")
 def model() -> Iterator[RehearsalServer]:
     """Does the action that the user names, then ends its turn."""
@@ -206,7 +221,7 @@ def model() -> Iterator[RehearsalServer]:
 @pytest.mark.parametrize(
     ("row", "anyio_backend"), [(row, ("asyncio", "trio")[n % 2]) for n, row in enumerate(ROWS)], ids=str
 )
-async def test_the_table(row: Row, work: Path, model: RehearsalServer) -> None:
+async def test_the_table(row: Row, work: Path, model: RehearsalServer, sessions: ExecSessions) -> None:
     """What ran where, what was asked, what the model was told."""
     asked: list[ApprovalRequest] = []
 
@@ -223,7 +238,7 @@ async def test_the_table(row: Row, work: Path, model: RehearsalServer) -> None:
     agent = Agent(
         "lab/any",
         base_url=model.base_url,
-        tools=[Shell(), ReadFile(), ApplyPatch(), Edit(), WriteFile(), deploy],
+        tools=[Shell(), ExecCommand(sessions), ReadFile(), ApplyPatch(), Edit(), WriteFile(), deploy],
         approvals=row.mode,
         ask=answer if row.answer else None,
         sandbox=held(row.sandbox),

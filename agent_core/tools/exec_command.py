@@ -205,7 +205,7 @@ class ExecCommand:
         return _answer(session, begun, asked.max_output_tokens, may_ask=self._may_ask)
 
     async def aclose(self) -> None:
-        await self.sessions.aclose()
+        await self.sessions.agent_closed()
 
     def _start_of(self, asked: ExecCommandRequest, context: ToolContext) -> Callable[[], Session]:
         """What starts it, blocking. Raises ToolError."""
@@ -297,7 +297,7 @@ class WriteStdin:
         return _answer(session, begun, asked.max_output_tokens, note=note)
 
     async def aclose(self) -> None:
-        await self.sessions.aclose()
+        await self.sessions.agent_closed()
 
 
 class KillSession:
@@ -334,7 +334,7 @@ class KillSession:
         return _answer(session, begun, None, killed=True)
 
     async def aclose(self) -> None:
-        await self.sessions.aclose()
+        await self.sessions.agent_closed()
 
 
 # --- what was asked --------------------------------------------------------------------------------------------------

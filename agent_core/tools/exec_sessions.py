@@ -53,7 +53,8 @@ class Session:
 
 
 class ExecSessions:
-    """The owner of the sessions of `exec_command`. Close it, or the agent that has its tools, and they end.
+    """The owner of the sessions of `exec_command`. They end when it is closed, or an agent that has its tools, unless
+    it is used as a context manager: then when its block is left, and agents may share it.
 
     `max_sessions` counts those that run and those that have ended and can still be asked; of the latter the oldest are
     forgotten first. `inherit` and `env` widen the environment of commands, see `child_environment`. `log_dir`: a folder
@@ -84,6 +85,7 @@ class ExecSessions:
         self._log_dir = None if log_dir is None else Path(log_dir).absolute()
         self._max_log_bytes = max_log_bytes
         self._window = window
+        self._entered = 0
         self._kept = _Kept()
         self._finalizer = weakref.finalize(self, _close, self._kept, os.getpid())
 
@@ -149,20 +151,28 @@ class ExecSessions:
 
         await sheltered(partial(anyio.to_thread.run_sync, self.close))
 
+    async def agent_closed(self) -> None:
+        """An agent that has these tools is closed: so is this, unless somebody is in its block, whose it is then."""
+        if not self._entered:
+            await self.aclose()
+
     def __enter__(self) -> ExecSessions:
+        self._entered += 1
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._entered -= 1
         self.close()
 
     async def __aenter__(self) -> ExecSessions:
-        return self
+        return self.__enter__()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._entered -= 1
         await self.aclose()
 
     def _all(self) -> list[Session]:

@@ -237,6 +237,14 @@ def test_an_agent_that_is_closed_closes_them(tmp_path: Path, mark: ProcessMark) 
     assert (mark.running(), sessions.running) == ([], ())
 
 
+def test_an_owner_that_was_entered_is_not_closed_with_an_agent(desk: Desk, tmp_path: Path) -> None:
+    """It is the caller's, so agents may share it: one that is closed takes nothing from another."""
+    session = anyio.run(desk.start, "echo up; sleep 100", "up")
+    agent = agent_with(ScriptedModel(), tools=desk.sessions.tools(), cwd=tmp_path)
+    anyio.run(agent.aclose)
+    assert [running.id for running in desk.sessions.running] == [session]
+
+
 def test_the_coding_tools() -> None:
     """`commands="exec"` puts the three in the place of `shell`, over one owner."""
     tools = coding_tools(commands="exec")

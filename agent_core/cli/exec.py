@@ -38,7 +38,7 @@ from .watch import Show, errors_told, follow, watcher
 if TYPE_CHECKING:
     from ..agent import AgentInput
     from ..sandbox import SandboxPolicy
-    from ..tools.base import Tool
+    from ..tools.tool_sets import ToolSet
 
 __all__ = ["add_arguments", "run"]
 
@@ -183,7 +183,7 @@ def _converse(
         for rule in session.approval_rules:
             screen.line(f"this session allows: {rule}", "dim")
 
-    async def conversation(more: Sequence[Tool]) -> TurnResult:
+    async def conversation(servers: Sequence[ToolSet]) -> TurnResult:
         from ..agent import Agent
         from ..hook_file import hooks_from_toml
         from ..retry import RetryPolicy
@@ -193,7 +193,7 @@ def _converse(
 
         async with Agent(
             model,
-            tools=[*coding_tools(), *more],
+            tools=[*coding_tools(), *servers],
             instructions=_INSTRUCTIONS.format(cwd=cwd),
             wire=cast("WireName | None", args.wire),
             base_url=cast("str | None", args.base_url),
@@ -218,8 +218,8 @@ def _converse(
             return await follow(agent, task, show)
 
     async def with_servers() -> TurnResult:
-        async with mcp_tools(cast("str | None", args.mcp_config), cwd, screen) as more:
-            return await conversation(more)
+        async with mcp_tools(cast("str | None", args.mcp_config), cwd, screen) as servers:
+            return await conversation(servers)
 
     return blocking.run(with_servers)
 

@@ -13,8 +13,8 @@ from .exits import UsageProblem
 from .screen import Screen
 
 if TYPE_CHECKING:
-    from ..tools.base import Tool
     from ..tools.mcp import McpServers
+    from ..tools.tool_sets import ToolSet
 
 __all__ = ["CONFIG_VARIABLE", "config_path", "mcp_tools", "quiet_sdk", "tell_problems"]
 
@@ -32,8 +32,8 @@ def config_path(named: str | None) -> str:
 
 
 @asynccontextmanager
-async def mcp_tools(path: str | None, cwd: Path, screen: Screen) -> AsyncGenerator[Sequence[Tool]]:
-    """The tools of the servers in a file, while the block lasts; none without a file."""
+async def mcp_tools(path: str | None, cwd: Path, screen: Screen) -> AsyncGenerator[Sequence[ToolSet]]:
+    """The servers of a file, running while the block lasts; none without a file."""
     if path is None:
         yield ()
         return
@@ -42,7 +42,7 @@ async def mcp_tools(path: str | None, cwd: Path, screen: Screen) -> AsyncGenerat
     quiet_sdk()
     async with McpServers.from_toml(path, cwd=cwd) as servers:
         tell_problems(servers, screen)
-        yield servers.tools()
+        yield (servers,)
 
 
 def tell_problems(servers: McpServers, screen: Screen) -> None:

@@ -224,8 +224,8 @@ async def test_an_agent_calls_it(everything: Make, policy: ApprovalPolicy, setti
     script = (Step(calls=(Call("mcp__all__echo", {"message": "hi"}),)), Step(text="Said."))
     async with everything(**settings) as servers:
         with RehearsalServer(script, pace_s=0) as model:
-            tools, session = servers.tools(), Session()
-            agent = Agent("rehearsal/any", provider=model.provider, tools=tools, approvals=policy, session=session)
+            session = Session()
+            agent = Agent("rehearsal/any", provider=model.provider, tools=[servers], approvals=policy, session=session)
             result = await agent.run("Say hi")
     assert result.text == "Said."
     assert [item.output for item in session.items if isinstance(item, FunctionCallOutput)] == [said]

@@ -1,7 +1,7 @@
 """MCP servers as tools: started, kept alive and ended with a block, each by one task (extra `mcp`).
 
     async with McpServers([McpServer("time", command="mcp-server-time")]) as servers:
-        agent = Agent(model, tools=servers.tools())
+        agent = Agent(model, tools=[servers])
 
 The official SDK speaks the protocol and is imported when the first server is started.
 """

@@ -307,7 +307,7 @@ class Connection:
     async def _told(self, message: IncomingMessage) -> None:
         from mcp import types
 
-        if isinstance(message, types.ToolListChangedNotification):
+        if isinstance(message, types.ToolListChangedNotification | types.ResourceListChangedNotification):
             self._stale = True
             if self._relisting is None and self._tasks is not None:
                 self._relisting = anyio.Event()
@@ -329,7 +329,10 @@ class Connection:
             asked = Elicitation(self.server.name, params.message, url=params.url)
         else:
             asked = Elicitation(self.server.name, params.message, schema=params.requested_schema)
-        answer = await self._elicit(asked)
+        try:
+            answer = await self._elicit(asked)
+        except Exception:  # noqa: BLE001  # the caller's; its words are none of the server's business
+            return types.ErrorData(code=types.INTERNAL_ERROR, message="the person could not be asked")
         content = dict(answer.content) if answer.content is not None and answer.action == "accept" else None
         return types.ElicitResult(action=answer.action, content=content)
 
@@ -338,7 +341,7 @@ class Connection:
     async def _list(self, client: Client) -> None:
         """Raises what the server's refusal is."""
         capabilities = client.server_capabilities
-        self.has_resources = capabilities.resources is not None and self.server.resources
+        self.has_resources = await _has_resources(client) if self.server.resources else False
         found: dict[str, types.Tool] = {}
         cursor: str | None = None
         if capabilities.tools is not None:
@@ -377,6 +380,20 @@ class Connection:
 
     def _error(self, what: str, remedy: str) -> ToolError:
         return ToolError(f"MCP server {self.server.name!r} {what}", remedy=remedy)
+
+
+async def _has_resources(client: Client) -> bool:
+    """Whether there are any: many servers say that they could have some."""
+    from mcp import MCPError
+
+    if client.server_capabilities.resources is None:
+        return False
+    with suppress(MCPError):
+        if (await client.list_resources()).resources:
+            return True
+    with suppress(MCPError):
+        return bool((await client.list_resource_templates()).resource_templates)
+    return False
 
 
 def _wait_s(restarts: int) -> float:

@@ -73,7 +73,7 @@ class _Client(httpx2.AsyncClient):
             response.stream = _Bounded(response.stream, self._max_bytes)
         if response.status_code < 400:
             return response
-        self._link.refusal = f"HTTP {response.status_code} {response.reason_phrase}".strip()
+        self._link.refusal = f"HTTP {response.status_code} {response.reason_phrase[:60]}".strip()
         if in_session and await _is_forgotten(response):
             self._link.forgotten = True
             await response.aclose()

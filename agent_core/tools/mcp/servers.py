@@ -40,7 +40,7 @@ class McpStatus:
 
 
 class McpServers:
-    """Starts servers, all at once, and ends them with the block.
+    """Starts servers, all at once, and ends them with the block. A tool set: an agent takes it among its tools.
 
     A server that cannot be started does not stop the others: see `status()`; if it is `required`, entering the block
     raises its ToolError. `cwd` is where the processes run (default: the current directory). `elicit` answers what
@@ -66,6 +66,9 @@ class McpServers:
     def from_toml(cls, path: str | Path, *, cwd: str | Path | None = None, elicit: Elicit | None = None) -> Self:
         """The servers of a file with tables `[mcp_servers.NAME]`; see `read_toml`."""
         return cls(read_toml(path), cwd=cwd, elicit=elicit)
+
+    def __repr__(self) -> str:
+        return f"McpServers({', '.join(server.name for server in self._servers)})"
 
     async def __aenter__(self) -> Self:
         if self._block is not None:
@@ -107,7 +110,7 @@ class McpServers:
 
     def tools(self) -> Sequence[Tool]:
         """The tools there are now, in the order of servers and of their lists; the same objects as long as nothing
-        changes. Servers change their lists: ask again before each turn."""
+        changes. An agent asks before every request."""
         connections = list(self._connections.values())
         made_of = [(connection.version, connection.has_resources) for connection in connections]
         if made_of != self._made_of:

@@ -12,7 +12,10 @@ from typing import Any
 import anyio
 import pytest
 
+from agent_core import Agent
 from agent_core.errors import CallerError, ToolError
+from agent_core.prompt import ToolSpec
+from agent_core.testing import Call, RehearsalServer, Step
 from agent_core.tools.base import ToolContext, ToolOutput
 from agent_core.tools.mcp import Elicitation, ElicitationAnswer, McpServer, McpServers
 from tests.process_marks import ProcessMark
@@ -214,6 +217,18 @@ async def test_news_of_other_tools_are_there_with_the_answer(log: Path) -> None:
         assert all(old is new for old, new in zip(before, after, strict=False))
 
 
+async def test_an_agent_calls_a_tool_that_another_call_has_made(log: Path) -> None:
+    """The next request of the same turn shows it, after the others."""
+    steps = [Step(calls=(Call(f"mcp__odd__{name}", {}),)) for name in ("grow", "new")]
+    async with McpServers([odd(log, trusted_tools=["*"])]) as servers:
+        with RehearsalServer([*steps, Step(text="Done.")], pace_s=0) as model:
+            result = await Agent("rehearsal/any", provider=model.provider, tools=[servers]).run("go")
+        prompts = [request.prompt for request in model.requests if request.prompt is not None]
+        shown = [[spec.name for spec in prompt.tools if isinstance(spec, ToolSpec)] for prompt in prompts]
+    assert (result.text, logged(log)) == ("Done.", ["call grow", "call new"])
+    assert (shown[1], shown[2]) == ([*shown[0], "mcp__odd__new"], shown[1])
+
+
 async def test_what_a_server_prints_beside_the_protocol_is_no_harm(log: Path) -> None:
     """Words, broken JSON and JSON that is no message are skipped."""
     async with McpServers([odd(log)]) as servers:
@@ -252,6 +267,13 @@ async def test_arguments_that_are_no_object(log: Path) -> None:
 
 SCHEMA: dict[str, object] = {"type": "object", "properties": {"name": {"type": "string"}}}
 FORM: dict[str, object] = {"message": "Your name?", "requestedSchema": SCHEMA}
+
+
+async def fail(asked: Elicitation) -> ElicitationAnswer:
+    raise LookupError("conversation text")
+
+
+NOBODY: dict[str, object] = {"code": -32603, "message": "the person could not be asked"}
 UNKNOWN: dict[str, object] = {"code": -32601, "message": "Method not found", "data": "shutdown/please"}
 SAMPLE: dict[str, object] = {"messages": [], "maxTokens": 5}
 
@@ -265,6 +287,7 @@ Asker = Callable[[Elicitation], Awaitable[ElicitationAnswer]]
 REQUESTS: list[tuple[str, dict[str, object], Asker | None, bool, dict[str, object]]] = [
     ("sampling/createMessage", SAMPLE, accept, True, {"code": -32600, "message": "Sampling not supported"}),
     ("elicitation/create", FORM, None, True, {"code": -32600, "message": "Elicitation not supported"}),
+    ("elicitation/create", FORM, fail, False, NOBODY),
     ("roots/list", {}, accept, False, {"code": -32600, "message": "List roots not supported"}),
     ("elicitation/create", FORM, accept, False, {"action": "accept", "content": {"name": "Ada"}}),
     ("roots/list", {}, None, True, {"roots": [{"uri": "CWD", "name": "NAME"}]}),

@@ -161,6 +161,7 @@ class Agent:
         self._window = WindowMemory()
         self._refused: RefusedImages | None = None
         self._running = False
+        self._settled = False
         self._output_budget = output_budget
         self._view = PromptView(output_budget, readable=any(isinstance(tool, ReadOutput) for tool in self.tools))
         options = ModelOptions(
@@ -297,9 +298,14 @@ class Agent:
         from .guards import Guards
         from .loop import Loop
         from .previews import previewing
+        from .tools.write_journal import settle_writes
         from .turn_events import TurnStarted
 
         self._check_idle()
+        if not self._settled:
+            await settle_writes(self.tools, self.cwd)
+            self._settled = True
+            self._check_idle()
         begun = begin()
         items, answers = begun.items, begun.answers
         turn_id = self._begin("turn")

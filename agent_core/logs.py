@@ -22,6 +22,7 @@ __all__ = [
     "request_served",
     "retry_scheduled",
     "session_warned",
+    "writes_settled",
 ]
 
 # The library convention: without it, Python writes the warnings of a program that set nothing up to stderr.
@@ -30,6 +31,7 @@ logging.getLogger("agent_core").addHandler(logging.NullHandler())
 _RETRY = logging.getLogger("agent_core.retry")
 _TURN = logging.getLogger("agent_core.turn")
 _GATEWAY = logging.getLogger("agent_core.gateway")
+_TOOLS = logging.getLogger("agent_core.tools")
 _SESSION = logging.getLogger("agent_core.session")
 
 fields_of: dict[str, tuple[str, ...]] = {
@@ -42,6 +44,7 @@ fields_of: dict[str, tuple[str, ...]] = {
     "session": ("session_id", "warning"),
     "compaction": ("session_id", "reason", "error"),
     "served": ("wire", "model", "outcome", "status", "duration_s", "tokens_in", "tokens_out", "request_id"),
+    "writes": ("settled", "files"),
 }  # fmt: skip
 """The fields of each `event`, which is one itself."""
 
@@ -143,4 +146,13 @@ def request_served(
             "tokens_out": usage.output_total if usage is not None else None,
             "request_id": request_id,
         },
+    )
+
+
+def writes_settled(settled: str, files: int) -> None:
+    """Files were being written when a process ended: they were finished, undone, dropped or left as they are."""
+    _TOOLS.warning(
+        "an interrupted write of files was settled: %s",
+        settled,
+        extra={"event": "writes", "settled": settled, "files": files},
     )

@@ -7,7 +7,6 @@ is made here belongs to its user alone. Files that are no sessions are never tou
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from ..errors import ConfigError, SessionError
+from ..state_folder import state_folder
 from .listing import SessionInfo, Spot, describe, find_text
 from .records import new_session_id
 from .redaction import DEFAULT_REDACTION, Redaction
@@ -48,18 +48,9 @@ def default_session_folder(env: Mapping[str, str] = os.environ) -> Path:
     if named:
         return Path(named)
     try:
-        home = Path.home()
+        return state_folder(env) / "sessions"
     except RuntimeError:
         raise ConfigError("there is no home for sessions", remedy=f"set {SESSIONS_VARIABLE} to a folder") from None
-    if sys.platform == "win32":
-        state = env.get("LOCALAPPDATA") or str(home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        state = str(home / "Library" / "Application Support")
-    else:
-        state = env.get("XDG_STATE_HOME", "")
-        # A relative one is to be ignored (XDG Base Directory Specification).
-        state = state if os.path.isabs(state) else str(home / ".local" / "state")
-    return Path(state) / "agent-core" / "sessions"
 
 
 class SessionFolder:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .files import ReadFile
     from .function import ApprovalRule, ErrorRule, FunctionTool, tool
     from .hand_back import HandBack
+    from .patch_reader import PatchReader
     from .plan import Question, RequestUserInput, UpdatePlan
     from .read_output import ReadOutput
     from .safe_commands import is_known_safe
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .tool_search import ToolSearch
     from .tool_sets import Deferred, ToolSet, tool_set
     from .view_image import ViewImage
+    from .write_journal import WriteJournal
 
 __all__ = [
     "ApplyPatch",
@@ -46,6 +48,7 @@ __all__ = [
     "InvalidArguments",
     "KillSession",
     "ListDir",
+    "PatchReader",
     "Question",
     "ReadFile",
     "ReadOutput",
@@ -61,6 +64,7 @@ __all__ = [
     "UpdatePlan",
     "ViewImage",
     "WriteFile",
+    "WriteJournal",
     "WriteStdin",
     "coding_tools",
     "is_known_safe",
@@ -86,6 +90,7 @@ _WHERE = {
     "InvalidArguments": "arguments",
     "KillSession": "exec_command",
     "ListDir": "search",
+    "PatchReader": "patch_reader",
     "Question": "plan",
     "ReadFile": "files",
     "ReadOutput": "read_output",
@@ -101,6 +106,7 @@ _WHERE = {
     "UpdatePlan": "plan",
     "ViewImage": "view_image",
     "WriteFile": "edit",
+    "WriteJournal": "write_journal",
     "WriteStdin": "exec_command",
     "is_known_safe": "safe_commands",
     "tool": "function",

@@ -30,6 +30,7 @@ from .patch_format import (
 from .patch_plan import plan_patch
 from .patch_reader import parse_patch
 from .paths import near_names, resolve_inside
+from .write_journal import WriteJournal
 
 if TYPE_CHECKING:
     from .patch_preview import PatchPreview
@@ -82,6 +83,10 @@ class ApplyPatch:
         summary = f"patch {', '.join(paths)}" + (f" (replaces {', '.join(replaced)})" if replaced else "")
         return write_request(call, context, paths, summary=summary, detail=text)
 
+    @property
+    def journal(self) -> WriteJournal:
+        return self.history.journal
+
     def preview(self) -> PatchPreview:
         from .patch_preview import PatchPreview
 
@@ -100,9 +105,12 @@ class ApplyPatch:
 
 def apply_patch(text: str, context: ToolContext, *, history: FileHistory | None = None) -> tuple[FileChange, ...]:
     """Parses, plans and writes. Blocking. Raises PatchError, and then no file has changed."""
-    changes, seen = plan_files(parse_patch(text), context)
-    check_held((change.location for change in changes), context)
-    write_changes(changes, seen)
+    operations = parse_patch(text)
+    journal = WriteJournal() if history is None else history.journal
+    with journal.writing(context.cwd) as record:
+        changes, seen = plan_files(operations, context)
+        check_held((change.location for change in changes), context)
+        write_changes(changes, seen, record=record)
     if history is not None:
         history.record(changes, seen)
     return changes

@@ -25,6 +25,7 @@ from .paths import near_names, resolve_inside, shown_path
 
 if TYPE_CHECKING:
     from .requests import EditRequest
+    from .write_journal import WriteJournal, WriteRecord
 
 __all__ = ["Edit", "UndoEdit", "WriteFile"]
 
@@ -87,6 +88,10 @@ class Edit:
         detail = "\n".join([asked.path, *list(lines)[3:]])  # without the header: the lines' numbers are not known yet
         return write_request(call, context, [asked.path], summary=f"edit {asked.path}", detail=detail)
 
+    @property
+    def journal(self) -> WriteJournal:
+        return self.history.journal
+
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutput:
         try:
             asked = _edit_request(call)
@@ -129,6 +134,10 @@ class WriteFile:
         return write_request(
             call, context, [asked.path], summary=f"write {asked.path} ({lines} lines)", detail=asked.content
         )
+
+    @property
+    def journal(self) -> WriteJournal:
+        return self.history.journal
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolOutput:
         from .requests import WriteFileRequest
@@ -176,7 +185,7 @@ class UndoEdit:
 
         try:
             check_held((change.location for change in self.history.last), context)
-            changes = await to_thread.run_sync(self.history.undo)
+            changes = await to_thread.run_sync(self.history.undo, context.cwd)
         except ToolError as error:
             return _failed(error)
         return _shown(changes)
@@ -200,6 +209,10 @@ async def _change(
     from anyio import to_thread
 
     def work() -> tuple[FileChange, ...]:
+        with history.journal.writing(context.cwd) as record:
+            return write(record)
+
+    def write(record: WriteRecord | None) -> tuple[FileChange, ...]:
         target = resolve_inside(path, granted(context))
         check_held((target,), context)
         before, status = read_for_change(target)
@@ -208,7 +221,7 @@ async def _change(
             raise ToolError(f"{path!r} has that text already", remedy="nothing needs to be changed")
         check_writable(change, status)
         seen = {} if status is None else {change.location: status}
-        write_changes((change,), seen)
+        write_changes((change,), seen, record=record)
         history.record((change,), seen)
         return (change,)
 

@@ -3,15 +3,16 @@
     stage (new files and backups beside the old) → rename → clean up
 
 Up to the first rename nothing visible has changed. Renames are atomic one by one: a crash between two of them leaves
-every single file old or new, and backups named `.NAME.XXXX.agent-core` beside those already renamed. A failure between
-two renames puts back what was renamed. Blocking: tools call it in a worker thread.
+every single file old or new, and beside them hidden files whose names end in `.agent-core`; the next who writes in that
+directory finishes it (write_journal). A failure between two renames puts back what was renamed. Blocking: tools call it
+in a worker thread.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-import tempfile
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from ..errors import PatchError
 from .file_changes import FileChange
+from .write_journal import LEFTOVER, StagedFile, WriteJournal, WriteRecord, digest_of, sync_folder
 
 __all__ = ["FileHistory", "check_writable", "read_for_change", "write_changes"]
 
@@ -55,79 +57,99 @@ def check_writable(change: FileChange, status: os.stat_result | None) -> None:
 
 
 @dataclass(slots=True)
-class _Staged:
-    """One file about to change: `new` replaces it (None: it goes away), `backup` brings it back (None: it was not)."""
-
-    target: Path
-    new: Path | None = None
-    backup: Path | None = None
-
-
-@dataclass(slots=True)
 class _Write:
-    """All files of one patch on their way to disk."""
+    """All files of one patch on their way to disk, each with its change and the names of what is made beside it."""
 
-    staged: list[_Staged] = field(default_factory=list[_Staged])
-    renamed: list[_Staged] = field(default_factory=list[_Staged])
-    folders: list[Path] = field(default_factory=list[Path])
+    changes: Sequence[FileChange]
+    files: list[StagedFile]
+    folders: list[Path]
+    renamed: list[StagedFile] = field(default_factory=list[StagedFile])
+    stranded: set[str] = field(default_factory=set[str])
 
-    def stage(self, change: FileChange, seen: Mapping[str, os.stat_result], like: os.stat_result | None) -> None:
-        target = Path(change.location)
-        entry = _Staged(target)
-        self.staged.append(entry)  # first, so that a failure below cleans up what it has
-        status = seen.get(change.location)
-        if status is not None:
-            _check_unchanged(target, change.path, status)
-            entry.backup = _backup(target)
-        if change.after is not None:
-            self._make_folders(target.parent)
-            like = like or seen.get(change.moved_from or change.location, status)
-            entry.new = _write_beside(target, change.after, like)
+    def stage(self, seen: Mapping[str, os.stat_result], like: Mapping[str, os.stat_result]) -> None:
+        for folder in self.folders:
+            folder.mkdir(exist_ok=True)
+        for change, file in zip(self.changes, self.files, strict=True):
+            if file.backup is not None:
+                _back_up(file.target, file.backup)
+            if change.after is not None and file.new is not None:
+                status = like.get(change.location) or seen.get(change.moved_from or "") or seen.get(change.location)
+                _write_new(file.new, change.after, status)
+        for parent in {Path(file.target).parent for file in self.files}:
+            sync_folder(parent)
 
     def commit(self) -> None:
-        for entry in self.staged:
-            if entry.new is None:
-                entry.target.unlink(missing_ok=True)
-            elif entry.backup is None and os.path.lexists(entry.target):
-                raise PatchError(f"{entry.target.name!r} appeared while the patch was written", remedy="read it first")
+        for file in self.files:
+            if file.new is None:
+                Path(file.target).unlink(missing_ok=True)
+            elif file.backup is None and os.path.lexists(file.target):
+                name = Path(file.target).name
+                raise PatchError(f"{name!r} appeared while the patch was written", remedy="read it first")
             else:
-                os.replace(entry.new, entry.target)
-                entry.new = None
-            self.renamed.append(entry)
+                os.replace(file.new, file.target)
+            self.renamed.append(file)
 
     def roll_back(self) -> str:
         """Puts back what was renamed. Returns what could not be, as words for the error; its backup stays."""
-        stranded: list[str] = []
-        for entry in reversed(self.renamed):
+        words: list[str] = []
+        for file in reversed(self.renamed):
             try:
-                if entry.backup is not None:
-                    os.replace(entry.backup, entry.target)
+                if file.backup is not None:
+                    os.replace(file.backup, file.target)
                 else:
-                    entry.target.unlink(missing_ok=True)
+                    Path(file.target).unlink(missing_ok=True)
             except OSError:
-                stranded.append(f"{entry.target.name!r} (its old text is in {entry.backup})")
-            entry.backup = None
-        return " and could not restore " + ", ".join(stranded) if stranded else ""
+                words.append(f"{Path(file.target).name!r} (its old text is in {file.backup})")
+                self.stranded.add(file.target)
+        return " and could not restore " + ", ".join(words) if words else ""
 
-    def clean_up(self, *, failed: bool) -> None:
-        for entry in self.staged:
-            for leftover in (entry.new, entry.backup):
+    def clean_up(self, record: WriteRecord | None, *, failed: bool) -> None:
+        """Removes what was made beside the files. What cannot be removed or put back stays on record."""
+        through = not self.stranded
+        for file in self.files:
+            for leftover in (file.new, file.backup if file.target not in self.stranded else None):
                 if leftover is not None:
-                    with suppress(OSError):  # a stray hidden file is no reason to report a failure
-                        leftover.unlink(missing_ok=True)
+                    try:
+                        Path(leftover).unlink(missing_ok=True)
+                    except OSError:  # a stray hidden file is no reason to report a failure
+                        through = False
         if failed:
             for folder in reversed(self.folders):
-                with suppress(OSError):  # somebody else put a file there
+                try:
                     folder.rmdir()
+                except OSError as error:  # somebody else put a file there
+                    through = through and error.errno in (errno.ENOTEMPTY, errno.ENOENT)
+        if record is not None and through:
+            record.done()
 
-    def _make_folders(self, folder: Path) -> None:
+
+def _planned(changes: Sequence[FileChange], seen: Mapping[str, os.stat_result]) -> _Write:
+    """What will be made, and under which names. Raises PatchError if a file is not what it was when it was read."""
+    token = os.urandom(4).hex()
+    files: list[StagedFile] = []
+    folders: dict[Path, None] = {}
+    for number, change in enumerate(changes):
+        target = Path(change.location)
+        status = seen.get(change.location)
+        if status is not None:
+            _check_unchanged(target, change.path, status)
+        beside = f".{os.fsencode(target.name)[:100].decode('utf-8', 'ignore')}.{token}{number}"
+        files.append(
+            StagedFile(
+                change.location,
+                new=None if change.after is None else str(target.with_name(f"{beside}{LEFTOVER}")),
+                backup=None if status is None else str(target.with_name(f"{beside}.old{LEFTOVER}")),
+                was=digest_of(change.before),
+                becomes=digest_of(change.after),
+            )
+        )
         missing: list[Path] = []
-        while not folder.exists():
+        folder = target.parent
+        while change.after is not None and not folder.exists():
             missing.append(folder)
             folder = folder.parent
-        for path in reversed(missing):
-            path.mkdir(exist_ok=True)
-            self.folders.append(path)
+        folders |= dict.fromkeys(reversed(missing))
+    return _Write(changes, files, list(folders))
 
 
 def write_changes(
@@ -135,29 +157,38 @@ def write_changes(
     seen: Mapping[str, os.stat_result],
     *,
     like: Mapping[str, os.stat_result] | None = None,
+    record: WriteRecord | None = None,
 ) -> None:
     """Writes all changes or none. Raises PatchError for any failure of the disk, after undoing what was done.
 
     `seen`: what each existing file was like when it was read, by location; one that is not like that any more is not
     written over. `like`: whose mode and owner a new text gets, if not those of the file it replaces or was moved from.
+    `record`: makes it all or none through a crash, too.
     """
-    write = _Write()
+    write = _Write(changes, [], [])
     try:
-        for change in changes:
-            write.stage(change, seen, (like or {}).get(change.location))
+        write = _planned(changes, seen)
+        if record is not None:
+            record.begin(write.files, map(str, write.folders))
+        write.stage(seen, like or {})
+        if record is not None:
+            record.ready()
         write.commit()
     except BaseException as error:
+        if record is not None:
+            with suppress(OSError):
+                record.undoing()
         stranded = write.roll_back()
-        write.clean_up(failed=True)
+        write.clean_up(record, failed=True)
         if not isinstance(error, OSError):
             raise
         name = Path(str(error.filename)).name if error.filename else "a file"
         raise PatchError(
             f"cannot write {name!r}: {error.strerror}{stranded}", remedy="check permissions and free space"
         ) from error
-    write.clean_up(failed=False)
     for folder in {Path(change.location).parent for change in changes}:
-        _sync_folder(folder)
+        sync_folder(folder)
+    write.clean_up(record, failed=False)
 
 
 def _check_unchanged(target: Path, path: str, seen: os.stat_result) -> None:
@@ -170,37 +201,27 @@ def _fingerprint(status: os.stat_result) -> _Fingerprint:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _backup(target: Path) -> Path:
+def _back_up(target: str, backup: str) -> None:
     """A second name for the file as it is: a hard link, or a copy where the file system has none."""
-    handle, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".agent-core", dir=target.parent)
-    os.close(handle)
-    backup = Path(name)
     try:
-        backup.unlink()
         os.link(target, backup, follow_symlinks=False)
     except (OSError, NotImplementedError):
         import shutil
 
         shutil.copy2(target, backup, follow_symlinks=False)
-    return backup
 
 
-def _write_beside(target: Path, content: bytes, like: os.stat_result | None) -> Path:
-    """A finished file next to the target, on disk, with the mode (and, if we may, the owner) of `like`."""
-    handle, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".agent-core", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            if like is not None:
-                with suppress(OSError):  # only root may give files away
-                    os.fchown(file.fileno(), like.st_uid, like.st_gid)
-            os.fchmod(file.fileno(), stat.S_IMODE(like.st_mode) if like is not None else 0o666 & ~_umask())
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return Path(name)
+def _write_new(path: str, content: bytes, like: os.stat_result | None) -> None:
+    """A finished file, on disk, with the mode (and, if we may, the owner) of `like`."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+        if like is not None:
+            with suppress(OSError):  # only root may give files away
+                os.fchown(file.fileno(), like.st_uid, like.st_gid)
+        os.fchmod(file.fileno(), stat.S_IMODE(like.st_mode) if like is not None else 0o666 & ~_umask())
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _umask() -> int:
@@ -216,15 +237,6 @@ def _umask() -> int:
     return mask
 
 
-def _sync_folder(folder: Path) -> None:
-    with suppress(OSError):  # not every file system lets a folder be synced; the renames stand
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
 # --- taking back -----------------------------------------------------------------------------------------------------
 
 
@@ -233,12 +245,15 @@ class FileHistory:
 
     Holds the texts of the files in memory: at most `max_sets` sets and `max_bytes` bytes, the oldest go first. One set
     is taken back whole or not at all, and only while its files are as it left them; folders made for it stay. Not for
-    several threads at a time.
+    several threads at a time. `journal`: makes each set one through a crash, too; the sets themselves are not kept.
     """
 
-    __slots__ = ("_bytes", "_max_bytes", "_max_sets", "_sets")
+    __slots__ = ("_bytes", "_max_bytes", "_max_sets", "_sets", "journal")
 
-    def __init__(self, *, max_sets: int = 20, max_bytes: int = 32 * 1024 * 1024) -> None:
+    def __init__(
+        self, *, max_sets: int = 20, max_bytes: int = 32 * 1024 * 1024, journal: WriteJournal | None = None
+    ) -> None:
+        self.journal = WriteJournal() if journal is None else journal
         self._max_sets = max_sets
         self._max_bytes = max_bytes
         self._bytes = 0
@@ -260,8 +275,13 @@ class FileHistory:
         while self._sets and (len(self._sets) > self._max_sets or self._bytes > self._max_bytes):
             self._bytes -= self._sets.popleft().size
 
-    def undo(self) -> tuple[FileChange, ...]:
-        """Takes back the newest set; what that changed. Blocking. Raises PatchError, and then no file has changed."""
+    def undo(self, cwd: Path | None = None) -> tuple[FileChange, ...]:
+        """Takes back the newest set; what that changed. Blocking. Raises PatchError, and then no file has changed.
+        `cwd`: where the tools work, for the journal; by default the current directory."""
+        with self.journal.writing(cwd or Path.cwd()) as record:
+            return self._undo(record)
+
+    def _undo(self, record: WriteRecord | None) -> tuple[FileChange, ...]:
         if not self._sets:
             raise PatchError("there is no change to take back", remedy="change the files with a patch")
         newest = self._sets[-1]
@@ -274,7 +294,7 @@ class FileHistory:
             if status is not None:
                 now[change.location] = status
             changes.append(FileChange(change.path, change.location, before=change.after, after=change.before))
-        write_changes(changes, now, like=newest.seen)
+        write_changes(changes, now, like=newest.seen, record=record)
         self._bytes -= self._sets.pop().size
         return tuple(changes)
 

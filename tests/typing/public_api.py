@@ -42,8 +42,21 @@ from agent_core.prices import Cost, ListedPrices, Price, Prices, PriceTable
 from agent_core.sandbox import read_only, workspace_write
 from agent_core.session import ParentCall
 from agent_core.telemetry import Telemetry
-from agent_core.tools import Deferred, ExecSessions, FunctionTool, Tool, ToolSet, coding_tools, tool_set
+from agent_core.tools import (
+    Deferred,
+    ExecSessions,
+    FileHistory,
+    FunctionTool,
+    PatchReader,
+    Tool,
+    ToolSet,
+    WriteJournal,
+    coding_tools,
+    tool_set,
+)
+from agent_core.tools.file_changes import FileChange
 from agent_core.tools.mcp import McpServers
+from agent_core.tools.patch_format import PatchOperation, PatchPiece
 from agent_core.turn_events import CompactionFinished, TurnEvent
 
 
@@ -182,3 +195,9 @@ async def sessions(tools: ExecSessions) -> None:
         assert_type(same.running[0].id, int)
     with tools as same:
         same.close()
+
+
+def patches(reader: PatchReader) -> None:
+    assert_type(reader.feed("x"), tuple[PatchPiece, ...])
+    assert_type(reader.close(), tuple[PatchOperation, ...])
+    assert_type(FileHistory(journal=WriteJournal("records")).undo(), tuple[FileChange, ...])

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "agent_core"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "redaction"),
-    ("cancellation", "blocking"),
+    ("state_folder", "cancellation", "blocking"),
     ("items",),
     ("events",),
     ("prompt",),

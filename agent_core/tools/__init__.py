@@ -132,10 +132,12 @@ def coding_tools(
     from .view_image import ViewImage
 
     history = FileHistory()
-    writing: list[Tool] = [ApplyPatch(history=history)]
+    patches = ApplyPatch(history=history)
+    writing: list[Tool] = [patches]
     if edits == "edit":
         writing = [Edit(history=history), WriteFile(history=history), UndoEdit(history)]
-    running: list[Tool] = ExecSessions().tools() if commands == "exec" else [Shell()]
+    shell = Shell(patches=patches if edits == "apply_patch" else None)
+    running: list[Tool] = ExecSessions().tools() if commands == "exec" else [shell]
     return [*running, ReadFile(), ListDir(), Glob(), Grep(), ViewImage(), *writing, UpdatePlan()]
 
 

@@ -22,15 +22,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from ..approvals import ApprovalRequest
 from ..errors import ConfigError, ToolError
 from ..items import JsonObject
 from ..prompt import ToolSpec
 from .arguments import check_arguments, parse_arguments
-from .base import ToolCall, ToolContext, ToolOutput
+from .base import Tool, ToolCall, ToolContext, ToolOutput
 from .capture import Capture
 from .command import SANDBOX_NOTES, TIMED_OUT_EXIT, argv_of, child_environment, exit_code_of, sandbox_for
 from .escalation import ESCALATION_PROPERTIES, command_request, denied_note, left_sandbox, sandbox_words
+from .patch_command import shell_patch
 from .paths import resolve_inside
 from .processes import GRACE_S, MARK_VARIABLE, Mark, ProcessGroup
 
@@ -79,7 +82,8 @@ class Shell:
     (`setsid`): those may hold the output open for `drain_s` seconds, and end with a command that is stopped.
     `inherit` and `env` widen the environment, see `child_environment`. `sandbox`: what commands may touch; None for no
     sandbox. One that cannot be held here is an error, SandboxUnavailable, at once; nothing is run without it. In a
-    sandbox every process ends with the command.
+    sandbox every process ends with the command. `patches`: the tool that a patch goes to which a model sends through
+    the shell, as `apply_patch <<'EOF' …`; see patch_command.
     """
 
     name: str = "shell"
@@ -97,6 +101,7 @@ class Shell:
         env: Mapping[str, str] | None = None,
         drain_s: float = DRAIN_S,
         sandbox: SandboxPolicy | None = None,
+        patches: Tool | None = None,
     ) -> None:
         if not 0 < timeout_ms <= MAX_TIMEOUT_MS:
             raise ConfigError(f"timeout_ms must be from 1 to {MAX_TIMEOUT_MS}, got {timeout_ms!r}")
@@ -110,6 +115,7 @@ class Shell:
         self._policy = sandbox
         self._sandbox = sandbox_for(sandbox)
         self._may_ask = False
+        self._patches = patches
 
     def held_by(self, sandbox: SandboxPolicy | None, *, may_ask: bool) -> Shell:
         """The same tool in this sandbox, unless it has one of its own; see escalation.Held."""
@@ -133,6 +139,8 @@ class Shell:
             asked = _request(call)
         except ToolError:
             return None
+        if self._patches is not None and (patch := _patch(asked, call, context)) is not None:
+            return self._patches.approval(*patch)
         return command_request(
             call,
             context,
@@ -149,6 +157,8 @@ class Shell:
         capture: Capture | None = None
         try:
             asked = _request(call)
+            if self._patches is not None and (patch := _patch(asked, call, context)) is not None:
+                return await self._patches.run(*patch)
             cwd = resolve_inside(asked.workdir or ".", context)
             if not cwd.is_dir():
                 raise ToolError(
@@ -183,7 +193,19 @@ def _request(call: ToolCall) -> ShellRequest:
     asked = check_arguments(ShellRequest, parse_arguments(call.arguments))
     if not asked.command or asked.command[0] == "" or (isinstance(asked.command, str) and not asked.command.strip()):
         raise ToolError("command: it is empty", remedy="send a command line or a list of program and arguments")
+    if isinstance(asked.command, str) and asked.command.lstrip().startswith("*** Begin Patch"):
+        raise ToolError("command: it is a patch", remedy="call apply_patch with it")
     return asked
+
+
+def _patch(asked: ShellRequest, call: ToolCall, context: ToolContext) -> tuple[ToolCall, ToolContext] | None:
+    """The call of a patch that a command is, and where it is meant for: below the same roots."""
+    found = shell_patch(asked.command)
+    if found is None:
+        return None
+    cwd = Path(os.path.normpath(context.cwd / (asked.workdir or "") / found.workdir))
+    inside = structs.replace(context, cwd=cwd, roots=context.roots or (context.cwd,))
+    return ToolCall(call.call_id, "apply_patch", found.text, "custom"), inside
 
 
 def _parameters(*, may_ask: bool) -> JsonObject:

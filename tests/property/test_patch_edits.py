@@ -16,15 +16,31 @@ LINES = st.lists(
 )
 
 
-def rendered(old: list[str], new: list[str]) -> str:
+WORDS = st.lists(
+    st.sampled_from(["", "a", "b", "  a", "@@", "+x", "-y", "*** End Patch", "é–", "\N{PILE OF POO}", "x\u2028y"]),
+    max_size=12,
+)
+NAMES = ("a.txt", "b.txt", "src/c.py", "gr\N{LATIN SMALL LETTER U WITH DIAERESIS}n.md", "d e.txt")
+TREES = st.dictionaries(st.sampled_from(NAMES), st.tuples(WORDS, st.sampled_from(["\n", "\r\n"])), max_size=4)
+
+
+def rendered(old: list[str], new: list[str]) -> list[str]:
     """One chunk that states the whole file: where a line is cannot be in doubt."""
-    lines = ["*** Begin Patch", "*** Update File: f", "@@"]
+    lines = ["@@"]
     for tag, a, b, c, d in SequenceMatcher(a=old, b=new, autojunk=False).get_opcodes():
         if tag == "equal":
             lines += [f" {line}" for line in old[a:b]]
         else:
             lines += [f"-{line}" for line in old[a:b]] + [f"+{line}" for line in new[c:d]]
-    return "\n".join([*lines, "*** End of File", "*** End Patch"])
+    return [*lines, "*** End of File"]
+
+
+def patched(lines: list[str], before: dict[str, bytes], crlf: bool = False) -> dict[str, bytes]:
+    """The files after the patch."""
+    text = ("\r\n" if crlf else "\n").join(["*** Begin Patch", *lines, "*** End Patch"])
+    after: dict[str, bytes | None] = {**before}
+    after |= {change.location: change.after for change in plan_patch(parse_patch(text), before.get)}
+    return {name: content for name, content in after.items() if content is not None}
 
 
 @given(old=LINES, new=LINES, newline=st.sampled_from(["\n", "\r\n"]))
@@ -33,9 +49,40 @@ def test_an_edit_rendered_and_applied_is_the_edit(old: list[str], new: list[str]
     if not old and not new:
         return
     before = "".join(line + newline for line in old).encode()
-    (change,) = plan_patch(parse_patch(rendered(old, new)), {"f": before}.get)
     ending = newline if old else "\n"
-    assert change.after == "".join(line + ending for line in new).encode()
+    after = patched(["*** Update File: f", *rendered(old, new)], {"f": before})
+    assert after == {"f": "".join(line + ending for line in new).encode()}
+
+
+@given(before=TREES, after=TREES, moves=st.permutations(NAMES), crlf=st.booleans())
+def test_a_tree_becomes_another(
+    before: dict[str, tuple[list[str], str]],
+    after: dict[str, tuple[list[str], str]],
+    moves: list[str],
+    crlf: bool,
+) -> None:
+    """Files added, deleted, changed and moved in one patch, in either form: exactly the other tree comes of it."""
+    lines: list[str] = []
+    expected: dict[str, bytes] = {}
+    left = dict(before)
+    for name, (new, _) in after.items():
+        source = next((other for other in moves if other in left and other not in after), name)
+        old, newline = left.pop(source, ([], ""))
+        if source != name and name in left:
+            lines.append(f"*** Delete File: {name}")
+            del left[name]
+        if newline and (old or new):
+            lines += [f"*** Update File: {source}", *([f"*** Move to: {name}"] if source != name else [])]
+            lines += rendered(old, new)
+        else:
+            lines += [f"*** Delete File: {source}"] if newline else []
+            lines += [f"*** Add File: {name}", *(f"+{line}" for line in new)]
+        ending = newline if old else "\n"
+        expected[name] = "".join(line + ending for line in new).encode()
+    lines += [f"*** Delete File: {name}" for name in left]
+    if lines:
+        files = {name: "".join(line + end for line in text).encode() for name, (text, end) in before.items()}
+        assert patched(lines, files, crlf) == expected
 
 
 @given(before=st.binary(max_size=60), at=st.integers(0, 20))

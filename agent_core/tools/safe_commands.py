@@ -61,6 +61,8 @@ _PLAIN = frozenset(
 )
 """No option of theirs writes or runs anything. `sort`, `uniq`, `tee`, `xargs`, `env`, `awk`, `date` have such."""
 SHELLS = frozenset(("bash", "sh", "zsh"))
+_SHELL_PROGRAMS = SHELLS.union(f"{folder}/{name}" for folder in ("/bin", "/usr/bin") for name in SHELLS)
+"""In no other place: a program of the workspace may be called `bash` too."""
 _JOINED = frozenset(("&&", "||", ";", "|", "|&", "\n"))
 _NODES = frozenset(("program", "list", "pipeline", "command", "command_name", "comment"))
 _GLOBS = frozenset("*?[")
@@ -73,7 +75,7 @@ def is_known_safe(command: str | Sequence[str]) -> bool:
         commands = parsed_commands(command)
         return commands is not None and all(map(_is_safe, commands))
     argv = list(command)
-    if len(argv) == 3 and argv[0].rpartition("/")[2] in SHELLS and argv[1] in ("-c", "-lc"):
+    if len(argv) == 3 and argv[0] in _SHELL_PROGRAMS and argv[1] in ("-c", "-lc"):
         return is_known_safe(argv[2])
     return bool(argv) and _is_safe([(word, False) for word in argv])
 

@@ -105,3 +105,19 @@ def test_without_a_parser_no_line_is_safe(monkeypatch: pytest.MonkeyPatch) -> No
     """A list of words needs none."""
     monkeypatch.setattr(safe_commands, "_parser", lambda: None)
     assert (is_known_safe("ls"), is_known_safe(["ls"])) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("program", "safe"),
+    [
+        ("bash", True),
+        ("/bin/sh", True),
+        ("/usr/bin/zsh", True),
+        ("./bash", False),
+        ("/tmp/bash", False),
+        ("x/sh", False),
+    ],
+)
+def test_a_program_called_like_a_shell_is_none(program: str, safe: bool) -> None:
+    """The workspace may hold a `bash` of its own: only the system's reads a script and nothing else."""
+    assert is_known_safe([program, "-c", "ls"]) == safe

@@ -56,6 +56,13 @@ class Loopback:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1"
 
+    async def was_left(self) -> None:
+        """Waits until a client that came has left. One that gave up before it came is not waited for: on a busy machine
+        that takes no longer than a short timer."""
+        if self.connections:
+            with anyio.fail_after(10):
+                await self.left.wait()
+
 
 Answer: TypeAlias = Exchange | Callable[[Received], Exchange]
 

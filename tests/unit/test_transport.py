@@ -208,8 +208,7 @@ async def test_leaving_early_closes_the_socket() -> None:
         transport = HttpxTransport()
         async with transport.open(post(server.url)) as http:
             assert await anext(aiter(http.chunks)) == b"data: 1\n\n"
-        with anyio.fail_after(1):
-            await server.left.wait()
+        await server.was_left()
         await transport.aclose()
 
 

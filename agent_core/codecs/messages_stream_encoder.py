@@ -108,8 +108,8 @@ class MessagesStreamEncoder:
             return more
         out: list[bytes] = []
         match event:
-            case RateLimits():
-                pass
+            case RateLimits() | OutputItemAdded(item=Message() | Reasoning()):
+                pass  # these open a block with their first word, and take their place in the queue with it
             case Created():
                 self._start(event.response_id, event.model, out)
             case Completed():

@@ -9,8 +9,9 @@ What it cannot see is held here: which events the turn had, and that no tool was
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from itertools import product
 
 import httpx2
 import pytest
@@ -28,6 +29,8 @@ from agent_core.items import FunctionCallOutput, JsonObject, Message, WireName, 
 from agent_core.transport import Timeouts
 from agent_core.turn import Turn
 from agent_core.turn_events import RetryScheduled, SampleRestarted
+
+from ..reliability import LONG
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.anyio]
 
@@ -112,8 +115,18 @@ async def seen(turn: Turn) -> tuple[str, ...]:
     return tuple(happened)
 
 
-@pytest.mark.parametrize("wire", WIRES)
-@pytest.mark.parametrize("name", FAULTS)
+def on_loops(names: Iterable[str]) -> pytest.MarkDecorator:
+    """Every name on every wire; everyday on the two loops by turns, else on both."""
+    loops = ("asyncio", "trio")
+    cells = [
+        (name, wire, loop)
+        for n, (name, wire) in enumerate(product(names, WIRES))
+        for loop in (loops if LONG else (loops[n % 2],))
+    ]
+    return pytest.mark.parametrize(("name", "wire", "anyio_backend"), cells)
+
+
+@on_loops(FAULTS)
 async def test_a_fault_of_the_network_or_the_server(name: str, wire: WireName, judge: Judge) -> None:
     """The turn ends with the whole answer, said once, and the judge has nothing to say."""
     fault = FAULTS[name]
@@ -131,9 +144,8 @@ BROKEN_CALLS = {
 }
 
 
-@pytest.mark.parametrize("wire", WIRES)
-@pytest.mark.parametrize("kind", BROKEN_CALLS)
-async def test_a_broken_call_is_answered_and_never_run(kind: str, wire: WireName, judge: Judge) -> None:
+@on_loops(BROKEN_CALLS)
+async def test_a_broken_call_is_answered_and_never_run(name: str, wire: WireName, judge: Judge) -> None:
     """Arguments that are no JSON and tools nobody offered become outputs that say so; the model goes on from there."""
     ran: list[str] = []
 
@@ -143,13 +155,13 @@ async def test_a_broken_call_is_answered_and_never_run(kind: str, wire: WireName
         ran.append(city)
         return "sunny"
 
-    await judge.script({"type": "tool_fault", "kind": kind})
+    await judge.script({"type": "tool_fault", "kind": name})
     async with agent_for(judge, wire, weather) as agent:
         result = await agent.run("What is the weather in Paris?")
     outputs = [item for item in result.items if isinstance(item, FunctionCallOutput)]
     assert (ran, result.stop_reason, result.samples) == ([], "completed", 2)
     assert [item.success for item in outputs] == [False]
-    assert re.search(BROKEN_CALLS[kind], str(outputs[0].output))
+    assert re.search(BROKEN_CALLS[name], str(outputs[0].output))
     assert await judge.verdict() == PASS
 
 

@@ -151,6 +151,10 @@ def guarded(command: Callable[[], int]) -> int:
     except Exception as error:  # noqa: BLE001 - the last place where it can become one line
         with suppress(OSError):  # stderr may be what failed
             report(error)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _forget_stdout()
         return exit_code_of(error)
     return code
 

@@ -181,8 +181,12 @@ def test_a_reader_that_went_away_is_no_error() -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_a_full_disk_is_no_bug_of_ours() -> None:
+@pytest.mark.parametrize("buffered", [True, False], ids=["buffered", "unbuffered"])
+def test_a_full_disk_is_no_bug_of_ours(buffered: bool) -> None:
     """What cannot be written is one line, without a traceback at the interpreter's end either."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    if not buffered:
+        env["PYTHONUNBUFFERED"] = "1"
     with open("/dev/full", "wb") as stdout:
         done = subprocess.run(
             [sys.executable, "-c", "from agent_core.cli import main; raise SystemExit(main())", "providers"],
@@ -191,6 +195,7 @@ def test_a_full_disk_is_no_bug_of_ours() -> None:
             text=True,
             timeout=60,
             check=False,
+            env=env,
         )
     assert (done.returncode, done.stderr.count("\n")) == (Exit.FAILED, 1)
     assert done.stderr.startswith("error: No space left on device - ")

@@ -29,7 +29,6 @@ from ..events import (
     OutputItemAdded,
     OutputItemDone,
     OutputTextDelta,
-    RateLimits,
     ReasoningContentDelta,
     ReasoningSummaryDelta,
     RefusalDelta,
@@ -108,8 +107,6 @@ class MessagesStreamEncoder:
             return more
         out: list[bytes] = []
         match event:
-            case RateLimits() | OutputItemAdded(item=Message() | Reasoning()):
-                pass  # these open a block with their first word, and take their place in the queue with it
             case Created():
                 self._start(event.response_id, event.model, out)
             case Completed():
@@ -120,8 +117,10 @@ class MessagesStreamEncoder:
             case ReasoningContentDelta() | ReasoningSummaryDelta() | OutputItemDone(item=Reasoning()):
                 for ready in self._reasonings.feed(event):
                     self._say(ready, out)
-            case _:
+            case OutputItemAdded(item=FunctionCall() | CustomToolCall()) | ToolCallInputDelta() | OutputItemDone():
                 self._say(event, out)
+            case _:
+                pass  # what says nothing takes no place among those that wait
         return b"".join(out)
 
     def fail(self, error: ModelError) -> bytes:

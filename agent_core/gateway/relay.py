@@ -61,13 +61,14 @@ class Relay:
         self._ping_s = ping_s
         self._usage: Usage | None = None
         self._outcome = "client_left"
+        self._watching = anyio.CancelScope()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.monotonic()
         out = _Out(send)
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_until_gone, receive, tasks.cancel_scope.cancel)
+                tasks.start_soon(self._until_gone, receive, tasks.cancel_scope.cancel)
                 await self._answer(out, tasks)
                 tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
@@ -90,7 +91,6 @@ class Relay:
                     await self._stream(events, out, tasks)
                 else:
                     await self._whole(events, out)
-            self._outcome = "completed"
         except AgentCoreError as error:
             await self._fail(told(error), out)
         except Exception:
@@ -115,12 +115,25 @@ class Relay:
         async for event in events:
             await out.piece(encoder.feed(self._as_asked(event)))
         await out.piece(encoder.close())
+        self._told_all()
         await out.end()
 
     async def _whole(self, events: EventStream, out: _Out) -> None:
         response = fold([self._as_asked(event) async for event in events])
         headers = {"content-type": "application/json", **self._headers(events)}
+        self._told_all()
         await out.whole(200, headers, self._codec.encode_response(response, self._asked.prompt))
+
+    def _told_all(self) -> None:
+        """Only the last words are left to say: who leaves from now on has the whole answer."""
+        self._watching.cancel()
+        self._outcome = "completed"
+
+    async def _until_gone(self, receive: Receive, gone: Callable[[], None]) -> None:
+        with self._watching:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            gone()
 
     def _headers(self, events: EventStream) -> dict[str, str]:
         losses = (*self._asked.losses, *self._left_out, *events.losses)
@@ -180,12 +193,6 @@ class _Out:
         async with self._lock:
             await self._send(message)
             self._quiet_since = anyio.current_time()
-
-
-async def _until_gone(receive: Receive, gone: Callable[[], None]) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    gone()
 
 
 def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:

@@ -36,7 +36,7 @@ HANG_S = 30.0
 NEVER = RetryPolicy(max_attempts=1, max_restarts=0)
 PATIENT = Timeouts(grace_s=0.2)
 """Where nothing is silent, no timer is to run out, however slow the machine."""
-IMPATIENT = Timeouts(first_event_s=0.5, idle_s=0.4, total_s=1.2, grace_s=0.2)
+IMPATIENT = Timeouts(first_event_s=1.5, idle_s=1.2, total_s=3.6, grace_s=0.2)
 
 ANSWER, AS_SENT, TOLD = "answer", "answer as sent", "the model is told"
 RETRIED, RESTARTED = "tried again", "sampled again"

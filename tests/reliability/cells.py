@@ -74,7 +74,7 @@ ROWS: Mapping[str, Row] = {
     "silence that passes": Row(Fault("stall", lasts_s=0.1)),
     "nothing but keep-alives": Row(Fault("keep_alive", every_s=0.05), IMPATIENT),
     "keep-alives, then the rest": Row(Fault("keep_alive", every_s=0.02, lasts_s=0.1)),
-    "a byte now and then": Row(Fault("drip", every_s=0.04), IMPATIENT),
+    "a byte now and then": Row(Fault("drip", every_s=0.12), IMPATIENT),
     "single bytes": Row(Fault("split")),
     "400": _status(400),
     "429": _status(429),

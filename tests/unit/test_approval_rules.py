@@ -21,7 +21,7 @@ from .tools.calls import call
 pytestmark = pytest.mark.anyio
 
 DOCS = Path(__file__).resolve().parents[2] / "docs/approvals.md"
-CWD = Path("/work")
+CWD = Path("/project")
 
 
 def command(line: JsonValue, **more: JsonValue) -> ApprovalRequest:
@@ -132,15 +132,15 @@ async def test_a_rule_covers_what_was_shown(shown: ApprovalRequest, then: Approv
     ("request_", "rules"),
     [
         (command("git status -s"), ["commands that begin with `git status`"]),
-        (command("pytest -q tests"), ["exactly the command `pytest -q tests` in /work"]),
-        (command("npm run build"), ["exactly the command `npm run build` in /work"]),
-        (command("ls && sudo make install"), ["exactly the command `sudo make install` in /work"]),
+        (command("pytest -q tests"), ["exactly the command `pytest -q tests` in /project"]),
+        (command("npm run build"), ["exactly the command `npm run build` in /project"]),
+        (command("ls && sudo make install"), ["exactly the command `sudo make install` in /project"]),
         (command("curl $URL"), []),
         (command("ls; while true; do rm x; done"), []),
-        (leaving("git status"), ["exactly the command `git status` in /work, outside the sandbox"]),
+        (leaving("git status"), ["exactly the command `git status` in /project, outside the sandbox"]),
         (leaving("git fetch && git status"), []),
-        (writing("a.txt"), ["changes of /work/a.txt"]),
-        (patching("b", "a"), ["changes of /work/a", "changes of /work/b"]),
+        (writing("a.txt"), ["changes of /project/a.txt"]),
+        (patching("b", "a"), ["changes of /project/a", "changes of /project/b"]),
         (writing("../a.txt"), ["changes of /a.txt, outside the sandbox"]),
     ],
     ids=lambda part: getattr(part, "summary", None),

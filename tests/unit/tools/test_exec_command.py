@@ -277,9 +277,9 @@ async def test_every_command_needs_approval(arguments: dict[str, JsonValue], sum
     """A person sees all of what is run, and where."""
     workdir, cmd = arguments.get("workdir", ""), arguments["cmd"]
     detail = cmd if isinstance(cmd, str) and "shell" not in arguments else summary
-    context = ToolContext(Path("/work"))
+    context = ToolContext(Path("/project"))
     asked = ExecCommand(ExecSessions()).approval(call("exec_command", arguments), context)
-    cwd = f"/work/{workdir}".rstrip("/")
+    cwd = f"/project/{workdir}".rstrip("/")
     assert asked is not None
     shown = replace(asked, actions=(), known_safe=False)  # those: test_approval_rules, test_safe_commands
     assert shown == ApprovalRequest("call_1", "exec_command", summary, detail, "execute", key, cwd)

@@ -12,40 +12,26 @@ A command runs with the rights of whoever names the file: nothing looks for one 
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 from typing import cast, get_args
 
 from .errors import ConfigError
 from .hooks import Hook
+from .toml_file import toml_tables
 from .turn_events import HookPoint
 
 __all__ = ["hooks_from_toml"]
 
-MAX_FILE_BYTES = 1024 * 1024
 _KEYS = ("point", "command", "tools", "timeout_s", "name")
 
 
 def hooks_from_toml(path: str | os.PathLike[str]) -> list[Hook]:
     """The hooks of a file, in its order. Raises ConfigError with the file, the hook's number and the key."""
     file = Path(path).expanduser()
-    tables = _document(file).get("hooks")
+    tables = toml_tables(file).get("hooks")
     if not isinstance(tables, list):
         raise ConfigError(f"{file}: there is no table [[hooks]]", remedy="add one for each hook")
     return [_hook(table, f"{file}: hook {n}") for n, table in enumerate(cast("list[object]", tables), 1)]
-
-
-def _document(file: Path) -> dict[str, object]:
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(MAX_FILE_BYTES + 1)
-        if len(content) > MAX_FILE_BYTES:
-            raise ConfigError(f"{file} is larger than {MAX_FILE_BYTES:,} bytes", remedy="name the right file")
-        return tomllib.loads(content.decode())
-    except OSError as error:
-        raise ConfigError(f"cannot read {file}: {error.strerror}", remedy="check the path") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"{file} is no TOML: {str(error).splitlines()[0]}", remedy="correct it") from None
 
 
 def _hook(value: object, where: str) -> Hook:

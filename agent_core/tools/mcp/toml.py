@@ -5,18 +5,16 @@ Other tables of the file are somebody else's and not looked at; in ours every ke
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import cast
 
 from ...errors import ConfigError
+from ...toml_file import toml_tables
 from .config import McpServer
 
-__all__ = ["MAX_CONFIG_BYTES", "read_toml"]
-
-MAX_CONFIG_BYTES = 1024 * 1024
+__all__ = ["read_toml"]
 
 
 def read_toml(path: str | Path) -> list[McpServer]:
@@ -25,7 +23,7 @@ def read_toml(path: str | Path) -> list[McpServer]:
     Raises ConfigError with file, table, key and what to do.
     """
     file = Path(path).expanduser()
-    document = _document(file)
+    document = toml_tables(file)
     tables = document.get("mcp_servers")
     if not isinstance(tables, dict):
         raise ConfigError(f"{file}: there is no table [mcp_servers.NAME]", remedy="add one for each server")
@@ -36,21 +34,6 @@ def read_toml(path: str | Path) -> list[McpServer]:
             raise ConfigError(f"{where} is no table", remedy="write a table with command or url")
         servers.append(_server(name, cast("dict[str, object]", table), where, file))
     return servers
-
-
-def _document(file: Path) -> dict[str, object]:
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(MAX_CONFIG_BYTES + 1)
-        if len(content) > MAX_CONFIG_BYTES:
-            raise ConfigError(f"{file} is larger than {MAX_CONFIG_BYTES:,} bytes", remedy="name the right file")
-        return tomllib.loads(content.decode())
-    except OSError as error:
-        raise ConfigError(f"cannot read {file}: {error.strerror}", remedy="check the path") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file} is no TOML: {error}", remedy="correct that line") from None
-    except (UnicodeDecodeError, RecursionError):
-        raise ConfigError(f"{file} is no TOML: not UTF-8, or nested too deeply", remedy="name the right file") from None
 
 
 def _server(name: str, table: Mapping[str, object], where: str, file: Path) -> McpServer:

@@ -69,7 +69,7 @@ ROWS: Mapping[str, Row] = {
     "the body ends too early": Row(Fault("eof")),
     "closed in the middle": Row(Fault("truncate")),
     "reset": Row(Fault("reset")),
-    "refused": Row(Fault("refused", lasts_s=0.8), base_delay_s=0.3),
+    "refused": Row(Fault("refused", lasts_s=2.0), base_delay_s=0.8),
     "silence": Row(Fault("stall"), IMPATIENT),
     "silence that passes": Row(Fault("stall", lasts_s=0.1)),
     "nothing but keep-alives": Row(Fault("keep_alive", every_s=0.05), IMPATIENT),

@@ -126,19 +126,28 @@ def compaction_failed(reason: str, error: str, *, session_id: str) -> None:
 
 
 def request_served(
-    *, wire: str, model: str, outcome: str, status: int, duration_s: float, usage: Usage | None, request_id: str
+    *,
+    wire: str,
+    model: str,
+    caller: str,
+    outcome: str,
+    status: int,
+    duration_s: float,
+    usage: Usage | None,
+    request_id: str,
 ) -> None:
     """The gateway is done with a request: `outcome` is completed, refused, backend_error or client_left, `status` what
-    the client was told, 0 for nothing."""
+    the client was told, 0 for nothing; `model` is empty if nobody answered."""
     _GATEWAY.info(
         "%s %s: %s",
         wire,
-        model,
+        model or "nobody",
         outcome,
         extra={
             "event": "served",
             "wire": wire,
             "model": model,
+            "caller": caller,
             "outcome": outcome,
             "status": status,
             "duration_s": round(duration_s, 3),

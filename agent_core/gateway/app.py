@@ -11,8 +11,11 @@ Each is there without `/v1` too. Whatever fails is told in the words of the wire
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from itertools import pairwise
+from types import TracebackType
+from typing import NamedTuple
 
 import anyio
 from starlette.applications import Starlette
@@ -29,9 +32,11 @@ from ..errors import AgentCoreError, ConfigError, InvalidRequestError, ModelErro
 from ..items import JsonObject, JsonValue, WireName
 from ..prompt import Prompt
 from ..session.estimate import TokenEstimate
+from .asking import Answerer, Ask, Caller, Service, Watcher
 from .backends import Backends
 from .keys import Keys
 from .relay import PING_S, Relay
+from .request_log import RequestLog
 from .shaping import answer_headers, request_id_of, shaped_error, told
 
 __all__ = ["Gateway"]
@@ -49,9 +54,11 @@ _REFUSED = {404: "not_found", 405: "method_not_allowed"}
 class Gateway:
     """`models`: clients by the names they are asked for; `default` answers for all others. The gateway closes them when
     it ends. `keys`: who is let in; with none, everybody who can reach it. `max_body_bytes` and `body_s` bound what is
-    read of a request, and for how long; `ping_s`: how long a stream may be silent.
+    read of a request, and for how long; `ping_s`: how long a stream may be silent. `services`: what stands between the
+    clients and the backends, each kind once, in any order (`asking.Service`); `watchers` are told of every request.
 
-    Raises ConfigError without a backend, or for a key that is none. Belongs to one event loop.
+    Raises ConfigError without a backend, or for a key that is none. Belongs to one event loop. Its services are open
+    from the start of its lifespan, which a server runs; an application that mounts it does so itself: `async with`.
     """
 
     def __init__(
@@ -60,6 +67,8 @@ class Gateway:
         *,
         default: ModelClient | None = None,
         keys: Iterable[str] = (),
+        services: Iterable[Service] = (),
+        watchers: Iterable[Watcher] = (),
         max_body_bytes: int = MAX_BODY_BYTES,
         body_s: float = BODY_S,
         ping_s: float = PING_S,
@@ -68,6 +77,12 @@ class Gateway:
             raise ConfigError("max_body_bytes, body_s and ping_s are bounds", remedy="give numbers above 0")
         self._backends = Backends(models or {}, default)
         self._keys = Keys(keys)
+        self._services = _in_order(services)
+        self._answerer: Answerer = self._backends
+        for service in reversed(self._services):
+            self._answerer = service.around(self._answerer)
+        self._watchers = (RequestLog(), *watchers)
+        self._open = AsyncExitStack()
         self._max_body_bytes = max_body_bytes
         self._body_s = body_s
         self._ping_s = ping_s
@@ -83,16 +98,23 @@ class Gateway:
     def __repr__(self) -> str:
         return f"Gateway({', '.join(self._backends.names)})"
 
-    async def aclose(self) -> None:
-        """Close the clients. A server that knows lifespans does it at its end."""
-        await self._backends.aclose()
+    async def __aenter__(self) -> Gateway:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._backends.aclose)
+            for service in self._services:
+                await stack.enter_async_context(service)
+            self._open = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._open.aclose()
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncGenerator[None]:
-        try:
+        async with self:
             yield
-        finally:
-            await self.aclose()
 
     def _routes(self) -> list[BaseRoute]:
         served: list[tuple[str, str, _Endpoint]] = [
@@ -108,14 +130,14 @@ class Gateway:
         ]
         return [*routes, Route("/healthz", _fine, methods=["GET"]), Route("/readyz", _fine, methods=["GET"])]
 
-    def _checked(self, wire: WireName, answer: Callable[[Request, str], Awaitable[ASGIApp]]) -> _Endpoint:
+    def _checked(self, wire: WireName, answer: Callable[[Request, _Known], Awaitable[ASGIApp]]) -> _Endpoint:
         """An endpoint that lets in who may use it, and tells what fails in the words of its wire."""
 
         async def endpoint(request: Request) -> _Answer:
             request_id = request_id_of(request.headers)
             try:
-                self._keys.check(request.headers)
-                return _Answer(await answer(request, request_id))
+                known = _Known(request_id, self._keys.caller(request.headers))
+                return _Answer(await answer(request, known))
             except AgentCoreError as error:  # of the gateway itself: no backend was asked yet
                 own = error if isinstance(error, ModelError) else told(error)
                 status, headers, body = shaped_error(own, wire, request_id)
@@ -123,27 +145,39 @@ class Gateway:
 
         return endpoint
 
-    async def _relay(self, wire: WireName, request: Request, request_id: str) -> ASGIApp:
+    async def _relay(self, wire: WireName, request: Request, known: _Known) -> ASGIApp:
         asked = CODECS[wire].decode_request(await self._body(request))
-        return Relay(asked, self._backends.named(asked.prompt.model), wire, request_id, ping_s=self._ping_s)
+        ask = Ask(
+            prompt=asked.prompt,
+            wire=wire,
+            stream=asked.stream,
+            caller=known.caller,
+            request_id=known.request_id,
+            headers=dict(request.headers),
+            losses=asked.losses,
+        )
+        # Only Chat lets the client decide about usage; a DecodedRequest of another wire says nothing of it.
+        usage = asked.include_usage or wire != "chat"
+        return Relay(ask, self._answerer, include_usage=usage, watchers=self._watchers, ping_s=self._ping_s)
 
-    async def _count_tokens(self, request: Request, request_id: str) -> ASGIApp:
+    async def _count_tokens(self, request: Request, known: _Known) -> ASGIApp:
         prompt = CODECS["messages"].decode_request(await self._body(request)).prompt
         self._backends.named(prompt.model)
         counted: JsonObject = {"input_tokens": _estimated(prompt)}
-        return JSONResponse(counted, headers=answer_headers("messages", request_id))
+        return JSONResponse(counted, headers=answer_headers("messages", known.request_id))
 
-    async def _list_models(self, request: Request, request_id: str) -> ASGIApp:
+    async def _list_models(self, request: Request, known: _Known) -> ASGIApp:
         rows: list[JsonValue] = [_row(name) for name in self._backends.names]
         ends: JsonObject = {"first_id": self._backends.names[0], "last_id": self._backends.names[-1]}
         return JSONResponse(
-            {"object": "list", "data": rows, "has_more": False, **ends}, headers=answer_headers("messages", request_id)
+            {"object": "list", "data": rows, "has_more": False, **ends},
+            headers=answer_headers("messages", known.request_id),
         )
 
-    async def _show_model(self, request: Request, request_id: str) -> ASGIApp:
+    async def _show_model(self, request: Request, known: _Known) -> ASGIApp:
         name = str(request.path_params["name"])
         self._backends.named(name)
-        return JSONResponse(_row(name), headers=answer_headers("messages", request_id))
+        return JSONResponse(_row(name), headers=answer_headers("messages", known.request_id))
 
     async def _body(self, request: Request) -> bytes:
         """Raises InvalidRequestError for one that is too large, or does not come."""
@@ -172,6 +206,13 @@ class Gateway:
 _Endpoint = Callable[[Request], Awaitable[Response]]
 
 
+class _Known(NamedTuple):
+    """What is known of a request before its body."""
+
+    request_id: str
+    caller: Caller
+
+
 class _Answer(Response):
     """Any ASGI application as what Starlette takes for an answer."""
 
@@ -198,6 +239,17 @@ async def _refused(request: Request, error: Exception) -> Response:
     )
     status, shaped, body = shaped_error(problem, "chat", request_id_of(request.headers))
     return Response(body, status, {**headers, **shaped})
+
+
+def _in_order(services: Iterable[Service]) -> tuple[Service, ...]:
+    """From the client inwards. Raises ConfigError for two of a kind."""
+    ordered = tuple(sorted(services, key=lambda service: service.place))
+    for one, other in pairwise(ordered):
+        if one.place == other.place:
+            raise ConfigError(
+                f"{type(one).__name__} and {type(other).__name__} stand in the same place", remedy="give one of them"
+            )
+    return ordered
 
 
 def _row(name: str) -> JsonObject:

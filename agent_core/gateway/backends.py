@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 from ..client import ModelClient
-from ..errors import ConfigError, ModelNotFoundError
+from ..codecs.base import Loss
+from ..codecs.rate_limits import rate_limits
+from ..errors import ConfigError, ModelError, ModelNotFoundError
+from ..events import Attempt
+from ..items import WireName
+from ..prompt import Prompt
+from .asking import Answer, Ask, Bill
 
 __all__ = ["Backends"]
 
@@ -37,8 +45,54 @@ class Backends:
             )
         return client
 
+    @asynccontextmanager
+    async def answer(self, ask: Ask) -> AsyncGenerator[Answer]:
+        """An answer of the client that is behind the name; what it used is put on the bill, however it ends."""
+        client = self.named(ask.prompt.model)
+        async with _answered_by(client, ask) as answer:
+            yield answer
+
     async def aclose(self) -> None:
         """Close every client, once."""
         every = [*self._models.values(), *([] if self._default is None else [self._default])]
         for client in {id(client): client for client in every}.values():
             await client.aclose()
+
+
+@asynccontextmanager
+async def _answered_by(client: ModelClient, ask: Ask) -> AsyncGenerator[Answer]:
+    prompt, left_out = _for_backend(ask.prompt, client, ask.wire)
+    opened = False
+    try:
+        async with client.stream(prompt) as events:
+            opened = True
+            _bill(ask.bill, events.earlier)
+            try:
+                losses = (*left_out, *events.losses)
+                yield Answer(events, client.model, losses=losses, limits=rate_limits(events.headers))
+            finally:
+                end = events.completed or events.snapshot()
+                if end.usage is not None:
+                    ask.bill.add(client.model, end.usage)
+    except ModelError as error:
+        if not opened:
+            _bill(ask.bill, error.earlier)
+            if error.partial is not None and error.partial.usage is not None:
+                ask.bill.add(client.model, error.partial.usage)
+        raise
+
+
+def _bill(bill: Bill, attempts: Sequence[Attempt]) -> None:
+    """What attempts used that came before the one that opened, or that failed."""
+    for attempt in attempts:
+        if attempt.response.usage is not None:
+            bill.add(attempt.model, attempt.response.usage)
+
+
+def _for_backend(prompt: Prompt, client: ModelClient, wire: WireName) -> tuple[Prompt, tuple[Loss, ...]]:
+    """The prompt as this backend is sent it. Members that only the client's wire knows stay there: another would refuse
+    them, or take them for something else."""
+    prompt = prompt.with_model(client.resolved.model)
+    if client.wire == wire or not prompt.extra:
+        return prompt, ()
+    return dataclasses.replace(prompt, extra={}), tuple(Loss(name) for name in prompt.extra)

@@ -9,6 +9,7 @@ from hashlib import sha256
 from starlette.datastructures import Headers
 
 from ..errors import AuthenticationError, ConfigError
+from .asking import Caller
 
 __all__ = ["Keys"]
 
@@ -36,11 +37,11 @@ class Keys:
     def __bool__(self) -> bool:
         return bool(self._hashes)
 
-    def check(self, headers: Headers) -> None:
-        """Raises AuthenticationError for a request without one of them. OpenAI's clients send a bearer token,
-        Anthropic's `x-api-key`; each of them takes either."""
+    def caller(self, headers: Headers) -> Caller:
+        """Whose key it is. Raises AuthenticationError for a request without one of them. OpenAI's clients send a bearer
+        token, Anthropic's `x-api-key`; each of them takes either."""
         if not self._hashes:
-            return
+            return Caller()
         scheme, _, token = headers.get("authorization", "").partition(" ")
         given = headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else "")
         if not given:
@@ -51,6 +52,7 @@ class Keys:
         # All of them are looked at, so that the time says nothing about which one was near.
         if not sum(hmac.compare_digest(hashed, known) for known in self._hashes):
             raise AuthenticationError("this API key is not known here", status=401, code="invalid_api_key")
+        return Caller(f"key-{hashed.hex()[:12]}")
 
 
 def _hash(key: str) -> bytes:

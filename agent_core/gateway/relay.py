@@ -8,9 +8,8 @@ gone      a client that leaves ends the request to the backend at once
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import anyio
 from anyio.abc import TaskGroup
@@ -19,14 +18,11 @@ from starlette.types import Message, Receive, Scope, Send
 
 from ..aggregation import fold
 from ..cancellation import lone
-from ..client import EventStream, ModelClient
 from ..codecs import CODECS
-from ..codecs.base import DecodedRequest, Loss
 from ..errors import AgentCoreError, ModelError, ServerError
-from ..events import Completed, Created, ResponseEvent, Usage
+from ..events import Completed, Created, ResponseEvent
 from ..items import WireName
-from ..logs import request_served
-from ..prompt import Prompt
+from .asking import Answer, Answerer, Ask, Outcome, Served, Watcher
 from .shaping import answer_headers, lost, shaped_error, told
 
 __all__ = ["Relay"]
@@ -47,25 +43,33 @@ _PING: dict[WireName, bytes] = {
 
 
 class Relay:
-    """The answer to one request, as an ASGI application. `open` is the client's; used once."""
+    """The answer to one request, as an ASGI application. Used once."""
 
     def __init__(
-        self, asked: DecodedRequest, client: ModelClient, wire: WireName, request_id: str, *, ping_s: float = PING_S
+        self,
+        ask: Ask,
+        answerer: Answerer,
+        *,
+        include_usage: bool = True,
+        watchers: Sequence[Watcher] = (),
+        ping_s: float = PING_S,
     ) -> None:
-        self._asked = asked
-        self._prompt, self._left_out = _for_backend(asked.prompt, client, wire)
-        self._client = client
-        self._wire: WireName = wire
-        self._codec = CODECS[wire]
-        self._request_id = request_id
+        self._ask = ask
+        self._answerer = answerer
+        self._include_usage = include_usage
+        self._watchers = watchers
+        self._codec = CODECS[ask.wire]
         self._ping_s = ping_s
-        self._usage: Usage | None = None
-        self._outcome = "client_left"
+        self._outcome: Outcome = "client_left"
+        self._model = ""
+        self._error = ""
         self._watching = anyio.CancelScope()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.monotonic()
         out = _Out(send)
+        for watcher in self._watchers:
+            watcher.begun(self._ask)
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._until_gone, receive, tasks.cancel_scope.cancel)
@@ -74,23 +78,35 @@ class Relay:
         except BaseExceptionGroup as group:
             raise lone(group) from None
         finally:
-            request_served(
-                wire=self._wire,
-                model=self._client.model,
-                outcome=self._outcome,
-                status=out.status,
-                duration_s=time.monotonic() - started,
-                usage=self._usage,
-                request_id=self._request_id,
-            )
+            served = self._served(out, started)
+            for watcher in self._watchers:
+                watcher.ended(self._ask, served)
+
+    def _served(self, out: _Out, started: float) -> Served:
+        ask = self._ask
+        return Served(
+            wire=ask.wire,
+            asked=ask.prompt.model,
+            model=self._model,
+            caller=ask.caller.name,
+            request_id=ask.request_id,
+            stream=ask.stream,
+            outcome=self._outcome,
+            status=out.status,
+            duration_s=time.monotonic() - started,
+            first_s=out.begun_at - started if out.status else None,
+            bill=tuple(ask.bill.entries),
+            error=self._error,
+        )
 
     async def _answer(self, out: _Out, tasks: TaskGroup) -> None:
         try:
-            async with self._client.stream(self._prompt) as events:
-                if self._asked.stream:
-                    await self._stream(events, out, tasks)
+            async with self._answerer.answer(self._ask) as answer:
+                self._model = answer.model
+                if self._ask.stream:
+                    await self._stream(answer, out, tasks)
                 else:
-                    await self._whole(events, out)
+                    await self._whole(answer, out)
         except AgentCoreError as error:
             await self._fail(told(error), out)
         except Exception:
@@ -99,30 +115,29 @@ class Relay:
 
     async def _fail(self, error: ModelError, out: _Out) -> None:
         self._outcome = "refused" if out.status == 0 and error.status in range(400, 500) else "backend_error"
+        self._error = type(error).__name__
         if out.status == 0:
-            await out.whole(*shaped_error(error, self._wire, self._request_id))
+            await out.whole(*shaped_error(error, self._ask.wire, self._ask.request_id))
         elif out.encoder_fail is not None:
             await out.piece(out.encoder_fail(error))
             await out.end()
 
-    async def _stream(self, events: EventStream, out: _Out, tasks: TaskGroup) -> None:
-        # Only Chat lets the client decide about usage; a DecodedRequest of another wire says nothing of it.
-        usage = self._asked.include_usage or self._wire != "chat"
-        encoder = self._codec.stream_encoder(self._asked.prompt, include_usage=usage)
+    async def _stream(self, answer: Answer, out: _Out, tasks: TaskGroup) -> None:
+        encoder = self._codec.stream_encoder(self._ask.prompt, include_usage=self._include_usage)
         out.encoder_fail = encoder.fail
-        await out.begin(200, {**_STREAM_HEADERS, **self._headers(events)})
-        tasks.start_soon(out.pings, _PING[self._wire], self._ping_s)
-        async for event in events:
+        await out.begin(200, {**_STREAM_HEADERS, **self._headers(answer)})
+        tasks.start_soon(out.pings, _PING[self._ask.wire], self._ping_s)
+        async for event in answer.events:
             await out.piece(encoder.feed(self._as_asked(event)))
         await out.piece(encoder.close())
         self._told_all()
         await out.end()
 
-    async def _whole(self, events: EventStream, out: _Out) -> None:
-        response = fold([self._as_asked(event) async for event in events])
-        headers = {"content-type": "application/json", **self._headers(events)}
+    async def _whole(self, answer: Answer, out: _Out) -> None:
+        response = fold([self._as_asked(event) async for event in answer.events])
+        headers = {"content-type": "application/json", **self._headers(answer)}
         self._told_all()
-        await out.whole(200, headers, self._codec.encode_response(response, self._asked.prompt))
+        await out.whole(200, headers, self._codec.encode_response(response, self._ask.prompt))
 
     def _told_all(self) -> None:
         """Only the last words are left to say: who leaves from now on has the whole answer."""
@@ -135,25 +150,14 @@ class Relay:
                 pass
             gone()
 
-    def _headers(self, events: EventStream) -> dict[str, str]:
-        losses = (*self._asked.losses, *self._left_out, *events.losses)
-        return {**answer_headers(self._wire, self._request_id), **lost(losses)}
+    def _headers(self, answer: Answer) -> dict[str, str]:
+        losses = (*self._ask.losses, *answer.losses)
+        return {**answer_headers(self._ask.wire, self._ask.request_id), **lost(losses), **answer.headers}
 
     def _as_asked(self, event: ResponseEvent) -> ResponseEvent:
         """The event, with the model's name as the client knows it."""
-        if isinstance(event, Completed):
-            self._usage = event.usage
-        name = self._asked.prompt.model
+        name = self._ask.prompt.model
         return replace(event, model=name) if name and isinstance(event, Created | Completed) else event
-
-
-def _for_backend(prompt: Prompt, client: ModelClient, wire: WireName) -> tuple[Prompt, tuple[Loss, ...]]:
-    """The prompt as this backend is sent it. Members that only the client's wire knows stay there: another would refuse
-    them, or take them for something else."""
-    prompt = prompt.with_model(client.resolved.model)
-    if client.wire == wire or not prompt.extra:
-        return prompt, ()
-    return dataclasses.replace(prompt, extra={}), tuple(Loss(name) for name in prompt.extra)
 
 
 class _Out:
@@ -161,6 +165,7 @@ class _Out:
 
     def __init__(self, send: Send) -> None:
         self.status = 0
+        self.begun_at = 0.0
         self.encoder_fail: Callable[[ModelError], bytes] | None = None
         self._send = send
         self._lock = anyio.Lock()
@@ -168,6 +173,7 @@ class _Out:
 
     async def begin(self, status: int, headers: dict[str, str]) -> None:
         self.status = status
+        self.begun_at = time.monotonic()
         await self._give({"type": "http.response.start", "status": status, "headers": _raw(headers)})
 
     async def piece(self, data: bytes) -> None:

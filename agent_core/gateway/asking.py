@@ -1,0 +1,156 @@
+"""The words of the gateway's inside: what is asked, what answers it, and what stands between the two.
+
+    Ask ─► service ─► service ─► … ─► backends          each of them an Answerer: `async with it.answer(ask) as answer`
+    client's bytes ◄─ encoder ◄─ Answer.events
+
+A service (admission, cache, tools, …) wraps the Answerer inside it and is one itself. The block around `answer` is the
+answer's whole life: what a service holds for it is given back when the block is left, however that happens.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from types import TracebackType
+from typing import ClassVar, Literal, Protocol, Self
+
+from msgspec import Struct
+
+from ..codecs.base import Loss
+from ..events import RateLimits, ResponseEvent, Usage
+from ..items import WireName
+from ..prompt import Prompt
+
+__all__ = ["Answer", "Answerer", "Ask", "Bill", "Billed", "Caller", "Outcome", "Place", "Served", "Service", "Watcher"]
+
+Outcome = Literal["completed", "refused", "backend_error", "client_left"]
+"""How a request ended: whole; turned away with a 4xx before an answer began; failed on the backend's side, before or in
+the answer; left by the client."""
+
+
+class Caller(Struct, frozen=True):
+    """Who asks. Whatever outlives a request (cached and stored answers, sessions, budgets) is kept apart by `name`: it
+    is unique for each key, no secret, and may be shown to whoever runs the gateway."""
+
+    name: str = ""
+
+
+class Billed(Struct, frozen=True):
+    """What one call of a backend used. `model` is "provider/model"."""
+
+    model: str
+    usage: Usage
+
+
+class Bill:
+    """What a request has used so far: every call of every backend, also those whose answer was not whole. Read at any
+    time, also after a failure."""
+
+    __slots__ = ("entries",)
+
+    def __init__(self) -> None:
+        self.entries: list[Billed] = []
+
+    def add(self, model: str, usage: Usage) -> None:
+        self.entries.append(Billed(model, usage))
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request as it was decoded. `prompt.model` is the name the client used; `losses` is what the decoding left out;
+    `headers` are the client's, by lower-case name. `bill` belongs to the request, whatever is made of its prompt."""
+
+    prompt: Prompt
+    wire: WireName
+    stream: bool = False
+    caller: Caller = field(default_factory=Caller)
+    request_id: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    losses: tuple[Loss, ...] = ()
+    bill: Bill = field(default_factory=Bill, repr=False)
+
+    def with_prompt(self, prompt: Prompt) -> Ask:
+        return replace(self, prompt=prompt)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that has begun. `events` obey the event grammar and are read once, inside the block of `answer`: they
+    end after `Completed`, or raise one ModelError. `model` is who answers, "provider/model"; `losses` is what of the
+    request could not be carried to it; `limits` is what the backend said is left of its limits; `headers` are added to
+    the HTTP answer, names in lower case."""
+
+    events: AsyncIterator[ResponseEvent]
+    model: str
+    losses: tuple[Loss, ...] = ()
+    limits: RateLimits | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+class Answerer(Protocol):
+    def answer(self, ask: Ask) -> AbstractAsyncContextManager[Answer]:
+        """Entering returns once an answer has begun: until then nothing was shown, and another way may be tried. Raises
+        ModelError or CallerError where none began."""
+        ...
+
+
+class Place(IntEnum):
+    """Where a service stands, from the client inwards."""
+
+    ADMISSION = 1  # nothing is done for a request that finds no room
+    LIMITS = 2  # what a key may use
+    STORE = 3  # earlier answers come into the prompt, this one is kept
+    CACHE = 4  # an answer that is known needs no backend
+    TOOLS = 5  # calls that the server runs itself
+    FORCED_TOOL = 6  # each answer inside that loop
+    BACKENDS = 7
+
+
+class Service(ABC):
+    """One of the things between the client and the backends. Used in the order of `place`, whatever order they are
+    given in. Open for as long as the gateway is: `async with` brings and closes what it needs."""
+
+    place: ClassVar[Place]
+
+    @abstractmethod
+    def around(self, inner: Answerer) -> Answerer:
+        """This service, with `inner` behind it. Called once."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+
+class Served(Struct, frozen=True):
+    """A request that is over, in facts; no word of it. `asked` is the name of the model that was asked for (a client's
+    text: bound and quote it), `model` who answered, empty if nobody did; `status` what the client was told, 0 for
+    nothing; times in seconds, `first_s` until the answer's head was sent, None if none was; `error` is the class of
+    what went wrong."""
+
+    wire: WireName
+    asked: str
+    model: str
+    caller: str
+    request_id: str
+    stream: bool
+    outcome: Outcome
+    status: int
+    duration_s: float
+    first_s: float | None
+    bill: tuple[Billed, ...]
+    error: str = ""
+
+
+class Watcher(Protocol):
+    """Told of every request, in the gateway's event loop: must not block, and must not raise."""
+
+    def begun(self, ask: Ask) -> None: ...
+
+    def ended(self, ask: Ask, served: Served) -> None: ...

@@ -1,0 +1,31 @@
+"""One log record a request, in facts: `agent_core.gateway`."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import add
+
+from ..logs import request_served
+from .asking import Ask, Served
+
+__all__ = ["RequestLog"]
+
+
+class RequestLog:
+    """A Watcher that writes the access log."""
+
+    def begun(self, ask: Ask) -> None:
+        return None
+
+    def ended(self, ask: Ask, served: Served) -> None:
+        used = [billed.usage for billed in served.bill]
+        request_served(
+            wire=served.wire,
+            model=served.model,
+            caller=served.caller,
+            outcome=served.outcome,
+            status=served.status,
+            duration_s=served.duration_s,
+            usage=reduce(add, used) if used else None,
+            request_id=served.request_id,
+        )

@@ -61,7 +61,8 @@ class Bill:
 @dataclass(frozen=True, slots=True)
 class Ask:
     """A request as it was decoded. `prompt.model` is the name the client used; `losses` is what the decoding left out;
-    `headers` are the client's, by lower-case name. `bill` belongs to the request, whatever is made of its prompt."""
+    `headers` are the client's, by lower-case name. `prefer`: the deployment that should answer if it can. `bill` belongs
+    to the request, whatever is made of its prompt."""
 
     prompt: Prompt
     wire: WireName
@@ -70,6 +71,7 @@ class Ask:
     request_id: str = ""
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     losses: tuple[Loss, ...] = ()
+    prefer: str = ""
     bill: Bill = field(default_factory=Bill, repr=False)
 
     def with_prompt(self, prompt: Prompt) -> Ask:
@@ -79,12 +81,13 @@ class Ask:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """An answer that has begun. `events` obey the event grammar and are read once, inside the block of `answer`: they
-    end after `Completed`, or raise one ModelError. `model` is who answers, "provider/model"; `losses` is what of the
-    request could not be carried to it; `limits` is what the backend said is left of its limits; `headers` are added to
+    end after `Completed`, or raise one ModelError. `model` is who answers, "provider/model", `deployment` the name of the
+    one among several that serve it; `losses` is what of the request could not be carried to it; `limits` is what the backend said is left of its limits; `headers` are added to
     the HTTP answer, names in lower case."""
 
     events: AsyncIterator[ResponseEvent]
     model: str
+    deployment: str = ""
     losses: tuple[Loss, ...] = ()
     limits: RateLimits | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -106,7 +109,7 @@ class Place(IntEnum):
     CACHE = 4  # an answer that is known needs no backend
     TOOLS = 5  # calls that the server runs itself
     FORCED_TOOL = 6  # each answer inside that loop
-    BACKENDS = 7
+    AFFINITY = 7  # follow-ups go where their beginning is known
 
 
 class Service(ABC):

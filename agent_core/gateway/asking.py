@@ -61,8 +61,8 @@ class Bill:
 @dataclass(frozen=True, slots=True)
 class Ask:
     """A request as it was decoded. `prompt.model` is the name the client used; `losses` is what the decoding left out;
-    `headers` are the client's, by lower-case name. `prefer`: the deployment that should answer if it can. `bill` belongs
-    to the request, whatever is made of its prompt."""
+    `headers` are the client's, by lower-case name; `prefer` is the deployment that should answer if it can. `bill`
+    belongs to the request, whatever is made of its prompt."""
 
     prompt: Prompt
     wire: WireName
@@ -81,9 +81,9 @@ class Ask:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """An answer that has begun. `events` obey the event grammar and are read once, inside the block of `answer`: they
-    end after `Completed`, or raise one ModelError. `model` is who answers, "provider/model", `deployment` the name of the
-    one among several that serve it; `losses` is what of the request could not be carried to it; `limits` is what the backend said is left of its limits; `headers` are added to
-    the HTTP answer, names in lower case."""
+    end after `Completed`, or raise one ModelError. `model` is who answers, "provider/model", `deployment` the name of
+    the one among several that serve it; `losses` is what of the request could not be carried to it; `limits` is what
+    the backend said is left of its limits; `headers` are added to the HTTP answer, names in lower case."""
 
     events: AsyncIterator[ResponseEvent]
     model: str

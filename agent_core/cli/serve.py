@@ -1,4 +1,4 @@
-"""`agent-core serve`: one backend, on all three wires, until it is stopped.
+"""`agent-core serve`: one backend, or what a configuration file names, on all three wires, until it is stopped.
 
 The address goes to stdout as one line as soon as it can be called, so that a script can wait for it; everything else to
 stderr. It listens on loopback unless keys say who may come in.
@@ -27,21 +27,24 @@ if TYPE_CHECKING:
 __all__ = ["KEYS_VARIABLE", "add_arguments", "run"]
 
 KEYS_VARIABLE = "AGENT_CORE_GATEWAY_KEYS"
-_PORT = 8642
+_HOST, _PORT = "127.0.0.1", 8642
 _IDLE_MAX_S = 86400.0
 _STOP_S = 5  # what running answers get to end in, when it is stopped
 _BACKLOG = 2048
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "-m", "--model", metavar="PROVIDER/MODEL", required=True, help="who answers, whatever model is asked for"
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("-m", "--model", metavar="PROVIDER/MODEL", help="who answers, whatever model is asked for")
+    what.add_argument(
+        "--config", metavar="FILE", help="a TOML file with models, and what else there is (docs/gateway.md)"
     )
+    parser.add_argument("--check", action="store_true", help="with --config: say what it would serve, and end")
     parser.add_argument("--base-url", metavar="URL", help="another server, e.g. http://localhost:8000/v1")
     parser.add_argument("--wire", choices=WIRES, help="what the backend is spoken to in (default: the provider's)")
-    parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="where to listen (default: 127.0.0.1)")
+    parser.add_argument("--host", metavar="ADDRESS", help=f"where to listen (default: the file's, or {_HOST})")
     parser.add_argument(
-        "--port", type=whole_number(0, 65535), default=_PORT, metavar="N", help=f"default: {_PORT}; 0: any that is free"
+        "--port", type=whole_number(0, 65535), metavar="N", help=f"default: the file's, or {_PORT}; 0: any that is free"
     )
     parser.add_argument(
         "--idle",
@@ -53,12 +56,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     keys = _keys(os.environ.get(KEYS_VARIABLE, ""))
-    host = cast("str", args.host)
-    if not keys and not _is_loopback(host):
-        raise UsageProblem(
-            f"{host!r} can be reached by others, and nobody is asked for a key",
-            remedy=f"set {KEYS_VARIABLE} to one or more keys, or listen on 127.0.0.1",
-        )
+    _check_options(args)
     try:
         import uvicorn
 
@@ -66,8 +64,21 @@ def run(args: Namespace) -> int:
     except ImportError as error:
         raise ConfigError(f"serving needs {error.name}", remedy="pip install 'agent-core[gateway]'") from None
     with ExitStack() as stack:
-        gateway = Gateway(default=_client(args, stack), keys=keys)
-        listening = stack.enter_context(_listening(host, cast("int", args.port)))
+        if args.config is None:
+            gateway, place = Gateway(default=_client(args, stack), keys=keys), (_HOST, _PORT)
+        else:
+            gateway, place = _configured(cast("str", args.config), keys)
+        host = cast("str | None", args.host) or place[0]
+        port = place[1] if args.port is None else cast("int", args.port)
+        if not keys and not _is_loopback(host):
+            raise UsageProblem(
+                f"{host!r} can be reached by others, and nobody is asked for a key",
+                remedy=f"set {KEYS_VARIABLE} to one or more keys, or listen on 127.0.0.1",
+            )
+        if args.check:
+            write_text(sys.stdout, f"{gateway} at {host}:{port}\n")
+            return Exit.OK
+        listening = stack.enter_context(_listening(host, port))
         _say_where(listening, gateway, asks_for_keys=bool(keys))
         config = uvicorn.Config(
             gateway,
@@ -78,6 +89,26 @@ def run(args: Namespace) -> int:
         )
         uvicorn.Server(config).run(sockets=[listening])
     return Exit.OK
+
+
+def _check_options(args: Namespace) -> None:
+    """What says something of a backend is for the one of the command line."""
+    if args.config is None:
+        if args.check:
+            raise UsageProblem("--check looks at a configuration", remedy="name one with --config FILE")
+        return
+    for option in ("base_url", "wire", "idle"):
+        if getattr(args, option) is not None:
+            named = "--" + option.replace("_", "-")
+            raise UsageProblem(f"{named} is for a backend named with -m", remedy="write it into the configuration file")
+
+
+def _configured(path: str, keys: list[str]) -> tuple[Gateway, tuple[str, int]]:
+    """The gateway of a file, and where it listens."""
+    from ..gateway.config import read_config
+
+    file = read_config(path)
+    return file.gateway(keys=keys), (file.settings.server.host, file.settings.server.port)
 
 
 def _client(args: Namespace, stack: ExitStack) -> ModelClient:

@@ -2,7 +2,8 @@
 
     client's bytes ─► codec.decode_request ─► Prompt ─► ModelClient ─► events ─► codec.stream_encoder ─► client's bytes
 
-`Gateway` is an ASGI application, to run or to mount; `agent-core serve` runs one.
+`Gateway` is an ASGI application, to run or to mount; `agent-core serve` runs one. `gateway_from_toml` makes one of a
+configuration file.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .app import Gateway
+    from .config import gateway_from_toml
 
-__all__ = ["Gateway"]
+__all__ = ["Gateway", "gateway_from_toml"]
+
+_MODULES = {"Gateway": ".app", "gateway_from_toml": ".config"}
 
 
 def __getattr__(name: str) -> object:
-    if name != "Gateway":
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return import_module(".app", __name__).Gateway
+    value: object = getattr(import_module(_MODULES[name], __name__), name)
+    return value

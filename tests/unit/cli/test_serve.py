@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -56,3 +57,29 @@ def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
         port = str(taken.getsockname()[1])
         assert main(["serve", "-m", "rehearsal/hello", "--port", port]) == Exit.USAGE
     assert capsys.readouterr().err.startswith(f"error: cannot listen at 127.0.0.1:{port}: Address already in use")
+
+
+def test_a_configuration_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Read, said, and nothing is opened; the command line's place goes before the file's."""
+    file = tmp_path / "gateway.toml"
+    file.write_text('[server]\nport = 1\n[models.m]\nmodel = "lab/m"\nbase_url = "http://127.0.0.1:1/v1"\n')
+    assert main(["serve", "--config", str(file), "--check"]) == Exit.OK
+    assert capsys.readouterr().out == "Gateway(m) at 127.0.0.1:1\n"
+    assert main(["serve", "--config", str(file), "--check", "--port", "2"]) == Exit.OK
+    assert capsys.readouterr().out == "Gateway(m) at 127.0.0.1:2\n"
+
+
+MISUSED: dict[str, tuple[list[str], str]] = {
+    "neither": ([], "one of the arguments -m/--model --config is required"),
+    "both": (["-m", "a/b", "--config", "x"], "not allowed with argument"),
+    "a check of nothing": (["-m", "a/b", "--check"], "name one with --config"),
+    "a backend's option": (["--config", "x", "--base-url", "http://h"], "--base-url is for a backend named with -m"),
+    "no file": (["--config", "/no/such.toml"], "cannot read"),
+}
+
+
+@pytest.mark.parametrize("name", MISUSED)
+def test_options_that_do_not_fit(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, wrong = MISUSED[name]
+    assert main(["serve", *arguments]) == Exit.USAGE
+    assert wrong in capsys.readouterr().err

@@ -1,0 +1,151 @@
+"""`gateway.toml`: what a gateway serves and how, read from a file.
+
+    [models]
+    large = "anthropic/claude-sonnet-4-6"
+
+    [models.fast]
+    model = "lab/qwen3"
+    base_url = "http://127.0.0.1:8000/v1"
+
+Every table is a model in the module of what it configures; here they are only put together (docs/gateway.md).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from ..client import ModelClient
+from ..errors import ConfigError
+from ..prices import ListedPrices, Price, Prices, PriceTable
+from ..toml_file import toml_tables
+from .app import BODY_S, MAX_BODY_BYTES, Gateway
+from .asking import Service, Watcher
+from .model_settings import ModelSettings
+from .relay import PING_S
+from .settings import Count, Given, Seconds, ServiceTable, Table, WatcherTable, checked, placed
+
+__all__ = ["ConfigFile", "GatewaySettings", "gateway_from_toml", "read_config"]
+
+Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class ServerSettings(Table):
+    """`[server]`: where it listens, and what is read of a request."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8642
+    max_body_bytes: Count = MAX_BODY_BYTES
+    body_s: Seconds = BODY_S
+    ping_s: Seconds = PING_S
+
+
+class RoutingSettings(Table):
+    """`[routing]`: the same for all models. `default`: the model that answers for every name there is none of."""
+
+    default: str = ""
+
+
+class PriceSettings(Table):
+    """`[prices."provider/model"]`, or a pattern of it: a million tokens cost so much."""
+
+    input: Rate
+    output: Rate
+    cache_read: Rate | None = None
+    cache_write: Rate | None = None
+    cache_write_1h: Rate | None = None
+    reasoning: Rate | None = None
+    currency: str = "USD"
+
+    def price(self) -> Price:
+        return Price(**self.model_dump())
+
+
+class GatewaySettings(Table):
+    """A whole file. Services and watchers are those that have a table."""
+
+    server: ServerSettings = ServerSettings()
+    routing: RoutingSettings = RoutingSettings()
+    models: Annotated[dict[str, ModelSettings], Field(min_length=1)]
+    prices: dict[str, PriceSettings] = Field(default_factory=dict[str, PriceSettings])
+    # Services and watchers, a line each: name: NameSettings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """A configuration that was read, and where."""
+
+    path: Path
+    settings: GatewaySettings
+
+    def gateway(self, *, keys: Iterable[str] = ()) -> Gateway:
+        """Raises ConfigError for what does not fit together, or a key that is not set."""
+        settings = self.settings
+        clients = self._clients()
+        given = Given(self.path.resolve().parent, self._prices(), tuple(clients))
+        return Gateway(
+            clients,
+            default=self._default(clients),
+            keys=keys,
+            services=self._services(given),
+            watchers=self._watchers(given),
+            max_body_bytes=settings.server.max_body_bytes,
+            body_s=settings.server.body_s,
+            ping_s=settings.server.ping_s,
+        )
+
+    def _clients(self) -> dict[str, ModelClient]:
+        clients: dict[str, ModelClient] = {}
+        for name, model in self.settings.models.items():
+            with placed(f"{self.path}: [models.{name}]"):
+                clients[name] = model.client()
+        return clients
+
+    def _default(self, clients: Mapping[str, ModelClient]) -> ModelClient | None:
+        name = self.settings.routing.default
+        if name and name not in clients:
+            raise ConfigError(
+                f"{self.path}: [routing] default is {name!r}, and there is no such model",
+                remedy=f"name one of {', '.join(clients)}",
+            )
+        return clients.get(name)
+
+    def _prices(self) -> Prices:
+        """Those of the file, then those that are listed, where the list is installed."""
+        own: dict[str, Price] = {}
+        for name, price in self.settings.prices.items():
+            with placed(f"{self.path}: [prices.{name}]"):
+                own[name] = price.price()
+        return PriceTable(own, otherwise=ListedPrices() if ListedPrices.installed() else None)
+
+    def _services(self, given: Given) -> list[Service]:
+        services: list[Service] = []
+        for name, table in self.settings:
+            if isinstance(table, ServiceTable):
+                with placed(f"{self.path}: [{name}]"):
+                    services.append(table.service(given))
+        return services
+
+    def _watchers(self, given: Given) -> list[Watcher]:
+        watchers: list[Watcher] = []
+        for name, table in self.settings:
+            if isinstance(table, WatcherTable):
+                with placed(f"{self.path}: [{name}]"):
+                    watchers.append(table.watcher(given))
+        return watchers
+
+
+def read_config(path: str | os.PathLike[str]) -> ConfigFile:
+    """Raises ConfigError that names the file, the table and the key."""
+    file = Path(path).expanduser()
+    return ConfigFile(file, checked(GatewaySettings, toml_tables(file), file))
+
+
+def gateway_from_toml(path: str | os.PathLike[str], *, keys: Iterable[str] = ()) -> Gateway:
+    """The gateway of a configuration file. Raises ConfigError that names the file, the table and the key."""
+    return read_config(path).gateway(keys=keys)

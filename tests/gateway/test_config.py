@@ -1,0 +1,100 @@
+"""A configuration file: what it makes, and what is said of one that is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent_core.errors import ConfigError
+from agent_core.gateway import gateway_from_toml
+from agent_core.gateway.config import read_config
+
+LAB = 'model = "lab/m"\nbase_url = "http://127.0.0.1:1/v1"\n'
+GOOD = f"[models.m]\n{LAB}"
+
+
+def written(folder: Path, text: str) -> Path:
+    file = folder / "gateway.toml"
+    file.write_text(text)
+    return file
+
+
+def test_models_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text is a model alone; a table says where it is, and how it is spoken to."""
+    monkeypatch.setenv("LAB_KEY", "of the lab")
+    monkeypatch.setenv("OPENAI_API_KEY", "of OpenAI")
+    file = written(
+        tmp_path,
+        f"""
+        [routing]
+        default = "fast"
+        [models]
+        "org/large" = "openai/gpt-5.6"
+        [models.fast]
+        {LAB}
+        wire = "messages"
+        api_key_env = "LAB_KEY"
+        idle_s = 5
+        compat = {{ context_window = 1000 }}
+        """,
+    )
+    assert repr(gateway_from_toml(file)) == "Gateway(org/large, fast, lab/m)"
+    client = read_config(file).settings.models["fast"].client()
+    assert (client.wire, client.timeouts.idle_s, client.resolved.compat.context_window) == ("messages", 5.0, 1000)
+
+
+WRONG: dict[str, tuple[str, str, str]] = {
+    "no TOML": ("[models", "is no TOML", "correct that line"),
+    "nothing": ("", "models is missing", "add it"),
+    "no models": ("[models]", "models is empty", "at least one"),
+    "a table nobody knows": (f"{GOOD}[sever]", "has no key 'sever'", "did you mean 'server'?"),
+    "a key nobody knows": (f"{GOOD}bse_url = 1", "[models.m] has no key 'bse_url'", "did you mean 'base_url'?"),
+    "a key far from any": (f"{GOOD}[server]\nx = 1", "[server] has no key 'x'", "the keys are host, port"),
+    "a key that is missing": ("[models.m]\nwire = 'chat'", "[models.m] model is missing", "add it"),
+    "a port out of range": (f"{GOOD}[server]\nport = 70000", "[server] port", "less than or equal to 65535"),
+    "a text for a number": (f"{GOOD}[server]\nport = '80'", "[server] port cannot be that", "a valid integer"),
+    "a yes for a number": (f"{GOOD}[server]\nport = true", "[server] port cannot be that", "a valid integer"),
+    "a wire there is none of": (
+        f"{GOOD}wire = 'smoke'",
+        "[models.m] wire is none",
+        "'chat', 'responses' or 'messages'",
+    ),
+    "a value for a table": (f"server = 1\n{GOOD}", "server is no table", "write a table"),
+    "no time": (f"{GOOD}idle_s = 0", "[models.m] idle_s", "greater than 0"),
+    "a secret for its name": (f"{GOOD}api_key_env = 'sk-secret'", "[models.m] api_key_env is no name", "MY_API_KEY"),
+    "a variable that is not set": (
+        f"{GOOD}api_key_env = 'NO_SUCH'",
+        "[models.m]: the environment variable NO_SUCH",
+        "set it",
+    ),
+    "a provider nobody knows": ("[models]\nm = 'opnai/x'", "[models.m]: unknown provider", "did you mean openai"),
+    "a deviation there is none of": (
+        f"{GOOD}compat = {{ smoke = 1 }}",
+        "[models.m]: Compat has no field",
+        "did you mean",
+    ),
+    "a default there is none of": (f"{GOOD}[routing]\ndefault = 'x'", "[routing] default is 'x'", "name one of m"),
+    "a price below nothing": (
+        f"{GOOD}[prices.'lab/*']\ninput = -1\noutput = 1",
+        "[prices.lab/*] input",
+        "greater than",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_named(tmp_path: Path, name: str) -> None:
+    """File, table, key, and what to write; never a value that could be a secret."""
+    text, wrong, remedy = WRONG[name]
+    file = written(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        gateway_from_toml(file)
+    assert caught.value.message.startswith(str(file)) and wrong in caught.value.message
+    assert remedy in caught.value.remedy
+    assert "sk-secret" not in caught.value.message + caught.value.remedy
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read"):
+        gateway_from_toml(tmp_path / "none.toml")

@@ -3,7 +3,7 @@
     POST /v1/chat/completions  /v1/responses  /v1/messages      an answer of that wire, streamed or whole
     POST /v1/messages/count_tokens                              an estimate
     GET  /v1/models  /v1/models/{name}                          what there is, in a shape both vendors' clients read
-    GET  /healthz  /readyz                                      it runs; it can answer
+    GET  /healthz  /readyz  /                                   it runs; it can answer; what clients knock at
 
 Each is there without `/v1` too. Whatever fails is told in the words of the wire that was asked, elsewhere in OpenAI's.
 """
@@ -128,7 +128,7 @@ class Gateway:
             for path, method, endpoint in served
             for prefix in ("/v1", "")
         ]
-        return [*routes, Route("/healthz", _fine, methods=["GET"]), Route("/readyz", _fine, methods=["GET"])]
+        return [*routes, *(Route(path, _fine, methods=["GET"]) for path in ("/healthz", "/readyz", "/"))]
 
     def _checked(self, wire: WireName, answer: Callable[[Request, _Known], Awaitable[ASGIApp]]) -> _Endpoint:
         """An endpoint that lets in who may use it, and tells what fails in the words of its wire."""

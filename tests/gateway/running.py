@@ -8,8 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import uvicorn
-
-from agent_core.gateway import Gateway
+from starlette.types import ASGIApp
 
 START_S = 20.0
 
@@ -27,8 +26,8 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def running(gateway: Gateway) -> Generator[str]:
-    """Its URL, without a path. The gateway is closed at the end."""
+def running(gateway: ASGIApp) -> Generator[str]:
+    """The URL, without a path, of a Gateway or what is around one. It is closed at the end."""
     listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
     config = uvicorn.Config(gateway, log_level="error", access_log=False, timeout_graceful_shutdown=1)
     server = _Server(config)

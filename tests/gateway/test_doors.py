@@ -65,7 +65,7 @@ def test_keys(locked_url: str, name: str, path: str) -> None:
 
 
 def test_health_needs_no_key(locked_url: str) -> None:
-    for path in ("/healthz", "/readyz"):
+    for path in ("/healthz", "/readyz", "/"):
         assert httpx2.get(locked_url + path).json() == {"status": "ok"}
 
 

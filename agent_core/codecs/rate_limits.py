@@ -14,8 +14,17 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from ..events import RateLimits, RateLimitWindow
+from ..items import WireName
 
-__all__ = ["duration_s", "lower_headers", "rate_limits", "retry_after_s", "retry_hint_s", "server_time"]
+__all__ = [
+    "duration_s",
+    "encode_rate_limits",
+    "lower_headers",
+    "rate_limits",
+    "retry_after_s",
+    "retry_hint_s",
+    "server_time",
+]
 
 _UNITS_S = {
     "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "millisecond": 1e-3,
@@ -33,6 +42,10 @@ _HINT = re.compile(
 )
 _EPOCH_S = 1e9  # a plain number this large is a time, not a wait (2001-09-09); no server asks for 31 years
 _EPOCH_MS = 1e12
+
+_MAX_RESET_S = 10 * 366 * 86400.0  # far enough for anybody, near enough for a calendar
+_MAX_COUNT = 1e15
+_PLAIN_KIND = re.compile(r"[a-z]{1,20}(?:-[a-z0-9]{1,20}){0,3}")
 
 _WHAT = "(?P<what>limit|remaining|reset)"
 
@@ -139,6 +152,46 @@ def rate_limits(headers: Mapping[str, str], *, now: float | None = None) -> Rate
             found.setdefault(kind, {}).setdefault(what, number)
     windows = tuple(_window(kind, values) for kind, values in found.items() if _says_something(values))
     return RateLimits(windows) if windows else None
+
+
+def encode_rate_limits(limits: RateLimits, wire: WireName, *, now: float) -> dict[str, str]:
+    """The headers a server of this wire says them with, for windows of plain counts; `now` is a unix time.
+
+    OpenAI's `x-ratelimit-{limit,remaining,reset}-{kind}` has the reset as a duration (`6m0s`), Anthropic's
+    `anthropic-ratelimit-{kind}-{limit,remaining,reset}` as a time of day, in whole seconds (behaviours.md S0-89).
+    """
+    headers: dict[str, str] = {}
+    for window in limits.windows:
+        if not _PLAIN_KIND.fullmatch(window.kind):
+            continue
+        counts = {"limit": window.limit, "remaining": window.remaining}
+        said = {what: str(int(number)) for what, number in counts.items() if number is not None and number < _MAX_COUNT}
+        if said and window.reset_after_s is not None:
+            after_s = min(window.reset_after_s, _MAX_RESET_S)
+            said["reset"] = _iso(now + after_s) if wire == "messages" else _duration(after_s)
+        for what, text in said.items():
+            name = (
+                f"anthropic-ratelimit-{window.kind}-{what}"
+                if wire == "messages"
+                else f"x-ratelimit-{what}-{window.kind}"
+            )
+            headers[name] = text
+    return headers
+
+
+def _iso(moment: float) -> str:
+    return datetime.fromtimestamp(int(moment), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _duration(after_s: float) -> str:
+    """As Go writes it: `20ms`, `1.5s`, `6m30s`, `1h0m0s`."""
+    millis = round(after_s * 1000)
+    if millis < 1000:
+        return f"{millis}ms" if millis else "0s"
+    minutes, left = divmod(millis, 60_000)
+    seconds = f"{left / 1000:g}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes}m{seconds}" if hours else f"{minutes}m{seconds}" if minutes else seconds
 
 
 def _said(name: str, value: str, now: float | None) -> Iterator[tuple[str, str, float]]:

@@ -30,9 +30,10 @@ from ..codecs import CODECS
 from ..codecs.base import json_bytes
 from ..errors import AgentCoreError, ConfigError, InvalidRequestError, ModelError
 from ..items import JsonObject, JsonValue, WireName
+from ..prices import Prices
 from ..prompt import Prompt
 from ..session.estimate import TokenEstimate
-from .asking import Answerer, Ask, Caller, Service, Watcher
+from .asking import Answerer, Ask, Bill, Caller, Service, Watcher
 from .backends import Backends
 from .keys import Keys
 from .relay import PING_S, Relay
@@ -55,7 +56,8 @@ class Gateway:
     """`models`: clients by the names they are asked for; `default` answers for all others. The gateway closes them when
     it ends. `keys`: who is let in; with none, everybody who can reach it. `max_body_bytes` and `body_s` bound what is
     read of a request, and for how long; `ping_s`: how long a stream may be silent. `services`: what stands between the
-    clients and the backends, each kind once, in any order (`asking.Service`); `watchers` are told of every request.
+    clients and the backends, each kind once, in any order (`asking.Service`); `watchers` are told of every request;
+    `prices` say what one cost.
 
     Raises ConfigError without a backend, or for a key that is none. Belongs to one event loop. Its services are open
     from the start of its lifespan, which a server runs; an application that mounts it does so itself: `async with`.
@@ -69,6 +71,7 @@ class Gateway:
         keys: Iterable[str] = (),
         services: Iterable[Service] = (),
         watchers: Iterable[Watcher] = (),
+        prices: Prices | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
         body_s: float = BODY_S,
         ping_s: float = PING_S,
@@ -82,6 +85,7 @@ class Gateway:
         for service in reversed(self._services):
             self._answerer = service.around(self._answerer)
         self._watchers = (RequestLog(), *watchers)
+        self._prices = prices
         self._open = AsyncExitStack()
         self._max_body_bytes = max_body_bytes
         self._body_s = body_s
@@ -155,6 +159,7 @@ class Gateway:
             request_id=known.request_id,
             headers=dict(request.headers),
             losses=asked.losses,
+            bill=Bill(self._prices),
         )
         # Only Chat lets the client decide about usage; a DecodedRequest of another wire says nothing of it.
         usage = asked.include_usage or wire != "chat"

@@ -10,7 +10,7 @@ answer's whole life: what a service holds for it is given back when the block is
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
@@ -18,13 +18,28 @@ from types import TracebackType
 from typing import ClassVar, Literal, Protocol, Self
 
 from msgspec import Struct
+from msgspec.structs import replace as with_changes
 
 from ..codecs.base import Loss
 from ..events import RateLimits, ResponseEvent, Usage
 from ..items import WireName
+from ..prices import Cost, Prices, cost_of
 from ..prompt import Prompt
 
-__all__ = ["Answer", "Answerer", "Ask", "Bill", "Billed", "Caller", "Outcome", "Place", "Served", "Service", "Watcher"]
+__all__ = [
+    "Answer",
+    "Answerer",
+    "Ask",
+    "Bill",
+    "Billed",
+    "Caller",
+    "Outcome",
+    "Place",
+    "Served",
+    "Service",
+    "Watcher",
+    "cost_of_all",
+]
 
 Outcome = Literal["completed", "refused", "backend_error", "client_left"]
 """How a request ended: whole; turned away with a 4xx before an answer began; failed on the backend's side, before or in
@@ -39,23 +54,46 @@ class Caller(Struct, frozen=True):
 
 
 class Billed(Struct, frozen=True):
-    """What one call of a backend used. `model` is "provider/model"."""
+    """What one call of a backend used. `model` is "provider/model"; `cost` is None where no price is known."""
 
     model: str
     usage: Usage
+    cost: Cost | None = None
 
 
 class Bill:
     """What a request has used so far: every call of every backend, also those whose answer was not whole. Read at any
     time, also after a failure."""
 
-    __slots__ = ("entries",)
+    __slots__ = ("_prices", "entries")
 
-    def __init__(self) -> None:
+    def __init__(self, prices: Prices | None = None) -> None:
+        self._prices = prices
         self.entries: list[Billed] = []
 
     def add(self, model: str, usage: Usage) -> None:
-        self.entries.append(Billed(model, usage))
+        self.entries.append(self.priced(model, usage))
+
+    def priced(self, model: str, usage: Usage) -> Billed:
+        """What that would be on the bill."""
+        provider, _, name = model.partition("/")
+        return Billed(model, usage, cost_of(self._prices, provider, (name,), usage))
+
+    @property
+    def cost(self) -> Cost | None:
+        """See `cost_of_all`."""
+        return cost_of_all(self.entries)
+
+
+def cost_of_all(entries: Sequence[Billed]) -> Cost | None:
+    """The sum, "at least" where a price is not known or is in another currency than the first; None where none is."""
+    total: Cost | None = None
+    for entry in entries:
+        if entry.cost is not None and (total is None or total.currency == entry.cost.currency):
+            total = entry.cost if total is None else total + entry.cost
+    if total is None or all(entry.cost is not None and entry.cost.currency == total.currency for entry in entries):
+        return total
+    return with_changes(total, at_least=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +141,8 @@ class Answerer(Protocol):
 class Place(IntEnum):
     """Where a service stands, from the client inwards."""
 
-    ADMISSION = 1  # nothing is done for a request that finds no room
-    LIMITS = 2  # what a key may use
+    LIMITS = 1  # what a key may use: who has used it up stands in no line
+    ADMISSION = 2  # nothing else is done for a request that finds no room
     STORE = 3  # earlier answers come into the prompt, this one is kept
     CACHE = 4  # an answer that is known needs no backend
     TOOLS = 5  # calls that the server runs itself
@@ -135,7 +173,7 @@ class Served(Struct, frozen=True):
     """A request that is over, in facts; no word of it. `asked` is the name of the model that was asked for (a client's
     text: bound and quote it), `model` who answered, empty if nobody did; `status` what the client was told, 0 for
     nothing; times in seconds, `first_s` until the answer's head was sent, None if none was; `error` is the class of
-    what went wrong."""
+    what went wrong; `cost` is None where no price is known, and "at least" where not all are."""
 
     wire: WireName
     asked: str
@@ -149,6 +187,7 @@ class Served(Struct, frozen=True):
     first_s: float | None
     bill: tuple[Billed, ...]
     error: str = ""
+    cost: Cost | None = None
 
 
 class Watcher(Protocol):

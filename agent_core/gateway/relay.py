@@ -19,11 +19,11 @@ from starlette.types import Message, Receive, Scope, Send
 from ..aggregation import fold
 from ..cancellation import lone
 from ..codecs import CODECS
-from ..errors import AgentCoreError, ModelError, ServerError
+from ..errors import AgentCoreError, ModelError, NotAdmitted, ServerError
 from ..events import Completed, Created, ResponseEvent
 from ..items import WireName
 from .asking import Answer, Answerer, Ask, Outcome, Served, Watcher
-from .shaping import answer_headers, lost, shaped_error, told
+from .shaping import answer_headers, limits_said, lost, shaped_error, told
 
 __all__ = ["Relay"]
 
@@ -97,6 +97,7 @@ class Relay:
             first_s=out.begun_at - started if out.status else None,
             bill=tuple(ask.bill.entries),
             error=self._error,
+            cost=ask.bill.cost,
         )
 
     async def _answer(self, out: _Out, tasks: TaskGroup) -> None:
@@ -114,7 +115,8 @@ class Relay:
             raise
 
     async def _fail(self, error: ModelError, out: _Out) -> None:
-        self._outcome = "refused" if out.status == 0 and error.status in range(400, 500) else "backend_error"
+        ours = isinstance(error, NotAdmitted) or error.status in range(400, 500)
+        self._outcome = "refused" if out.status == 0 and ours else "backend_error"
         self._error = type(error).__name__
         if out.status == 0:
             await out.whole(*shaped_error(error, self._ask.wire, self._ask.request_id))
@@ -152,7 +154,9 @@ class Relay:
 
     def _headers(self, answer: Answer) -> dict[str, str]:
         losses = (*self._ask.losses, *answer.losses)
-        return {**answer_headers(self._ask.wire, self._ask.request_id), **lost(losses), **answer.headers}
+        wire = self._ask.wire
+        ours = {**answer_headers(wire, self._ask.request_id), **lost(losses)}
+        return {**limits_said(answer.limits, wire), **ours, **answer.headers}
 
     def _as_asked(self, event: ResponseEvent) -> ResponseEvent:
         """The event, with the model's name as the client knows it."""

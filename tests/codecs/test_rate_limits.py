@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from agent_core.codecs.rate_limits import duration_s, rate_limits, retry_after_s, retry_hint_s
+from agent_core.codecs.rate_limits import duration_s, encode_rate_limits, rate_limits, retry_after_s, retry_hint_s
 from agent_core.events import RateLimits, RateLimitWindow
 
 from ..recordings import ROOT, needs_recordings, streams
@@ -203,3 +205,48 @@ def test_every_recorded_answer_with_limits_is_read() -> None:
             assert all(w.limit is not None or w.remaining is not None for w in limits.windows), recording
             read += 1
     assert read > 50, ROOT
+
+
+SAID = RateLimits((RateLimitWindow("requests", 100, 99, 1.0), RateLimitWindow("tokens", 9000, None, 90.5)))
+
+
+def test_limits_are_said_in_either_vendors_words() -> None:
+    """T-P5, S0-89: only what is known; a reset as a duration, or as a time of day without what is below a second."""
+    assert encode_rate_limits(SAID, "chat", now=NOON_UNIX) == {
+        "x-ratelimit-limit-requests": "100",
+        "x-ratelimit-remaining-requests": "99",
+        "x-ratelimit-reset-requests": "1s",
+        "x-ratelimit-limit-tokens": "9000",
+        "x-ratelimit-reset-tokens": "1m30.5s",
+    }
+    assert encode_rate_limits(SAID, "messages", now=NOON_UNIX + 0.7) == {
+        "anthropic-ratelimit-requests-limit": "100",
+        "anthropic-ratelimit-requests-remaining": "99",
+        "anthropic-ratelimit-requests-reset": "2026-11-20T12:00:01Z",
+        "anthropic-ratelimit-tokens-limit": "9000",
+        "anthropic-ratelimit-tokens-reset": "2026-11-20T12:01:31Z",
+    }
+
+
+@given(
+    kind=st.sampled_from(["requests", "tokens", "input-tokens", "tokens-minute", "requests-1h"]),
+    limit=st.integers(0, 10**12),
+    remaining=st.none() | st.integers(0, 10**12),
+    reset_ms=st.none() | st.integers(0, 10**9),
+)
+def test_what_was_said_is_read_again(kind: str, limit: int, remaining: int | None, reset_ms: int | None) -> None:
+    """As durations to the millisecond, as times of day to the second."""
+    limits = RateLimits((RateLimitWindow(kind, limit, remaining, None if reset_ms is None else reset_ms / 1000),))
+    (read,) = (rate_limits(encode_rate_limits(limits, "chat", now=NOON_UNIX)) or limits).windows
+    assert (read.kind, read.limit, read.remaining) == (kind, limit, remaining)
+    assert (None if read.reset_after_s is None else round(read.reset_after_s * 1000)) == reset_ms
+    whole = None if reset_ms is None else reset_ms // 1000
+    expected = RateLimits((RateLimitWindow(kind, limit, remaining, whole),))
+    assert rate_limits(encode_rate_limits(limits, "messages", now=NOON_UNIX), now=NOON_UNIX) == expected
+
+
+@pytest.mark.parametrize("kind", ["unified-5h", "Default", "a\r\nx: y", "x" * 50, ""])
+def test_what_is_no_plain_count_is_not_said(kind: str) -> None:
+    """Shares of a plan, and names that would not fit a header."""
+    windows = (RateLimitWindow(kind, used_percent=3.0), RateLimitWindow(kind + " ", 1, 1, 1))
+    assert encode_rate_limits(RateLimits(windows), "chat", now=NOON_UNIX) == {}

@@ -14,9 +14,9 @@ ANSWERS = (
     *(f"T-M{n}" for n in range(1, 20)),
     *(f"T-N{n}" for n in (1, 2, 3, 4, 5, 6, 7)),
     *(f"T-Q{n}" for n in (8, 9)),
-    *(f"X-S0-{n:02}" for n in (1, 9, 10, 18, 20, 21, 22, 23, 25, 26, 27, 28, 29)),
+    *(f"X-S0-{n:02}" for n in (1, 2, 3, 9, 10, 18, 20, 21, 22, 23, 25, 26, 27, 28, 29)),
     *(f"X-S2-{n:02}" for n in range(1, 9)),
-    *(f"X-S3-{n:02}" for n in (1, 2, 3, 4, 8, 9, 10, 12, 13, 14, 15, 16, 18)),
+    *(f"X-S3-{n:02}" for n in (1, 2, 3, 4, 6, 7, 8, 9, 10, 12, 13, 14, 15, 16, 18)),
 )
 """behaviours.md 6.E to 6.N and 6.Q, and of 6.R what concerns answers: all that is a codec's."""
 
@@ -34,7 +34,7 @@ GATEWAY: dict[str, tuple[str, ...]] = {
     "a header that lists what was lost": ("T-N8",),
     "a callback per frame": ("T-I4",),
     "the loop of tools that a server runs, seen by its client": tuple(f"T-H{n}" for n in range(12, 16)),
-    "admission: who holds a slot, and for how long": ("X-S0-02", "X-S0-03", "X-S3-06", "X-S3-07", "X-S3-17"),
+    "admission: who holds a slot, and for how long": ("X-S3-17",),
     "cache, sessions, policy, routing, cost, the endpoint": (
         *(f"T-Q{n}" for n in range(1, 8)),
         "X-S0-11",

@@ -61,11 +61,13 @@ def run(args: Namespace) -> int:
         import uvicorn
 
         from ..gateway import Gateway
+        from ..gateway.admission import Admission
     except ImportError as error:
         raise ConfigError(f"serving needs {error.name}", remedy="pip install 'agent-core[gateway]'") from None
     with ExitStack() as stack:
         if args.config is None:
-            gateway, place = Gateway(default=_client(args, stack), keys=keys), (_HOST, _PORT)
+            gateway = Gateway(default=_client(args, stack), keys=keys, services=[Admission()])
+            place = (_HOST, _PORT)
         else:
             gateway, place = _configured(cast("str", args.config), keys)
         host = cast("str | None", args.host) or place[0]

@@ -15,14 +15,16 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from math import ceil, inf
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import anyio
+from pydantic import Field
 
 from ..errors import ConfigError, NotAdmitted
 from .asking import Answer, Answerer, Ask, Place, Service
+from .settings import Count, Given, Seconds, ServiceTable
 
-__all__ = ["Admission"]
+__all__ = ["Admission", "AdmissionSettings"]
 
 MAX_IN_FLIGHT = 1000
 MAX_WAITING = 1000
@@ -157,6 +159,17 @@ class Admission(Service):
             f"{self.in_flight} requests are being answered, and {why}",
             retry_after_s=min(max(ceil(turns * self._lasts_s), low), high),
         )
+
+
+class AdmissionSettings(ServiceTable):
+    """`[admission]`: see Admission."""
+
+    max_in_flight: Count = MAX_IN_FLIGHT
+    max_waiting: Annotated[int, Field(ge=0)] = MAX_WAITING
+    max_wait_s: Seconds = MAX_WAIT_S
+
+    def service(self, given: Given) -> Service:
+        return Admission(self.max_in_flight, max_waiting=self.max_waiting, max_wait_s=self.max_wait_s)
 
 
 class _Admitted:

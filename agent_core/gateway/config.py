@@ -24,6 +24,7 @@ from ..client import ModelClient
 from ..errors import ConfigError
 from ..prices import ListedPrices, Price, Prices, PriceTable
 from ..toml_file import toml_tables
+from .admission import AdmissionSettings
 from .app import BODY_S, MAX_BODY_BYTES, Gateway
 from .asking import Service, Watcher
 from .model_settings import ModelSettings
@@ -74,6 +75,7 @@ class GatewaySettings(Table):
     models: Annotated[dict[str, ModelSettings], Field(min_length=1)]
     prices: dict[str, PriceSettings] = Field(default_factory=dict[str, PriceSettings])
     # Services and watchers, a line each: name: NameSettings | None = None
+    admission: AdmissionSettings = AdmissionSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class ConfigFile:
             keys=keys,
             services=self._services(given),
             watchers=self._watchers(given),
+            prices=given.prices,
             max_body_bytes=settings.server.max_body_bytes,
             body_s=settings.server.body_s,
             ping_s=settings.server.ping_s,

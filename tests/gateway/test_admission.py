@@ -12,6 +12,7 @@ import pytest
 from agent_core import ModelClient, Prompt, RetryPolicy
 from agent_core.codecs import WIRES
 from agent_core.errors import ConfigError, ModelError, NotAdmitted, ServerError
+from agent_core.events import ResponseEvent
 from agent_core.gateway import Gateway
 from agent_core.gateway.admission import Admission
 from agent_core.gateway.asking import Answer, Ask, Caller
@@ -44,9 +45,9 @@ class Inner:
         yield Answer(nothing(), "lab/m")
 
 
-async def nothing() -> AsyncGenerator[None]:
-    return
-    yield
+async def nothing(events: tuple[ResponseEvent, ...] = ()) -> AsyncGenerator[ResponseEvent]:
+    for event in events:
+        yield event
 
 
 async def hold(admission: Admission, caller: str, done: list[str], leave: anyio.Event | None = None) -> None:

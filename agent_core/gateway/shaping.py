@@ -83,7 +83,7 @@ def shaped_error(error: ModelError, wire: WireName, request_id: str) -> Shaped:
         error = _no_room(error, wire)
     status, headers, body = CODECS[wire].encode_error(error)
     named = {name.lower(): value for name, value in headers.items()}
-    said = error.headers if isinstance(error, ApiError) else {}
+    said: Mapping[str, str] = error.headers if isinstance(error, ApiError) else {}
     if said.get(RETRY_HEADER) in ("true", "false"):
         named[RETRY_HEADER] = said[RETRY_HEADER]
     return status, {**named, **limits_said(rate_limits(said), wire), **answer_headers(wire, request_id)}, body

@@ -11,8 +11,6 @@ import os
 import re
 import runpy
 import shlex
-import subprocess
-import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +21,8 @@ from typing import cast
 import pytest
 
 from agent_core.cli import _COMMANDS
+
+from ..forked import run_python
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -68,17 +68,9 @@ def keyless() -> dict[str, str]:
 @pytest.mark.parametrize("fence", [fence for fence in fences("python") if not fence.mark], ids=str)
 def test_python_runs(fence: Fence, tmp_path: Path) -> None:
     """An example does what a reader who pastes it would see: no error, no warning, some output."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", fence.text],
-        cwd=tmp_path,
-        env=keyless() | {"PYTHONIOENCODING": "utf-8"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout
+    ran = run_python(fence.text, tmp_path, keyless())
+    assert (ran.code, ran.stderr) == (0, "")
+    assert ran.stdout
 
 
 def test_python_that_needs_a_key_compiles() -> None:

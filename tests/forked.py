@@ -1,0 +1,69 @@
+"""Programs run as a user would run them, in processes of their own, without paying for the same imports each time.
+
+A server that has imported the package forks for each of them (`multiprocessing`'s forkserver): the program gets a fresh
+main module, directory, environment and streams, and warnings are errors.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Mapping
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+__all__ = ["Ran", "run_python"]
+
+_SERVER = get_context("forkserver")
+_SERVER.set_forkserver_preload(
+    ["agent_core.agent", "agent_core.client", "agent_core.testing", "agent_core.codecs.chat"]
+)
+_END_S = 5.0
+
+
+class Ran(NamedTuple):
+    code: int | None
+    stdout: str
+    stderr: str
+
+
+def run_python(text: str, cwd: Path, env: Mapping[str, str], *, timeout_s: float = 60.0) -> Ran:
+    """What came of a program. Raises TimeoutError when it does not end."""
+    out, err = (cwd.with_name(f"{cwd.name}.{stream}") for stream in ("stdout", "stderr"))  # not in its directory
+    process = _SERVER.Process(target=_main, args=(text, cwd, dict(env), out, err))
+    process.start()
+    process.join(timeout_s)
+    if process.is_alive():
+        process.kill()
+        process.join(_END_S)
+        raise TimeoutError(f"the program was not over after {timeout_s:g} s")
+    code = process.exitcode
+    process.close()
+    return Ran(code, out.read_text("utf-8"), err.read_text("utf-8"))
+
+
+def _main(text: str, cwd: Path, env: Mapping[str, str], out: Path, err: Path) -> NoReturn:
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
+    for stream, path in ((1, out), (2, err)):
+        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        os.dup2(opened, stream)
+        os.close(opened)
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  # closed with the process
+    sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.argv = ["-c"]
+    warnings.resetwarnings()
+    warnings.simplefilter("error")
+    code = 0
+    try:
+        exec(compile(text, "<string>", "exec"), {"__name__": "__main__", "__builtins__": __builtins__})
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except BaseException:  # noqa: BLE001  # what a reader would see: the traceback, and status 1
+        traceback.print_exc()
+        code = 1
+    sys.exit(code)  # through multiprocessing's own end, which runs what is registered with atexit

@@ -211,6 +211,13 @@ class EventStream:
         self._emitted = True
         return self._ready.popleft()
 
+    def ready(self) -> list[ResponseEvent]:
+        """The next events, as many as are there without waiting. What is given out here is not given out again."""
+        events = list(self._ready)
+        self._ready.clear()
+        self._emitted = self._emitted or bool(events)
+        return events
+
     def snapshot(self) -> Response:
         """The answer so far, unfinished items marked incomplete; after the end, the whole of it."""
         return self._decoder.snapshot()

@@ -34,6 +34,8 @@ _GATEWAY = logging.getLogger("agent_core.gateway")
 _TOOLS = logging.getLogger("agent_core.tools")
 _SESSION = logging.getLogger("agent_core.session")
 
+_MAX_ASKED_CHARS = 120
+
 fields_of: dict[str, tuple[str, ...]] = {
     "retry": (
         "model", "stage", "reason", "attempt", "max_attempts", "will_retry", "delay_s", "gave_up", "status",
@@ -43,7 +45,10 @@ fields_of: dict[str, tuple[str, ...]] = {
     "limit": ("session_id", "turn_id", "limit", "samples", "tool_calls", "tokens"),
     "session": ("session_id", "warning"),
     "compaction": ("session_id", "reason", "error"),
-    "served": ("wire", "model", "outcome", "status", "duration_s", "tokens_in", "tokens_out", "request_id"),
+    "served": (
+        "wire", "asked", "model", "deployment", "caller", "stream", "outcome", "error", "status", "duration_s",
+        "first_s", "events", "tokens_in", "tokens_cached", "tokens_out", "request_id",
+    ),
     "writes": ("settled", "files"),
 }  # fmt: skip
 """The fields of each `event`, which is one itself."""
@@ -128,16 +133,23 @@ def compaction_failed(reason: str, error: str, *, session_id: str) -> None:
 def request_served(
     *,
     wire: str,
+    asked: str,
     model: str,
+    deployment: str,
     caller: str,
+    stream: bool,
     outcome: str,
+    error: str,
     status: int,
     duration_s: float,
+    first_s: float | None,
+    events: int,
     usage: Usage | None,
     request_id: str,
 ) -> None:
     """The gateway is done with a request: `outcome` is completed, refused, backend_error or client_left, `status` what
-    the client was told, 0 for nothing; `model` is empty if nobody answered."""
+    the client was told, 0 for nothing; `model` is empty if nobody answered. `asked` is a client's text: it is recorded
+    quoted, and cut."""
     _GATEWAY.info(
         "%s %s: %s",
         wire,
@@ -146,13 +158,20 @@ def request_served(
         extra={
             "event": "served",
             "wire": wire,
+            "asked": ascii(asked[:_MAX_ASKED_CHARS])[1:-1],
             "model": model,
+            "deployment": deployment,
             "caller": caller,
+            "stream": stream,
             "outcome": outcome,
+            "error": error,
             "status": status,
             "duration_s": round(duration_s, 3),
-            "tokens_in": usage.input_total if usage is not None else None,
-            "tokens_out": usage.output_total if usage is not None else None,
+            "first_s": None if first_s is None else round(first_s, 3),
+            "events": events,
+            "tokens_in": None if usage is None else usage.input_total,
+            "tokens_cached": None if usage is None else usage.cache_read,
+            "tokens_out": None if usage is None else usage.output_total,
             "request_id": request_id,
         },
     )

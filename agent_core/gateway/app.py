@@ -4,12 +4,14 @@
     POST /v1/messages/count_tokens                              an estimate
     GET  /v1/models  /v1/models/{name}                          what there is, in a shape both vendors' clients read
     GET  /healthz  /readyz  /                                   it runs; it can answer; what clients knock at
+    GET  what its watchers show (`asking.Page`): metrics, status
 
 Each is there without `/v1` too. Whatever fails is told in the words of the wire that was asked, elsewhere in OpenAI's.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -33,7 +35,8 @@ from ..items import JsonObject, JsonValue, WireName
 from ..prices import Prices
 from ..prompt import Prompt
 from ..session.estimate import TokenEstimate
-from .asking import Answerer, Ask, Bill, Caller, Service, Watcher
+from ..telemetry import Telemetry
+from .asking import Answerer, Ask, Bill, Caller, Page, Served, Service, Shown, Watcher
 from .backends import Backends
 from .keys import Keys
 from .relay import PING_S, Relay
@@ -49,6 +52,7 @@ BODY_S = 60.0
 
 _PATHS: Mapping[WireName, str] = {"chat": "/chat/completions", "responses": "/responses", "messages": "/messages"}
 _BYTES_PER_TOKEN = 4
+_LEFT = 499  # of a client that is gone: nobody is told (S0-86)
 _REFUSED = {404: "not_found", 405: "method_not_allowed"}
 
 
@@ -56,8 +60,9 @@ class Gateway:
     """`models`: clients by the names they are asked for; `default` answers for all others. The gateway closes them when
     it ends. `keys`: who is let in; with none, everybody who can reach it. `max_body_bytes` and `body_s` bound what is
     read of a request, and for how long; `ping_s`: how long a stream may be silent. `services`: what stands between the
-    clients and the backends, each kind once, in any order (`asking.Service`); `watchers` are told of every request;
-    `prices` say what one cost.
+    clients and the backends, each kind once, in any order (`asking.Service`); `watchers` are told of every request, and
+    their pages served (`asking.Shown`); `prices` say what one cost; `telemetry`: what spans are recorded with, the
+    program's own by default.
 
     Raises ConfigError without a backend, or for a key that is none. Belongs to one event loop. Its services are open
     from the start of its lifespan, which a server runs; an application that mounts it does so itself: `async with`.
@@ -72,6 +77,7 @@ class Gateway:
         services: Iterable[Service] = (),
         watchers: Iterable[Watcher] = (),
         prices: Prices | None = None,
+        telemetry: Telemetry | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
         body_s: float = BODY_S,
         ping_s: float = PING_S,
@@ -86,6 +92,7 @@ class Gateway:
             self._answerer = service.around(self._answerer)
         self._watchers = (RequestLog(), *watchers)
         self._prices = prices
+        self._telemetry = telemetry or Telemetry()
         self._open = AsyncExitStack()
         self._max_body_bytes = max_body_bytes
         self._body_s = body_s
@@ -132,22 +139,51 @@ class Gateway:
             for path, method, endpoint in served
             for prefix in ("/v1", "")
         ]
+        pages = [page for watcher in self._watchers if isinstance(watcher, Shown) for page in watcher.pages()]
+        routes += [Route(page.path, self._inside(page), methods=["GET"]) for page in pages]
         return [*routes, *(Route(path, _fine, methods=["GET"]) for path in ("/healthz", "/readyz", "/"))]
+
+    def _inside(self, page: Page) -> _Endpoint:
+        """A page of the gateway itself, for who may see it."""
+
+        async def endpoint(request: Request) -> Response:
+            return _Answer(page.app)
+
+        return endpoint
 
     def _checked(self, wire: WireName, answer: Callable[[Request, _Known], Awaitable[ASGIApp]]) -> _Endpoint:
         """An endpoint that lets in who may use it, and tells what fails in the words of its wire."""
 
         async def endpoint(request: Request) -> _Answer:
-            request_id = request_id_of(request.headers)
+            request_id, started = request_id_of(request.headers), time.monotonic()
             try:
                 known = _Known(request_id, self._keys.caller(request.headers))
                 return _Answer(await answer(request, known))
             except AgentCoreError as error:  # of the gateway itself: no backend was asked yet
                 own = error if isinstance(error, ModelError) else told(error)
                 status, headers, body = shaped_error(own, wire, request_id)
+                self._turned_away(wire, request_id, own, status, time.monotonic() - started)
                 return _Answer(Response(body, status, headers))
 
         return endpoint
+
+    def _turned_away(self, wire: WireName, request_id: str, error: ModelError, status: int, duration_s: float) -> None:
+        served = Served(
+            wire=wire,
+            asked="",
+            model="",
+            caller="",
+            request_id=request_id,
+            stream=False,
+            outcome="client_left" if error.status == _LEFT else "refused",
+            status=status,
+            duration_s=duration_s,
+            first_s=None,
+            bill=(),
+            error=error.reason,
+        )
+        for watcher in self._watchers:
+            watcher.turned_away(served)
 
     async def _relay(self, wire: WireName, request: Request, known: _Known) -> ASGIApp:
         asked = CODECS[wire].decode_request(await self._body(request))
@@ -163,7 +199,14 @@ class Gateway:
         )
         # Only Chat lets the client decide about usage; a DecodedRequest of another wire says nothing of it.
         usage = asked.include_usage or wire != "chat"
-        return Relay(ask, self._answerer, include_usage=usage, watchers=self._watchers, ping_s=self._ping_s)
+        return Relay(
+            ask,
+            self._answerer,
+            include_usage=usage,
+            watchers=self._watchers,
+            telemetry=self._telemetry,
+            ping_s=self._ping_s,
+        )
 
     async def _count_tokens(self, request: Request, known: _Known) -> ASGIApp:
         prompt = CODECS["messages"].decode_request(await self._body(request)).prompt
@@ -199,7 +242,7 @@ class Gateway:
                         raise self._too_large()
                     pieces.append(piece)
             except ClientDisconnect:
-                raise InvalidRequestError("the client left in the middle of its request", status=400) from None
+                raise InvalidRequestError("the client left in the middle of its request", status=_LEFT) from None
         if timer.cancelled_caught:
             raise InvalidRequestError(f"the request had not come after {self._body_s:g} s", status=408)
         return b"".join(pieces)

@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from types import TracebackType
-from typing import ClassVar, Literal, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 from msgspec import Struct
 from msgspec.structs import replace as with_changes
@@ -26,6 +26,9 @@ from ..items import WireName
 from ..prices import Cost, Prices, cost_of
 from ..prompt import Prompt
 
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
 __all__ = [
     "Answer",
     "Answerer",
@@ -34,9 +37,12 @@ __all__ = [
     "Billed",
     "Caller",
     "Outcome",
+    "Page",
     "Place",
+    "ReadAhead",
     "Served",
     "Service",
+    "Shown",
     "Watcher",
     "cost_of_all",
 ]
@@ -131,6 +137,16 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
+@runtime_checkable
+class ReadAhead(Protocol):
+    """Events that come several at a time, as one read of a backend holds them. `Answer.events` may be that: then they
+    are sent together."""
+
+    def ready(self) -> Sequence[ResponseEvent]:
+        """The next events, as many as are there without waiting; they are not given out again."""
+        ...
+
+
 class Answerer(Protocol):
     def answer(self, ask: Ask) -> AbstractAsyncContextManager[Answer]:
         """Entering returns once an answer has begun: until then nothing was shown, and another way may be tried. Raises
@@ -171,9 +187,10 @@ class Service(ABC):
 
 class Served(Struct, frozen=True):
     """A request that is over, in facts; no word of it. `asked` is the name of the model that was asked for (a client's
-    text: bound and quote it), `model` who answered, empty if nobody did; `status` what the client was told, 0 for
-    nothing; times in seconds, `first_s` until the answer's head was sent, None if none was; `error` is the class of
-    what went wrong; `cost` is None where no price is known, and "at least" where not all are."""
+    text: bound and quote it), `model` who answered, empty if nobody did, and `deployment` which one; `status` what the
+    client was told, 0 for nothing; times in seconds, `first_s` until the answer's head was sent, None if none was;
+    `events` is how many of the answer came; `error` is what went wrong, in one word: a ModelError's `reason`, or a
+    class; `cost` is None where no price is known, and "at least" where not all are."""
 
     wire: WireName
     asked: str
@@ -188,11 +205,33 @@ class Served(Struct, frozen=True):
     bill: tuple[Billed, ...]
     error: str = ""
     cost: Cost | None = None
+    deployment: str = ""
+    events: int = 0
 
 
 class Watcher(Protocol):
-    """Told of every request, in the gateway's event loop: must not block, and must not raise."""
+    """Told of every request, in the gateway's event loop: must not block, and must not raise. A request is either
+    `begun` and then `ended`, once each, or `turned_away` before it was understood: without a key, say, or no JSON."""
 
     def begun(self, ask: Ask) -> None: ...
 
     def ended(self, ask: Ask, served: Served) -> None: ...
+
+    def turned_away(self, served: Served) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Something of the gateway itself to look at: `GET path`, answered by an ASGI application. `who` says for whom it
+    is: those who collect metrics, or those who run the gateway."""
+
+    path: str
+    app: ASGIApp
+    who: Literal["metrics", "admin"]
+
+
+@runtime_checkable
+class Shown(Protocol):
+    """A Watcher that has pages: they are there as soon as it is one of a gateway's."""
+
+    def pages(self) -> Sequence[Page]: ...

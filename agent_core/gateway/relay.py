@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import reduce
+from operator import add
 
 import anyio
 from anyio.abc import TaskGroup
@@ -22,7 +24,8 @@ from ..codecs import CODECS
 from ..errors import AgentCoreError, ModelError, NotAdmitted, ServerError
 from ..events import Completed, Created, ResponseEvent
 from ..items import WireName
-from .asking import Answer, Answerer, Ask, Outcome, Served, Watcher
+from ..telemetry import ServerSpan, Telemetry, error_type, server_span
+from .asking import Answer, Answerer, Ask, Outcome, ReadAhead, Served, Watcher
 from .shaping import answer_headers, limits_said, lost, shaped_error, told
 
 __all__ = ["Relay"]
@@ -52,22 +55,38 @@ class Relay:
         *,
         include_usage: bool = True,
         watchers: Sequence[Watcher] = (),
+        telemetry: Telemetry | None = None,
         ping_s: float = PING_S,
     ) -> None:
         self._ask = ask
         self._answerer = answerer
         self._include_usage = include_usage
         self._watchers = watchers
+        self._telemetry = telemetry or Telemetry()
         self._codec = CODECS[ask.wire]
         self._ping_s = ping_s
         self._outcome: Outcome = "client_left"
-        self._model = ""
+        self._model = self._deployment = ""
         self._error = ""
+        self._events = 0
         self._watching = anyio.CancelScope()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        ask = self._ask
+        with server_span(
+            self._telemetry,
+            scope["path"],
+            wire=ask.wire,
+            model=ask.prompt.model,
+            stream=ask.stream,
+            key=ask.caller.name,
+            request_id=ask.request_id,
+            headers=ask.headers,
+        ) as span:
+            await self._watched(receive, _Out(send), span)
+
+    async def _watched(self, receive: Receive, out: _Out, span: ServerSpan) -> None:
         started = time.monotonic()
-        out = _Out(send)
         for watcher in self._watchers:
             watcher.begun(self._ask)
         try:
@@ -79,6 +98,7 @@ class Relay:
             raise lone(group) from None
         finally:
             served = self._served(out, started)
+            _tell(span, served)
             for watcher in self._watchers:
                 watcher.ended(self._ask, served)
 
@@ -98,26 +118,29 @@ class Relay:
             bill=tuple(ask.bill.entries),
             error=self._error,
             cost=ask.bill.cost,
+            deployment=self._deployment,
+            events=self._events,
         )
 
     async def _answer(self, out: _Out, tasks: TaskGroup) -> None:
         try:
             async with self._answerer.answer(self._ask) as answer:
-                self._model = answer.model
+                self._model, self._deployment = answer.model, answer.deployment
                 if self._ask.stream:
                     await self._stream(answer, out, tasks)
                 else:
                     await self._whole(answer, out)
         except AgentCoreError as error:
+            self._error = error_type(error)
             await self._fail(told(error), out)
-        except Exception:
+        except Exception as error:
+            self._error = error_type(error)
             await self._fail(ServerError("the gateway failed", status=500), out)
             raise
 
     async def _fail(self, error: ModelError, out: _Out) -> None:
         ours = isinstance(error, NotAdmitted) or error.status in range(400, 500)
         self._outcome = "refused" if out.status == 0 and ours else "backend_error"
-        self._error = type(error).__name__
         if out.status == 0:
             await out.whole(*shaped_error(error, self._ask.wire, self._ask.request_id))
         elif out.encoder_fail is not None:
@@ -129,17 +152,24 @@ class Relay:
         out.encoder_fail = encoder.fail
         await out.begin(200, {**_STREAM_HEADERS, **self._headers(answer)})
         tasks.start_soon(out.pings, _PING[self._ask.wire], self._ping_s)
-        async for event in answer.events:
-            await out.piece(encoder.feed(self._as_asked(event)))
+        feed, events = encoder.feed, answer.events
+        ready = events.ready if isinstance(events, ReadAhead) else _no_more
+        async for event in events:
+            data, more = feed(self._as_asked(event)), ready()
+            if more:
+                data += b"".join([feed(self._as_asked(later)) for later in more])
+            self._events += 1 + len(more)
+            await out.piece(data)
         await out.piece(encoder.close())
         self._told_all()
         await out.end()
 
     async def _whole(self, answer: Answer, out: _Out) -> None:
-        response = fold([self._as_asked(event) async for event in answer.events])
+        events = [self._as_asked(event) async for event in answer.events]
+        self._events = len(events)
         headers = {"content-type": "application/json", **self._headers(answer)}
         self._told_all()
-        await out.whole(200, headers, self._codec.encode_response(response, self._ask.prompt))
+        await out.whole(200, headers, self._codec.encode_response(fold(events), self._ask.prompt))
 
     def _told_all(self) -> None:
         """Only the last words are left to say: who leaves from now on has the whole answer."""
@@ -160,19 +190,30 @@ class Relay:
 
     def _as_asked(self, event: ResponseEvent) -> ResponseEvent:
         """The event, with the model's name as the client knows it."""
+        if not isinstance(event, _NAMING):
+            return event
         name = self._ask.prompt.model
-        return replace(event, model=name) if name and isinstance(event, Created | Completed) else event
+        return replace(event, model=name) if name else event
+
+
+_NAMING = (Created, Completed)
+
+
+def _no_more() -> Sequence[ResponseEvent]:
+    return ()
 
 
 class _Out:
-    """The client's end: a head, then pieces. One writer at a time, so that a ping never falls into an event."""
+    """The client's end: a head, then pieces. Each is a whole number of events, so a ping never falls into one; while
+    one is being sent the client has something to read, and needs no ping."""
 
     def __init__(self, send: Send) -> None:
         self.status = 0
         self.begun_at = 0.0
         self.encoder_fail: Callable[[ModelError], bytes] | None = None
         self._send = send
-        self._lock = anyio.Lock()
+        self._sending = False
+        self._pinging = anyio.Lock()
         self._quiet_since = 0.0
 
     async def begin(self, status: int, headers: dict[str, str]) -> None:
@@ -193,16 +234,36 @@ class _Out:
 
     async def pings(self, ping: bytes, every_s: float) -> None:
         while True:
-            quiet_s = anyio.current_time() - self._quiet_since
-            if quiet_s >= every_s:
-                await self.piece(ping)
-            else:
-                await anyio.sleep(every_s - quiet_s)
+            quiet_s = time.monotonic() - self._quiet_since
+            if self._sending or quiet_s < every_s:
+                await anyio.sleep(every_s - quiet_s if quiet_s < every_s else every_s)
+                continue
+            async with self._pinging:
+                await self._send({"type": "http.response.body", "body": ping, "more_body": True})
+                self._quiet_since = time.monotonic()
 
     async def _give(self, message: Message) -> None:
-        async with self._lock:
-            await self._send(message)
-            self._quiet_since = anyio.current_time()
+        if self._pinging.locked():  # one writer at a time; only a ping that the client does not read takes long
+            async with self._pinging:
+                pass
+        self._sending = True
+        await self._send(message)
+        self._sending = False
+        self._quiet_since = time.monotonic()
+
+
+def _tell(span: ServerSpan, served: Served) -> None:
+    used = [billed.usage for billed in served.bill]
+    span.ended(
+        outcome=served.outcome,
+        status=served.status,
+        model=served.model,
+        deployment=served.deployment,
+        first_s=served.first_s,
+        usage=reduce(add, used) if used else None,
+        cost=served.cost,
+        error=served.error,
+    )
 
 
 def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:

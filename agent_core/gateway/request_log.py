@@ -18,14 +18,23 @@ class RequestLog:
         return None
 
     def ended(self, ask: Ask, served: Served) -> None:
+        self.turned_away(served)
+
+    def turned_away(self, served: Served) -> None:
         used = [billed.usage for billed in served.bill]
         request_served(
             wire=served.wire,
+            asked=served.asked,
             model=served.model,
+            deployment=served.deployment,
             caller=served.caller,
+            stream=served.stream,
             outcome=served.outcome,
+            error=served.error,
             status=served.status,
             duration_s=served.duration_s,
+            first_s=served.first_s,
+            events=served.events,
             usage=reduce(add, used) if used else None,
             request_id=served.request_id,
         )

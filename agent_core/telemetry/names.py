@@ -29,6 +29,7 @@ INVOKE_AGENT = "invoke_agent"
 CHAT = "chat"
 EXECUTE_TOOL = "execute_tool"
 COMPACT = "compact"
+POST = "POST"
 
 # Attributes of the conventions.
 OPERATION = "gen_ai.operation.name"
@@ -64,6 +65,8 @@ TOKEN_TYPE = "gen_ai.token.type"
 TOKEN_MODALITY = "gen_ai.token.modality"
 SERVER = "server.address"
 PORT = "server.port"
+METHOD = "http.request.method"
+ROUTE = "http.route"
 STATUS_CODE = "http.response.status_code"
 ERROR = "error.type"
 
@@ -99,6 +102,10 @@ WILL_RETRY = "agent_core.retry.will_retry"
 FALLBACK = "agent_core.fallback"
 FAILED_MODEL = "agent_core.fallback.failed"
 NEXT_MODEL = "agent_core.fallback.model"
+GATEWAY_OUTCOME = "agent_core.gateway.outcome"
+GATEWAY_KEY = "agent_core.gateway.key"
+GATEWAY_REQUEST_ID = "agent_core.gateway.request.id"
+DEPLOYMENT = "agent_core.gateway.deployment"
 
 # Metrics.
 CALL_DURATION = "gen_ai.client.inference.duration"
@@ -169,14 +176,15 @@ TABLE: tuple[Name, ...] = (
     Name(CHAT, "span", "`chat {model}`, CLIENT", "one answer of a model, its retries included"),
     Name(EXECUTE_TOOL, "span", "`execute_tool {tool}`, INTERNAL", "one call of a tool that was run"),
     Name(COMPACT, "span", "`compact`, INTERNAL", "a summary takes the place of a history; its requests are below it"),
-    Name(OPERATION, "attribute", "all", "the first word of the span's name"),
-    Name(PROVIDER, "attribute", "agent, chat", "the provider, by the conventions' word for it where they have one"),
+    Name(POST, "span", "`POST {path}`, SERVER", "one request to the gateway, below the caller's `traceparent`"),
+    Name(OPERATION, "attribute", "all", "the first word of the span's name; of the gateway's `chat`"),
+    Name(PROVIDER, "attribute", "agent, chat, gateway", "the provider, by the conventions' word where they have one"),
     Name(AGENT, "attribute", "agent, tool", "`Agent(name=…)`"),
     Name(CONVERSATION, "attribute", "agent, chat, compact", "the session's id"),
     Name(COMPACTED, "attribute", "chat", "true where a summary stands for the beginning of the history"),
     Name(OUTPUT_TYPE, "attribute", "agent, chat", "`json` where a schema was asked for"),
-    Name(REQUEST_MODEL, "attribute", "agent, chat", "the model that was asked for"),
-    Name(STREAM, "attribute", "chat", "true for streams"),
+    Name(REQUEST_MODEL, "attribute", "agent, chat, gateway", "the model that was asked for"),
+    Name(STREAM, "attribute", "chat, gateway", "true for streams"),
     Name(MAX_TOKENS, "attribute", "chat", "`max_output_tokens`"),
     Name(TEMPERATURE, "attribute", "chat", "sampling"),
     Name(TOP_P, "attribute", "chat", "sampling"),
@@ -187,14 +195,14 @@ TABLE: tuple[Name, ...] = (
     Name(REASONING_LEVEL, "attribute", "chat", "the effort that was asked for"),
     Name(PREVIOUS_RESPONSE, "attribute", "chat", "the stored response the request goes on from"),
     Name(RESPONSE_ID, "attribute", "chat", "the provider's id of the answer"),
-    Name(RESPONSE_MODEL, "attribute", "chat", "the model that answered, as the answer says"),
+    Name(RESPONSE_MODEL, "attribute", "chat, gateway", "the model that answered, as the answer says"),
     Name(FINISH_REASONS, "attribute", "chat", "why it stopped, in one word: events.FinishReason"),
-    Name(TIME_TO_FIRST_CHUNK, "attribute", "chat", "seconds to the first content event, waits and retries included"),
-    Name(INPUT_TOKENS, "attribute", "agent, chat", "all input, cached included"),
-    Name(OUTPUT_TOKENS, "attribute", "agent, chat", "all output, reasoning included"),
-    Name(CACHE_READ_TOKENS, "attribute", "agent, chat", "of the input, read from a cache"),
-    Name(CACHE_WRITE_TOKENS, "attribute", "agent, chat", "of the input, written to a cache"),
-    Name(REASONING_TOKENS, "attribute", "agent, chat", "of the output, reasoning"),
+    Name(TIME_TO_FIRST_CHUNK, "attribute", "chat, gateway", "seconds to the first content event, waits included"),
+    Name(INPUT_TOKENS, "attribute", "agent, chat, gateway", "all input, cached included"),
+    Name(OUTPUT_TOKENS, "attribute", "agent, chat, gateway", "all output, reasoning included"),
+    Name(CACHE_READ_TOKENS, "attribute", "agent, chat, gateway", "of the input, read from a cache"),
+    Name(CACHE_WRITE_TOKENS, "attribute", "agent, chat, gateway", "of the input, written to a cache"),
+    Name(REASONING_TOKENS, "attribute", "agent, chat, gateway", "of the output, reasoning"),
     Name(TOOL, "attribute", "tool", "the tool's name"),
     Name(TOOL_TYPE, "attribute", "tool", "`function`"),
     Name(TOOL_CALL_ID, "attribute", "tool", "the id of the call it answers"),
@@ -202,7 +210,9 @@ TABLE: tuple[Name, ...] = (
     Name(TOKEN_MODALITY, "attribute", "metrics", "`unknown`: no provider says it of all its tokens"),
     Name(SERVER, "attribute", "chat", "the host of the base URL"),
     Name(PORT, "attribute", "chat", "its port"),
-    Name(STATUS_CODE, "attribute", "chat", "of an error answer"),
+    Name(METHOD, "attribute", "gateway", "`POST`"),
+    Name(ROUTE, "attribute", "gateway", "the path that was asked"),
+    Name(STATUS_CODE, "attribute", "chat, gateway", "of an error answer; what the gateway's client was told"),
     Name(ERROR, "attribute", "all", "a model's error by its `reason`, any other by its class, a tool's by its outcome"),
     Name(INPUT_MESSAGES, "content", "agent, chat", "what was sent of the history; of an agent, what the user said"),
     Name(OUTPUT_MESSAGES, "content", "agent, chat", "what the model answered"),
@@ -211,14 +221,14 @@ TABLE: tuple[Name, ...] = (
     Name(TOOL_ARGUMENTS, "content", "tool", "the arguments, as the model wrote them"),
     Name(TOOL_RESULT, "content", "tool", "what the tool answered"),
     Name(TURN, "attribute", "agent", "the turn's id, as in the session's file"),
-    Name(WIRE, "attribute", "chat", "chat, responses or messages"),
+    Name(WIRE, "attribute", "chat, gateway", "chat, responses or messages"),
     Name(REQUEST_ID, "attribute", "chat", "the provider's id of the request, for its support"),
     Name(STOP_REASON, "attribute", "agent", "why the turn ended: turn_events.StopReason, or `error`"),
     Name(SAMPLES, "attribute", "agent", "how often the model was asked"),
     Name(TOOL_CALLS, "attribute", "agent", "how many calls it made"),
     Name(OUTCOME, "attribute", "tool", "ok, failed, timed_out or cancelled"),
-    Name(COST, "attribute", "agent", "what the turn cost, where that is known"),
-    Name(CURRENCY, "attribute", "agent", "in which currency"),
+    Name(COST, "attribute", "agent, gateway", "what the turn or the request cost, where that is known"),
+    Name(CURRENCY, "attribute", "agent, gateway", "in which currency"),
     Name(COMPACTION_REASON, "attribute", "compact", "limit, overflow or asked"),
     Name(COMPACTION_KIND, "attribute", "compact", "local or endpoint"),
     Name(TOKENS_BEFORE, "attribute", "compact", "an estimate of the next request before"),
@@ -233,6 +243,10 @@ TABLE: tuple[Name, ...] = (
     Name(WILL_RETRY, "attribute", "retry, restart", "whether there is a next one"),
     Name(FAILED_MODEL, "attribute", "fallback", "the model that gave none, provider/model"),
     Name(NEXT_MODEL, "attribute", "fallback", "the one that goes on"),
+    Name(GATEWAY_OUTCOME, "attribute", "gateway", "completed, refused, backend_error or client_left"),
+    Name(GATEWAY_KEY, "attribute", "gateway", "the name of the key it came with"),
+    Name(GATEWAY_REQUEST_ID, "attribute", "gateway", "the id the client knows, `x-request-id`"),
+    Name(DEPLOYMENT, "attribute", "gateway", "which one of a model's deployments answered"),
     Name(CALL_DURATION, "metric", "histogram, s", "of `chat`"),
     Name(FIRST_CHUNK, "metric", "histogram, s", "of streamed `chat`"),
     Name(CALL_INPUT, "metric", "histogram, {token}", "of one answer"),

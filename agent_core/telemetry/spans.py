@@ -40,8 +40,11 @@ __all__ = [
     "TurnSpan",
     "call_span",
     "compaction_span",
+    "error_type",
+    "set_values",
     "tool_span",
     "turn_span",
+    "usage_values",
 ]
 
 _Event = TypeVar("_Event")
@@ -120,7 +123,7 @@ class CallSpan:
         self._earlier = error.earlier
         if error.partial is not None:
             self._usage = error.partial.usage
-            _set(self._span, {names.RESPONSE_ID: error.partial.id, names.RESPONSE_MODEL: error.partial.model})
+            set_values(self._span, {names.RESPONSE_ID: error.partial.id, names.RESPONSE_MODEL: error.partial.model})
         if error.request_id:
             self._span.set_attribute(names.REQUEST_ID, error.request_id)
         if error.status is not None:
@@ -136,7 +139,7 @@ class CallSpan:
             counted = attempt.response.usage or Usage()
             usage = counted if usage is None else usage + counted
         if usage is not None:
-            _set(span, _usage_attributes(usage))
+            set_values(span, usage_values(usage))
         self._content(span, sink)
         _close(span, self._error)
         self._measure(sink, usage)
@@ -146,7 +149,7 @@ class CallSpan:
             return
         self._usage = usage
         self._span.set_attribute(names.FINISH_REASONS, [finish_reason])
-        _set(self._span, {names.RESPONSE_ID: response_id, names.RESPONSE_MODEL: model})
+        set_values(self._span, {names.RESPONSE_ID: response_id, names.RESPONSE_MODEL: model})
         if model:
             self._labels[names.RESPONSE_MODEL] = model
 
@@ -303,7 +306,7 @@ def turn_span(
         }
         if spent.cost is not None:
             used |= {names.COST: float(spent.cost.amount), names.CURRENCY: spent.cost.currency}
-        _set(span, {**used, **_usage_attributes(spent.usage)})
+        set_values(span, {**used, **usage_values(spent.usage)})
         if sink.content.on_spans:
             _show(span, names.INPUT_MESSAGES, content.messages(said))
             _show(span, names.INSTRUCTIONS, content.instructions(base.instructions))
@@ -383,7 +386,7 @@ class CompactionSpan:
                 names.TOKENS_AFTER: tokens_after,
                 names.REPLACED: replaced,
             }
-            _set(self._span, told)
+            set_values(self._span, told)
 
 
 @contextmanager
@@ -447,7 +450,8 @@ def _request_attributes(prompt: Prompt, *, streamed: bool) -> dict[str, Value]:
     return found
 
 
-def _usage_attributes(usage: Usage) -> dict[str, Value]:
+def usage_values(usage: Usage) -> dict[str, Value]:
+    """What was used, by the names of spans."""
     found: dict[str, Value] = {names.INPUT_TOKENS: usage.input_total, names.OUTPUT_TOKENS: usage.output_total}
     found.update(_parts(usage, names.CACHE_READ_TOKENS, names.CACHE_WRITE_TOKENS, names.REASONING_TOKENS))
     return found
@@ -464,7 +468,8 @@ def _add(found: dict[str, Value], more: dict[str, Value | None]) -> None:
     found.update({name: value for name, value in more.items() if value is not None and value != ""})
 
 
-def _set(span: Span, attributes: dict[str, Value]) -> None:
+def set_values(span: Span, attributes: dict[str, Value]) -> None:
+    """What is not empty."""
     for name, value in attributes.items():
         if value != "":
             span.set_attribute(name, value)

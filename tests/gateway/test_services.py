@@ -61,6 +61,9 @@ class Seen:
     def ended(self, ask: Ask, served: Served) -> None:
         self.served.append(served)
 
+    def turned_away(self, served: Served) -> None:
+        self.served.append(served)
+
 
 def test_services_stand_in_one_order() -> None:
     """Whatever order they are given in; closed from the inside out when the gateway ends."""

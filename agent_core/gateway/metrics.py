@@ -63,6 +63,7 @@ class Metrics:
         self._requests = self._counter("requests", "Requests, by how they ended.", "wire", "model", "key", "outcome")
         self._errors = self._counter("errors", "Requests that went wrong, by what did.", "wire", "model", "error")
         self._events = self._counter("events", "Events of answers, sent to clients.", "wire", "model")
+        self._cost = self._counter("cost", "What answers cost, where it is known.", "backend", "key", "currency")
         self._tokens = self._counter("tokens", "Tokens, by who counted them.", "backend", "key", "kind")
         self._in_flight = Gauge(
             f"{_PREFIX}_requests_in_flight", "Requests that are not over.", ("wire",), registry=self.registry
@@ -92,7 +93,10 @@ class Metrics:
         if served.events:
             self._events.labels(served.wire, model).inc(served.events)
         for billed in served.bill:
-            self._used(self._answering(billed.model), self._key(served.caller), billed.usage)
+            backend, key = self._answering(billed.model), self._key(served.caller)
+            self._used(backend, key, billed.usage)
+            if billed.cost is not None:
+                self._cost.labels(backend, key, self._word(billed.cost.currency)).inc(float(billed.cost.amount))
 
     def turned_away(self, served: Served) -> None:
         self._count(served)

@@ -52,7 +52,7 @@ class Turn:
     def __init__(self, body: TurnBody) -> None:
         self.steering = Steering()
         self._body = body
-        self._queue = TurnQueue(QUEUE)
+        self._queue = TurnQueue[TurnEvent](QUEUE)
         self._scope: anyio.CancelScope | None = None
         self._tasks: TaskGroup | None = None
         self._loop: tuple[int, EventLoopToken] | None = None

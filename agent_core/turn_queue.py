@@ -9,29 +9,30 @@ of writing tasks, one reader.
 from __future__ import annotations
 
 from collections import deque
+from typing import Generic, TypeVar
 
 import anyio
 import anyio.lowlevel
 
-from .turn_events import TurnEvent
-
 __all__ = ["TurnQueue"]
 
+_Event = TypeVar("_Event")
 
-class TurnQueue:
+
+class TurnQueue(Generic[_Event]):
     """`limit` is how many events the writers may be ahead."""
 
     __slots__ = ("_arrived", "_events", "_limit", "_over", "_reader_left", "_room")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._events: deque[TurnEvent] = deque()
+        self._events: deque[_Event] = deque()
         self._arrived: anyio.Event | None = None
         self._room: anyio.Event | None = None
         self._over = False
         self._reader_left = False
 
-    async def put(self, event: TurnEvent) -> None:
+    async def put(self, event: _Event) -> None:
         """Hand an event over, and wait while the reader is far behind. Cancelled while it waits, it is handed over."""
         if self._reader_left:
             await anyio.lowlevel.checkpoint()  # who writes without end must notice the cancel that follows
@@ -41,7 +42,7 @@ class TurnQueue:
                 self._room = anyio.Event()
             await self._room.wait()
 
-    def note(self, event: TurnEvent) -> None:
+    def note(self, event: _Event) -> None:
         """Hand an event over at once. For the few that come from code that cannot wait."""
         if self._reader_left:
             return
@@ -53,7 +54,7 @@ class TurnQueue:
         self._over = True
         self._wake_reader()
 
-    async def get(self) -> TurnEvent | None:
+    async def get(self) -> _Event | None:
         """The next event; None after the last one."""
         while not self._events:
             if self._over or self._reader_left:

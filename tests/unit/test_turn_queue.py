@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 A, B, C, D = (ToolProgress(name, "") for name in "abcd")
 
 
-async def drained(queue: TurnQueue) -> list[TurnEvent]:
+async def drained(queue: TurnQueue[TurnEvent]) -> list[TurnEvent]:
     read: list[TurnEvent] = []
     while (event := await queue.get()) is not None:
         read.append(event)
@@ -22,7 +22,7 @@ async def drained(queue: TurnQueue) -> list[TurnEvent]:
 
 async def test_a_writer_waits_for_a_slow_reader() -> None:
     """It is one event ahead, and goes on when the reader has caught up."""
-    queue, put = TurnQueue(1), list[TurnEvent]()
+    queue, put = TurnQueue[TurnEvent](1), list[TurnEvent]()
 
     async def write() -> None:
         for event in (A, B, C):
@@ -39,7 +39,7 @@ async def test_a_writer_waits_for_a_slow_reader() -> None:
 
 async def test_last_words_need_no_reader() -> None:
     """Notes and the end go in though the queue is full, in order."""
-    queue = TurnQueue(1)
+    queue = TurnQueue[TurnEvent](1)
     for event in (A, B, C):
         queue.note(event)
     queue.close()
@@ -49,7 +49,7 @@ async def test_last_words_need_no_reader() -> None:
 
 async def test_a_cancelled_writer_has_handed_its_event_over() -> None:
     """Waiting comes after: nothing is lost with it, and several writers wait at once."""
-    queue = TurnQueue(0)
+    queue = TurnQueue[TurnEvent](0)
     async with anyio.create_task_group() as tasks:
         for event in (A, B):
             tasks.start_soon(queue.put, event)
@@ -61,7 +61,7 @@ async def test_a_cancelled_writer_has_handed_its_event_over() -> None:
 
 async def test_a_reader_that_leaves_holds_nobody_up() -> None:
     """Writers go on at once, and what they say is dropped."""
-    queue = TurnQueue(0)
+    queue = TurnQueue[TurnEvent](0)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(queue.put, A)
         await anyio.wait_all_tasks_blocked()
@@ -73,7 +73,7 @@ async def test_a_reader_that_leaves_holds_nobody_up() -> None:
 
 async def test_a_reader_waits_for_what_comes() -> None:
     """And is woken by an event, or by the end."""
-    queue, read = TurnQueue(4), list[TurnEvent]()
+    queue, read = TurnQueue[TurnEvent](4), list[TurnEvent]()
 
     async def reader() -> None:
         read.extend(await drained(queue))

@@ -12,7 +12,7 @@ only the gateway could run. A stream that breaks is the client's to know: no too
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +73,8 @@ class Kit:
 
 
 class ToolTurn:
-    """One request. `keep` is told the client's calls and all that was made, where a part of it stays hidden."""
+    """One request; its events are read from it, inside the block of `answer`. `keep` is told the client's calls and all
+    that was made, where a part of it stays hidden."""
 
     def __init__(self, inner: Answerer, ask: Ask, kit: Kit, keep: Keep) -> None:
         self._inner = inner
@@ -105,18 +106,23 @@ class ToolTurn:
             async with anyio.create_task_group() as tasks:
                 answer: Answer = await tasks.start(self._run)
                 try:
-                    yield dataclasses.replace(answer, events=self._events())
+                    yield dataclasses.replace(answer, events=self)
                 finally:
                     self._queue.leave()
                     tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             raise lone(group) from None
 
-    async def _events(self) -> AsyncIterator[ResponseEvent]:
-        while (event := await self._queue.get()) is not None:
-            yield event
+    def __aiter__(self) -> ToolTurn:
+        return self
+
+    async def __anext__(self) -> ResponseEvent:
+        event = await self._queue.get()
+        if event is not None:
+            return event
         if self._error is not None:
             raise self._error
+        raise StopAsyncIteration
 
     async def _run(self, *, task_status: TaskStatus[Answer]) -> None:
         deadline_s = self._kit.limits.deadline_s

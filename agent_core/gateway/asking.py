@@ -162,8 +162,7 @@ class Place(IntEnum):
     STORE = 3  # earlier answers come into the prompt, this one is kept
     CACHE = 4  # an answer that is known needs no backend
     TOOLS = 5  # calls that the server runs itself
-    FORCED_TOOL = 6  # each answer inside that loop
-    AFFINITY = 7  # follow-ups go where their beginning is known
+    AFFINITY = 6  # follow-ups go where their beginning is known
 
 
 class Service(ABC):

@@ -64,13 +64,13 @@ class Admission:
         self._circuit = circuit
 
     @contextmanager
-    def opening(self) -> Generator[None]:
-        """Around the attempt up to its first content."""
+    def opening(self, *, insist: bool = False) -> Generator[None]:
+        """Around the attempt up to its first content. `insist`: whatever the circuit says (circuit.Circuit.request)."""
         try:
             if self._circuit is None:
                 yield
             else:
-                with self._circuit.request():
+                with self._circuit.request(insist=insist):
                     yield
         except ModelError as error:
             self._used(None if error.partial is None else error.partial.usage)

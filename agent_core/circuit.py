@@ -68,25 +68,33 @@ class Circuit:
             return "closed"
         return "open" if anyio.current_time() < self._until else "half_open"
 
+    @property
+    def wait_s(self) -> float:
+        """How long until it may let a request through; 0 for now."""
+        if not self._opened:
+            return 0.0
+        wait_s = self._until - anyio.current_time()
+        return max(wait_s, _TRIAL_S) if wait_s > 0 or self._trial else 0.0
+
     def check(self) -> None:
         """Raises CircuitOpen where a request would not be let through now."""
-        if self._opened:
-            wait_s = self._until - anyio.current_time()
-            if wait_s > 0 or self._trial:
-                wait_s = max(wait_s, _TRIAL_S)
-                times = max(self._unopened, self._broken)
-                raise CircuitOpen(
-                    f"the server failed {times} times in a row, last with {self._last}; it is left alone for"
-                    f" {wait_s:.1f} s more",
-                    retry_after_s=wait_s,
-                )
+        if (wait_s := self.wait_s) > 0:
+            times = max(self._unopened, self._broken)
+            raise CircuitOpen(
+                f"the server failed {times} times in a row, last with {self._last}; it is left alone for"
+                f" {wait_s:.1f} s more",
+                retry_after_s=wait_s,
+            )
 
     @contextmanager
-    def request(self) -> Generator[None]:
+    def request(self, *, insist: bool = False) -> Generator[None]:
         """Around one request, up to its first content: leaving it well is an answer, a ModelError is judged, and being
-        cancelled says nothing. Raises CircuitOpen."""
-        self.check()
-        trial = self._trial = bool(self._opened)
+        cancelled says nothing. Raises CircuitOpen. `insist`: it goes all the same, and is no trial while it is open."""
+        if not insist:
+            self.check()
+        trial = self.state == "half_open" and not self._trial
+        if trial:
+            self._trial = True
         try:
             yield
         except ModelError as error:

@@ -169,12 +169,15 @@ class ModelClient:
         return self.resolved.wire
 
     @asynccontextmanager
-    async def stream(self, prompt: Prompt | str, *, tries: Tries | None = None) -> AsyncGenerator[EventStream]:
+    async def stream(
+        self, prompt: Prompt | str, *, tries: Tries | None = None, keep: bool = True
+    ) -> AsyncGenerator[EventStream]:
         """One answer as events. Raises CallerError before anything is sent, ModelError if no attempt opened.
 
-        `tries`: what the sample this is for has cost already, where its stream broke before.
+        `tries`: what the sample this is for has cost already, where its stream broke before. `keep=False`: nothing of
+        what is written stays for the next request: where no prompt goes on with the items of the one before.
         """
-        call = self._call(prompt, tries or Tries(), self.timeouts.total_s, streamed=True)
+        call = self._call(prompt, tries or Tries(), self.timeouts.total_s, streamed=True, keep=keep)
         span = call_span(self._telemetry, self.resolved, call.prompt, streamed=True)
         earlier: list[Attempt] = []
         try:
@@ -368,10 +371,15 @@ class ModelClient:
             headers.update(await self._credentials.headers())
         return {**headers, **self._headers}
 
-    def _call(self, prompt: Prompt | str, tries: Tries, total_s: float | None, *, streamed: bool) -> _Call:
+    def _call(
+        self, prompt: Prompt | str, tries: Tries, total_s: float | None, *, streamed: bool, keep: bool = True
+    ) -> _Call:
         prompt = Prompt(prompt) if isinstance(prompt, str) else prompt
         prompt = prompt if prompt.model else prompt.with_model(self.resolved.model)
-        encoded = self._encoder.encode(prompt, stream=streamed)
+        if keep:
+            encoded = self._encoder.encode(prompt, stream=streamed)
+        else:
+            encoded = self._codec.encode_request(prompt, self.resolved.compat, stream=streamed)
         total_by = None if total_s is None else anyio.current_time() + total_s
         return _Call(prompt, encoded, self.resolved.url, tries, total_s, total_by)
 

@@ -117,6 +117,11 @@ class RateLimiter:
     def waiting(self) -> int:
         return len(self._line)
 
+    def wait_s(self, tokens: int = 0) -> float:
+        """How long a request of about that many tokens would have to wait now at least, were it the first in line: 0
+        to go at once, infinity for a place that somebody has to give back."""
+        return self._delay(ceil(tokens * self._scale), anyio.current_time())[0]
+
     @asynccontextmanager
     async def admit(self, tokens: int = 0) -> AsyncGenerator[Place]:
         """A place for one request of about that many tokens, once its turn has come; given back when the block is left.
@@ -125,7 +130,7 @@ class RateLimiter:
         """
         place = Place(tokens, ceil(tokens * self._scale))
         began = anyio.current_time()
-        delay, why = self._delay(place, began)
+        delay, why = self._delay(place.tokens, began)
         if self._line:
             await self._stand_in_line(place, began, inf, "others are before it")
         elif delay > 0:
@@ -173,7 +178,7 @@ class RateLimiter:
         try:
             while (now := anyio.current_time()) < ends:
                 if next(iter(self._line)) is place:
-                    delay, why = self._delay(place, now)
+                    delay, why = self._delay(place.tokens, now)
                     if delay <= 0:
                         return
                 place.called = anyio.Event()
@@ -190,7 +195,7 @@ class RateLimiter:
         if first is not None and first.called is not None:
             first.called.set()
 
-    def _delay(self, place: Place, now: float) -> tuple[float, str]:
+    def _delay(self, tokens: int, now: float) -> tuple[float, str]:
         """How long a request has to wait at least, and for what: 0 to go, infinity for a place to be given back."""
         self._forget(now)
         minute = self._minute
@@ -202,10 +207,10 @@ class RateLimiter:
             return minute[0].sent_at + WINDOW_S - now, f"{len(minute)} went in the last minute"
         # What is larger than a whole minute's allowance goes when nothing else did: it will never fit better.
         most = self.tokens_per_minute
-        if most is not None and minute and self._minute_tokens + place.tokens > most:
+        if most is not None and minute and self._minute_tokens + tokens > most:
             return minute[0].sent_at + WINDOW_S - now, f"{self._minute_tokens} tokens went in the last minute"
         for window in self._server.values():
-            if window.remaining < (1 if window.counts == "requests" else place.tokens):
+            if window.remaining < (1 if window.counts == "requests" else tokens):
                 return window.resets_at - now, f"the server has {window.remaining:g} {window.kind} left"
         return 0.0, ""
 

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .app import Gateway
     from .config import gateway_from_toml
+    from .deployments import Deployment
+    from .routes import Route
 
-__all__ = ["Gateway", "gateway_from_toml"]
+__all__ = ["Deployment", "Gateway", "Route", "gateway_from_toml"]
 
-_MODULES = {"Gateway": ".app", "gateway_from_toml": ".config"}
+_MODULES = {"Deployment": ".deployments", "Gateway": ".app", "Route": ".routes", "gateway_from_toml": ".config"}
 
 
 def __getattr__(name: str) -> object:

@@ -12,7 +12,7 @@ Each is there without `/v1` too. Whatever fails is told in the words of the wire
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from itertools import pairwise
@@ -29,18 +29,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..client import ModelClient
 from ..codecs import CODECS
-from ..codecs.base import json_bytes
 from ..errors import AgentCoreError, ConfigError, InvalidRequestError, ModelError
 from ..items import JsonObject, JsonValue, WireName
 from ..prices import Prices
-from ..prompt import Prompt
-from ..session.estimate import TokenEstimate
 from ..telemetry import Telemetry
 from .asking import Answerer, Ask, Bill, Caller, Page, Served, Service, Shown, Watcher
 from .backends import Backends
+from .deployments import DeploymentHealth
+from .estimate import estimated_tokens
 from .keys import Keys
 from .relay import PING_S, Relay
 from .request_log import RequestLog
+from .routes import Route as ModelRoute
 from .shaping import answer_headers, request_id_of, shaped_error, told
 
 __all__ = ["Gateway"]
@@ -51,18 +51,18 @@ BODY_S = 60.0
 """A body that takes longer to come is not waited for."""
 
 _PATHS: Mapping[WireName, str] = {"chat": "/chat/completions", "responses": "/responses", "messages": "/messages"}
-_BYTES_PER_TOKEN = 4
 _LEFT = 499  # of a client that is gone: nobody is told (S0-86)
 _REFUSED = {404: "not_found", 405: "method_not_allowed"}
 
 
 class Gateway:
-    """`models`: clients by the names they are asked for; `default` answers for all others. The gateway closes them when
-    it ends. `keys`: who is let in; with none, everybody who can reach it. `max_body_bytes` and `body_s` bound what is
-    read of a request, and for how long; `ping_s`: how long a stream may be silent. `services`: what stands between the
-    clients and the backends, each kind once, in any order (`asking.Service`); `watchers` are told of every request, and
-    their pages served (`asking.Shown`); `prices` say what one cost; `telemetry`: what spans are recorded with, the
-    program's own by default.
+    """`models`: by the names they are asked for, a client each, or a Route where several deployments answer. `aliases`:
+    more names for them, also patterns (`claude-*`). `default` answers for every other name: a client, or the name of
+    one of `models`. The gateway closes the clients when it ends. `keys`: who is let in; with none, everybody who can
+    reach it. `max_body_bytes` and `body_s` bound what is read of a request, and for how long; `ping_s`: how long a
+    stream may be silent. `services`: what stands between the clients and the backends, each kind once, in any order
+    (`asking.Service`); `watchers` are told of every request, and their pages served (`asking.Shown`); `prices` say what
+    one cost; `telemetry`: what spans are recorded with, the program's own by default.
 
     Raises ConfigError without a backend, or for a key that is none. Belongs to one event loop. Its services are open
     from the start of its lifespan, which a server runs; an application that mounts it does so itself: `async with`.
@@ -70,9 +70,10 @@ class Gateway:
 
     def __init__(
         self,
-        models: Mapping[str, ModelClient] | None = None,
+        models: Mapping[str, ModelClient | ModelRoute] | None = None,
         *,
-        default: ModelClient | None = None,
+        default: ModelClient | str | None = None,
+        aliases: Mapping[str, str] | None = None,
         keys: Iterable[str] = (),
         services: Iterable[Service] = (),
         watchers: Iterable[Watcher] = (),
@@ -84,7 +85,7 @@ class Gateway:
     ) -> None:
         if max_body_bytes < 1 or body_s <= 0 or ping_s <= 0:
             raise ConfigError("max_body_bytes, body_s and ping_s are bounds", remedy="give numbers above 0")
-        self._backends = Backends(models or {}, default)
+        self._backends = Backends(models or {}, default, aliases)
         self._keys = Keys(keys)
         self._services = _in_order(services)
         self._answerer: Answerer = self._backends
@@ -108,6 +109,10 @@ class Gateway:
 
     def __repr__(self) -> str:
         return f"Gateway({', '.join(self._backends.names)})"
+
+    def health(self) -> Mapping[str, Sequence[DeploymentHealth]]:
+        """The deployments of each model, as they are now."""
+        return self._backends.health()
 
     async def __aenter__(self) -> Gateway:
         async with AsyncExitStack() as stack:
@@ -141,7 +146,8 @@ class Gateway:
         ]
         pages = [page for watcher in self._watchers if isinstance(watcher, Shown) for page in watcher.pages()]
         routes += [Route(page.path, self._inside(page), methods=["GET"]) for page in pages]
-        return [*routes, *(Route(path, _fine, methods=["GET"]) for path in ("/healthz", "/readyz", "/"))]
+        routes.append(Route("/readyz", self._readiness, methods=["GET"]))
+        return [*routes, *(Route(path, _fine, methods=["GET"]) for path in ("/healthz", "/"))]
 
     def _inside(self, page: Page) -> _Endpoint:
         """A page of the gateway itself, for who may see it."""
@@ -211,7 +217,7 @@ class Gateway:
     async def _count_tokens(self, request: Request, known: _Known) -> ASGIApp:
         prompt = CODECS["messages"].decode_request(await self._body(request)).prompt
         self._backends.named(prompt.model)
-        counted: JsonObject = {"input_tokens": _estimated(prompt)}
+        counted: JsonObject = {"input_tokens": estimated_tokens(prompt)}
         return JSONResponse(counted, headers=answer_headers("messages", known.request_id))
 
     async def _list_models(self, request: Request, known: _Known) -> ASGIApp:
@@ -226,6 +232,13 @@ class Gateway:
         name = str(request.path_params["name"])
         self._backends.named(name)
         return JSONResponse(_row(name), headers=answer_headers("messages", known.request_id))
+
+    async def _readiness(self, request: Request) -> Response:
+        """503 where nobody can be asked for any model. Numbers only: no key is needed to read it."""
+        ready, models = self._backends.ready()
+        return JSONResponse(
+            {"status": "ok" if ready else "unavailable", "models": models, "ready": ready}, 200 if ready else 503
+        )
 
     async def _body(self, request: Request) -> bytes:
         """Raises InvalidRequestError for one that is too large, or does not come."""
@@ -312,12 +325,3 @@ def _row(name: str) -> JsonObject:
         "created_at": "1970-01-01T00:00:00Z",
         "lifecycle": "active",
     }
-
-
-def _estimated(prompt: Prompt) -> int:
-    """About how many tokens a prompt takes, at four bytes a token where no provider was asked."""
-    around = len(prompt.instructions.encode("utf-8", "surrogatepass"))
-    for spec in prompt.tools:
-        described = {"name": getattr(spec, "name", ""), "parameters": getattr(spec, "parameters", {})}
-        around += len(json_bytes(described)) + len(getattr(spec, "description", "").encode("utf-8", "surrogatepass"))
-    return TokenEstimate().over(prompt.items).tokens + -(-around // _BYTES_PER_TOKEN)

@@ -6,6 +6,7 @@
     [models.fast]
     model = "lab/qwen3"
     base_url = "http://127.0.0.1:8000/v1"
+    fallbacks = ["large"]
 
 Every table is a model in the module of what it configures; here they are only put together (docs/gateway.md).
 """
@@ -13,27 +14,24 @@ Every table is a model in the module of what it configures; here they are only p
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
-from ..client import ModelClient
 from ..errors import ConfigError
 from ..prices import ListedPrices, Price, Prices, PriceTable
 from ..toml_file import toml_tables
 from .admission import AdmissionSettings
 from .app import BODY_S, MAX_BODY_BYTES, Gateway
 from .asking import Service, Watcher
-from .model_settings import ModelSettings
+from .model_settings import ModelSettings, PriceSettings, RoutingSettings
 from .relay import PING_S
 from .settings import Count, Given, Seconds, ServiceTable, Table, WatcherTable, checked, placed
 
 __all__ = ["ConfigFile", "GatewaySettings", "gateway_from_toml", "read_config"]
-
-Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class ServerSettings(Table):
@@ -46,33 +44,13 @@ class ServerSettings(Table):
     ping_s: Seconds = PING_S
 
 
-class RoutingSettings(Table):
-    """`[routing]`: the same for all models. `default`: the model that answers for every name there is none of."""
-
-    default: str = ""
-
-
-class PriceSettings(Table):
-    """`[prices."provider/model"]`, or a pattern of it: a million tokens cost so much."""
-
-    input: Rate
-    output: Rate
-    cache_read: Rate | None = None
-    cache_write: Rate | None = None
-    cache_write_1h: Rate | None = None
-    reasoning: Rate | None = None
-    currency: str = "USD"
-
-    def price(self) -> Price:
-        return Price(**self.model_dump())
-
-
 class GatewaySettings(Table):
     """A whole file. Services and watchers are those that have a table."""
 
     server: ServerSettings = ServerSettings()
     routing: RoutingSettings = RoutingSettings()
     models: Annotated[dict[str, ModelSettings], Field(min_length=1)]
+    aliases: dict[str, str] = Field(default_factory=dict[str, str])
     prices: dict[str, PriceSettings] = Field(default_factory=dict[str, PriceSettings])
     # Services and watchers, a line each: name: NameSettings | None = None
     admission: AdmissionSettings = AdmissionSettings()
@@ -87,43 +65,51 @@ class ConfigFile:
 
     def gateway(self, *, keys: Iterable[str] = ()) -> Gateway:
         """Raises ConfigError for what does not fit together, or a key that is not set."""
+        self._check_names()
         settings = self.settings
-        clients = self._clients()
-        given = Given(self.path.resolve().parent, self._prices(), tuple(clients))
-        return Gateway(
-            clients,
-            default=self._default(clients),
-            keys=keys,
-            services=self._services(given),
-            watchers=self._watchers(given),
-            prices=given.prices,
-            max_body_bytes=settings.server.max_body_bytes,
-            body_s=settings.server.body_s,
-            ping_s=settings.server.ping_s,
-        )
-
-    def _clients(self) -> dict[str, ModelClient]:
-        clients: dict[str, ModelClient] = {}
-        for name, model in self.settings.models.items():
-            with placed(f"{self.path}: [models.{name}]"):
-                clients[name] = model.client()
-        return clients
-
-    def _default(self, clients: Mapping[str, ModelClient]) -> ModelClient | None:
-        name = self.settings.routing.default
-        if name and name not in clients:
-            raise ConfigError(
-                f"{self.path}: [routing] default is {name!r}, and there is no such model",
-                remedy=f"name one of {', '.join(clients)}",
+        prices = self._prices()
+        routes = {
+            name: model.route(f"{self.path}: [models.{name}]", settings.routing, prices)
+            for name, model in settings.models.items()
+        }
+        given = Given(self.path.resolve().parent, prices, tuple(routes))
+        services, watchers = self._services(given), self._watchers(given)
+        with placed(str(self.path)):
+            return Gateway(
+                routes,
+                default=settings.routing.default or None,
+                aliases=settings.aliases,
+                keys=keys,
+                services=services,
+                watchers=watchers,
+                prices=prices,
+                max_body_bytes=settings.server.max_body_bytes,
+                body_s=settings.server.body_s,
+                ping_s=settings.server.ping_s,
             )
-        return clients.get(name)
+
+    def _check_names(self) -> None:
+        settings = self.settings
+        named = [("[routing] default", settings.routing.default)] if settings.routing.default else []
+        named += [(f"[aliases] {alias}", name) for alias, name in settings.aliases.items()]
+        for name, model in settings.models.items():
+            named += [(f"[models.{name}] fallbacks", other) for other in model.fallbacks]
+        for where, name in named:
+            if name not in settings.models:
+                raise ConfigError(
+                    f"{self.path}: {where} names {name!r}, and there is no such model",
+                    remedy=f"name one of {', '.join(settings.models)}",
+                )
 
     def _prices(self) -> Prices:
-        """Those of the file, then those that are listed, where the list is installed."""
+        """Those of the file, those beside deployments, then those that are listed, where the list is installed."""
         own: dict[str, Price] = {}
         for name, price in self.settings.prices.items():
             with placed(f"{self.path}: [prices.{name}]"):
                 own[name] = price.price()
+        for name, model in self.settings.models.items():
+            with placed(f"{self.path}: [models.{name}]"):
+                own = {**model.prices(), **own}
         return PriceTable(own, otherwise=ListedPrices() if ListedPrices.installed() else None)
 
     def _services(self, given: Given) -> list[Service]:

@@ -33,6 +33,7 @@ from ..prices import Prices
 from .asking import Service, Watcher
 
 __all__ = [
+    "HIDDEN",
     "Count",
     "EnvName",
     "Given",
@@ -44,6 +45,7 @@ __all__ = [
     "checked",
     "placed",
     "secret_of",
+    "unknown_key",
 ]
 
 _ENV_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
@@ -56,6 +58,8 @@ def _env_name(value: str) -> str:
     return value
 
 
+HIDDEN = "<"
+"""What the names of tables begin with that are no part of a file."""
 EnvName = Annotated[str, AfterValidator(_env_name)]
 """The name of the environment variable that holds a secret."""
 Count = Annotated[int, Field(ge=1)]
@@ -85,11 +89,10 @@ class Table(BaseModel):
     @classmethod
     def _known_keys(cls, value: object) -> object:
         given: object = value
+        known = [field.alias or name for name, field in cls.model_fields.items()]
         for key in cast("dict[str, object]", given) if isinstance(given, dict) else ():
-            if key not in cls.model_fields:
-                near = get_close_matches(key, cls.model_fields, 1)
-                write = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(cls.model_fields)}"
-                raise PydanticCustomError("unknown_key", "has no key {key}", {"key": repr(key), "write": write})
+            if key not in known:
+                raise unknown_key(key, [name for name in known if not name.startswith(HIDDEN)])
         return value
 
 
@@ -115,6 +118,12 @@ def secret_of(name: str) -> str:
     if not value:
         raise ConfigError(f"the environment variable {name} is not set", remedy="set it, or name the one that holds it")
     return value
+
+
+def unknown_key(key: str, known: Sequence[str]) -> PydanticCustomError:
+    near = get_close_matches(key, known, 1)
+    write = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(known)}"
+    return PydanticCustomError("unknown_key", "has no key {key}", {"key": repr(key), "write": write})
 
 
 def checked(kind: type[_Table], tables: Mapping[str, object], file: Path) -> _Table:
@@ -150,9 +159,8 @@ def _problem(error: ErrorDetails, file: Path) -> ConfigError:
         case "too_short":
             return ConfigError(f"{where} is empty", remedy="write at least one")
         case _ if said.startswith("Input should be "):
-            return ConfigError(
-                f"{where} cannot be that", remedy=f"it should be {said.removeprefix('Input should be ')}"
-            )
+            should = said.removeprefix("Input should ").replace("tuple", "list")
+            return ConfigError(f"{where} cannot be that", remedy=f"it should {should}")
         case _:
             wrong, _, write = said.removeprefix("Value error, ").partition(": ")
             return ConfigError(f"{where} {wrong}", remedy=write or "correct it")
@@ -160,6 +168,7 @@ def _problem(error: ErrorDetails, file: Path) -> ConfigError:
 
 def _place(path: tuple[int | str, ...], *, of_table: bool) -> tuple[str, str]:
     """("models", "fast", "deployments", 1, "weight") → "[[models.fast.deployments]] 2", "weight"."""
+    path = tuple(part for part in path if not str(part).startswith(HIDDEN))
     tables, key = (path, "") if of_table else (path[:-1], path[-1:])
     if key and isinstance(key[0], int):  # an entry of a list that holds no tables
         tables, key = tables[:-1], (*tables[-1:], key[0] + 1)

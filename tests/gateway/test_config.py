@@ -9,6 +9,7 @@ import pytest
 from agent_core.errors import ConfigError
 from agent_core.gateway import gateway_from_toml
 from agent_core.gateway.config import read_config
+from agent_core.gateway.model_settings import RoutingSettings
 
 LAB = 'model = "lab/m"\nbase_url = "http://127.0.0.1:1/v1"\n'
 GOOD = f"[models.m]\n{LAB}"
@@ -39,8 +40,10 @@ def test_models_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         compat = {{ context_window = 1000 }}
         """,
     )
-    assert repr(gateway_from_toml(file)) == "Gateway(org/large, fast, lab/m)"
-    client = read_config(file).settings.models["fast"].client()
+    assert repr(gateway_from_toml(file)) == "Gateway(org/large, fast)"
+    fast = read_config(file).settings.models["fast"].one
+    assert fast is not None
+    client = fast.deployment(RoutingSettings()).client
     assert (client.wire, client.timeouts.idle_s, client.resolved.compat.context_window) == ("messages", 5.0, 1000)
 
 
@@ -74,7 +77,40 @@ WRONG: dict[str, tuple[str, str, str]] = {
         "[models.m]: Compat has no field",
         "did you mean",
     ),
-    "a default there is none of": (f"{GOOD}[routing]\ndefault = 'x'", "[routing] default is 'x'", "name one of m"),
+    "a default there is none of": (f"{GOOD}[routing]\ndefault = 'x'", "[routing] default names 'x'", "name one of m"),
+    "an alias for nothing": (f"{GOOD}[aliases]\na = 'x'", "[aliases] a names 'x'", "name one of m"),
+    "a fallback there is none of": (f"{GOOD}fallbacks = ['x']", "[models.m] fallbacks names 'x'", "name one of m"),
+    "itself for a fallback": (f"{GOOD}fallbacks = ['m']", "fallback 'm' of 'm'", "name one of m"),
+    "a fallback that is no list": (f"{GOOD}fallbacks = 'x'", "[models.m] fallbacks cannot be that", "a valid list"),
+    "a strategy there is none of": (f"{GOOD}strategy = 'luck'", "[models.m] strategy is none", "'round_robin', "),
+    "no deployment": ("[models.m]\ndeployments = []", "[models] m is empty", "at least one"),
+    "no model of a deployment": (
+        "[[models.m.deployments]]\nweight = 2",
+        "[[models.m.deployments]] 1 model is missing",
+        "",
+    ),
+    "a key of a deployment": (
+        f"[[models.m.deployments]]\n{LAB}[[models.m.deployments]]\n{LAB}wieght = 2",
+        "[[models.m.deployments]] 2 has no key 'wieght'",
+        "did you mean 'weight'?",
+    ),
+    "a key of a model that has deployments": (
+        f"[models.m]\nmodel = 'a/b'\n[[models.m.deployments]]\n{LAB}",
+        "[models.m] has no key 'model'",
+        "the keys are strategy, fallbacks, deployments",
+    ),
+    "a weight below one": (f"{GOOD}weight = 0", "[models.m] weight", "greater than or equal to 1"),
+    "two of one name": (
+        f"[[models.m.deployments]]\n{LAB}" * 2,
+        "[models.m]: two deployments are called 'lab/m'",
+        "name",
+    ),
+    "prices that cannot be compared": (
+        f"[models.m]\nstrategy = 'cost'\n[[models.m.deployments]]\n{LAB}price = {{ input = 1, output = 1 }}\n"
+        f"[[models.m.deployments]]\n{LAB}name = 'b'\nprice = {{ input = 1, output = 1, currency = 'EUR' }}",
+        "[models.m]: prices in EUR and USD cannot be compared",
+        "one currency",
+    ),
     "a price below nothing": (
         f"{GOOD}[prices.'lab/*']\ninput = -1\noutput = 1",
         "[prices.lab/*] input",

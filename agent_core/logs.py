@@ -15,13 +15,16 @@ if TYPE_CHECKING:
     from .retry import FellBack, RetryScheduled
 
 __all__ = [
+    "budget_used",
     "compaction_failed",
     "fell_back",
     "fields_of",
     "limit_reached",
+    "price_unknown",
     "request_served",
     "retry_scheduled",
     "session_warned",
+    "usage_lost",
     "writes_settled",
 ]
 
@@ -49,6 +52,9 @@ fields_of: dict[str, tuple[str, ...]] = {
         "wire", "asked", "model", "deployment", "caller", "stream", "outcome", "error", "status", "duration_s",
         "first_s", "events", "tokens_in", "tokens_cached", "tokens_out", "request_id",
     ),
+    "budget": ("key", "period", "percent"),
+    "price_unknown": ("key", "model"),
+    "usage_lost": ("key",),
     "writes": ("settled", "files"),
 }  # fmt: skip
 """The fields of each `event`, which is one itself."""
@@ -175,6 +181,32 @@ def request_served(
             "request_id": request_id,
         },
     )
+
+
+def budget_used(key: str, period: str, percent: int) -> None:
+    """A key of the gateway has spent that much of a budget. Once for each level, in all processes of one ledger."""
+    _GATEWAY.warning(
+        "the key %s has spent %d %% of its budget (%s)",
+        key,
+        percent,
+        period,
+        extra={"event": "budget", "key": key, "period": period, "percent": percent},
+    )
+
+
+def price_unknown(key: str, model: str) -> None:
+    """A budget cannot count a model. Once for each key and model in a process."""
+    _GATEWAY.warning(
+        "no price is known for %s: the budget of the key %s does not count it",
+        model,
+        key,
+        extra={"event": "price_unknown", "key": key, "model": model},
+    )
+
+
+def usage_lost(key: str) -> None:
+    """What a request used could not be written down."""
+    _GATEWAY.error("what the key %s used could not be written down", key, extra={"event": "usage_lost", "key": key})
 
 
 def writes_settled(settled: str, files: int) -> None:

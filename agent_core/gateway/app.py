@@ -33,11 +33,13 @@ from ..errors import AgentCoreError, ConfigError, InvalidRequestError, ModelErro
 from ..items import JsonObject, JsonValue, WireName
 from ..prices import Prices
 from ..telemetry import Telemetry
+from .access import Access
 from .asking import Answerer, Ask, Bill, Caller, Page, Served, Service, Shown, Watcher
 from .backends import Backends
 from .deployments import DeploymentHealth
 from .estimate import estimated_tokens
-from .keys import Keys
+from .key_limits import KeyLimits
+from .keys import Key
 from .relay import PING_S, Relay
 from .request_log import RequestLog
 from .routes import Route as ModelRoute
@@ -58,11 +60,12 @@ _REFUSED = {404: "not_found", 405: "method_not_allowed"}
 class Gateway:
     """`models`: by the names they are asked for, a client each, or a Route where several deployments answer. `aliases`:
     more names for them, also patterns (`claude-*`). `default` answers for every other name: a client, or the name of
-    one of `models`. The gateway closes the clients when it ends. `keys`: who is let in; with none, everybody who can
-    reach it. `max_body_bytes` and `body_s` bound what is read of a request, and for how long; `ping_s`: how long a
-    stream may be silent. `services`: what stands between the clients and the backends, each kind once, in any order
-    (`asking.Service`); `watchers` are told of every request, and their pages served (`asking.Shown`); `prices` say what
-    one cost; `telemetry`: what spans are recorded with, the program's own by default.
+    one of `models`. The gateway closes the clients when it ends. `keys`: who is let in, plainly or with what each may
+    use (`Key`, `Access`); with none, everybody who can reach it. `max_body_bytes` and `body_s` bound what is read of a
+    request, and for how long; `ping_s`: how long a stream may be silent. `services`: what stands between the clients
+    and the backends, each kind once, in any order (`asking.Service`); `watchers` are told of every request, and their
+    pages served (`asking.Shown`); `prices` say what one cost; `telemetry`: what spans are recorded with, the program's
+    own by default.
 
     Raises ConfigError without a backend, or for a key that is none. Belongs to one event loop. Its services are open
     from the start of its lifespan, which a server runs; an application that mounts it does so itself: `async with`.
@@ -74,7 +77,7 @@ class Gateway:
         *,
         default: ModelClient | str | None = None,
         aliases: Mapping[str, str] | None = None,
-        keys: Iterable[str] = (),
+        keys: Iterable[str | Key] | Access = (),
         services: Iterable[Service] = (),
         watchers: Iterable[Watcher] = (),
         prices: Prices | None = None,
@@ -86,8 +89,9 @@ class Gateway:
         if max_body_bytes < 1 or body_s <= 0 or ping_s <= 0:
             raise ConfigError("max_body_bytes, body_s and ping_s are bounds", remedy="give numbers above 0")
         self._backends = Backends(models or {}, default, aliases)
-        self._keys = Keys(keys)
-        self._services = _in_order(services)
+        self._access = keys if isinstance(keys, Access) else Access(keys)
+        limits = [KeyLimits(self._access)] if self._access else []
+        self._services = _in_order([*services, *limits])
         self._answerer: Answerer = self._backends
         for service in reversed(self._services):
             self._answerer = service.around(self._answerer)
@@ -117,6 +121,7 @@ class Gateway:
     async def __aenter__(self) -> Gateway:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._backends.aclose)
+            await stack.enter_async_context(self._access)
             for service in self._services:
                 await stack.enter_async_context(service)
             self._open = stack.pop_all()
@@ -163,7 +168,7 @@ class Gateway:
         async def endpoint(request: Request) -> _Answer:
             request_id, started = request_id_of(request.headers), time.monotonic()
             try:
-                known = _Known(request_id, self._keys.caller(request.headers))
+                known = _Known(request_id, await self._access.caller(request.headers))
                 return _Answer(await answer(request, known))
             except AgentCoreError as error:  # of the gateway itself: no backend was asked yet
                 own = error if isinstance(error, ModelError) else told(error)
@@ -216,13 +221,15 @@ class Gateway:
 
     async def _count_tokens(self, request: Request, known: _Known) -> ASGIApp:
         prompt = CODECS["messages"].decode_request(await self._body(request)).prompt
+        self._access.check_model(known.caller, prompt.model)
         self._backends.named(prompt.model)
         counted: JsonObject = {"input_tokens": estimated_tokens(prompt)}
         return JSONResponse(counted, headers=answer_headers("messages", known.request_id))
 
     async def _list_models(self, request: Request, known: _Known) -> ASGIApp:
-        rows: list[JsonValue] = [_row(name) for name in self._backends.names]
-        ends: JsonObject = {"first_id": self._backends.names[0], "last_id": self._backends.names[-1]}
+        names = [name for name in self._backends.names if self._access.may_use(known.caller, name)]
+        rows: list[JsonValue] = [_row(name) for name in names]
+        ends: JsonObject = {"first_id": names[0] if names else None, "last_id": names[-1] if names else None}
         return JSONResponse(
             {"object": "list", "data": rows, "has_more": False, **ends},
             headers=answer_headers("messages", known.request_id),
@@ -230,6 +237,7 @@ class Gateway:
 
     async def _show_model(self, request: Request, known: _Known) -> ASGIApp:
         name = str(request.path_params["name"])
+        self._access.check_model(known.caller, name)
         self._backends.named(name)
         return JSONResponse(_row(name), headers=answer_headers("messages", known.request_id))
 

@@ -6,9 +6,9 @@ from ..codecs.base import json_bytes
 from ..prompt import Prompt
 from ..session.estimate import TokenEstimate
 
-__all__ = ["estimated_tokens"]
+__all__ = ["BYTES_PER_TOKEN", "estimated_tokens"]
 
-_BYTES_PER_TOKEN = 4
+BYTES_PER_TOKEN = 4
 
 
 def estimated_tokens(prompt: Prompt) -> int:
@@ -17,4 +17,4 @@ def estimated_tokens(prompt: Prompt) -> int:
     for spec in prompt.tools:
         described = {"name": getattr(spec, "name", ""), "parameters": getattr(spec, "parameters", {})}
         around += len(json_bytes(described)) + len(getattr(spec, "description", "").encode("utf-8", "surrogatepass"))
-    return TokenEstimate().over(prompt.items).tokens + -(-around // _BYTES_PER_TOKEN)
+    return TokenEstimate().over(prompt.items).tokens + -(-around // BYTES_PER_TOKEN)

@@ -29,6 +29,7 @@ from .app import BODY_S, MAX_BODY_BYTES, Gateway
 from .asking import Service, Watcher
 from .model_settings import ModelSettings, PriceSettings, RoutingSettings
 from .relay import PING_S
+from .server_tools_settings import ToolsSettings
 from .settings import Count, Given, Seconds, ServiceTable, Table, WatcherTable, checked, placed
 
 __all__ = ["ConfigFile", "GatewaySettings", "gateway_from_toml", "read_config"]
@@ -54,6 +55,7 @@ class GatewaySettings(Table):
     prices: dict[str, PriceSettings] = Field(default_factory=dict[str, PriceSettings])
     # Services and watchers, a line each: name: NameSettings | None = None
     admission: AdmissionSettings = AdmissionSettings()
+    tools: ToolsSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,14 @@ from .server_tools_turn import Keep, Kit, ToolTurn
 
 __all__ = ["LIMITS", "ServerTools"]
 
-LIMITS = Limits(max_turns=10, deadline_s=900.0, max_calls_per_sample=16, max_repeats=2, max_failed=3)
+MAX_TURNS = 10
+MAX_CALLS = 16
+"""In one answer (behaviours.md S0-51)."""
+DEADLINE_S = 900.0
+"""Of a whole request: what is told takes its time, too (behaviours.md S0-75)."""
+LIMITS = Limits(
+    max_turns=MAX_TURNS, deadline_s=DEADLINE_S, max_calls_per_sample=MAX_CALLS, max_repeats=2, max_failed=3
+)
 """Of one request. A client waits for it, and sees nothing of what goes wrong: less than a turn of an agent gets."""
 TIMEOUT_S = 30.0
 """For tools that name none (behaviours.md S0-51)."""

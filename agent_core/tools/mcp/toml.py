@@ -14,7 +14,7 @@ from ...errors import ConfigError
 from ...toml_file import toml_tables
 from .config import McpServer
 
-__all__ = ["read_toml"]
+__all__ = ["read_toml", "server_of"]
 
 
 def read_toml(path: str | Path) -> list[McpServer]:
@@ -32,11 +32,12 @@ def read_toml(path: str | Path) -> list[McpServer]:
         where = f"{file}: [mcp_servers.{name}]"
         if not isinstance(table, dict):
             raise ConfigError(f"{where} is no table", remedy="write a table with command or url")
-        servers.append(_server(name, cast("dict[str, object]", table), where, file))
+        servers.append(server_of(name, cast("dict[str, object]", table), where, file.resolve().parent))
     return servers
 
 
-def _server(name: str, table: Mapping[str, object], where: str, file: Path) -> McpServer:
+def server_of(name: str, table: Mapping[str, object], where: str, folder: Path) -> McpServer:
+    """The server of one table. A relative `cwd` is below `folder`. Raises ConfigError that begins with `where`."""
     members: dict[str, object] = {}
     for key, value in table.items():
         known = _KEYS.get(key)
@@ -51,7 +52,7 @@ def _server(name: str, table: Mapping[str, object], where: str, file: Path) -> M
             raise ConfigError(f"{where} {key} is not {kind}", remedy=f"write {kind}")
         members[member] = value
     if "cwd" in members:
-        members["cwd"] = file.resolve().parent / Path(cast("str", members["cwd"])).expanduser()
+        members["cwd"] = folder / Path(cast("str", members["cwd"])).expanduser()
     try:
         return _made(name, members)
     except ConfigError as error:

@@ -33,9 +33,7 @@ MAX_CALLS = 16
 """In one answer (behaviours.md S0-51)."""
 DEADLINE_S = 900.0
 """Of a whole request: what is told takes its time, too (behaviours.md S0-75)."""
-LIMITS = Limits(
-    max_turns=MAX_TURNS, deadline_s=DEADLINE_S, max_calls_per_sample=MAX_CALLS, max_repeats=2, max_failed=3
-)
+LIMITS = Limits(max_turns=MAX_TURNS, deadline_s=DEADLINE_S, max_calls_per_sample=MAX_CALLS, max_repeats=2, max_failed=3)
 """Of one request. A client waits for it, and sees nothing of what goes wrong: less than a turn of an agent gets."""
 TIMEOUT_S = 30.0
 """For tools that name none (behaviours.md S0-51)."""
@@ -74,6 +72,10 @@ class ServerTools(Service):
         self._models = tuple(models)
         self._kept = KeptTurns() if kept is None else kept
         self._open = AsyncExitStack()
+
+    def __repr__(self) -> str:
+        named = (entry.spec.name if isinstance(entry, Tool) else repr(entry) for entry in self._entries)
+        return f"ServerTools({', '.join(named)})"
 
     def around(self, inner: Answerer) -> Answerer:
         return _Around(self, inner)

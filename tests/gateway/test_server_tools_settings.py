@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -26,6 +30,11 @@ pytestmark = pytest.mark.anyio
 def add(a: int, b: int) -> int:
     """Add."""
     return a + b
+
+
+def weather(city: str) -> str:
+    """The weather."""
+    return city
 
 
 SEVERAL = [add]
@@ -57,6 +66,14 @@ async def test_a_rule_passes_a_tool_to_the_client(tmp_path: Path) -> None:
     backend = Backend(calls(call("a", "add")))
     seen = await told(service.around(backend), ask())
     assert "call_id='a'" in str(seen.events)
+
+
+def test_the_table_of_the_documentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/gateway.md: what it shows can be written."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "gateway.md").read_text("utf-8")
+    (shown,) = re.findall(r"^```toml\n\[tools\]\n(.*?)^```$", page, re.M | re.S)
+    monkeypatch.setitem(sys.modules, "my_tools", cast("ModuleType", SimpleNamespace(weather=weather)))
+    assert repr(tools_of(tmp_path, shown)) == "ServerTools(weather, McpServers(time))"
 
 
 FUNCTIONS = f'functions = ["{HERE}:add"]\n'

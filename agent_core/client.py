@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
@@ -75,6 +75,7 @@ class _Call:
     tries: Tries
     total_s: float | None
     total_by: float | None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class KeptBodies:
@@ -170,14 +171,21 @@ class ModelClient:
 
     @asynccontextmanager
     async def stream(
-        self, prompt: Prompt | str, *, tries: Tries | None = None, keep: bool = True
+        self,
+        prompt: Prompt | str,
+        *,
+        tries: Tries | None = None,
+        keep: bool = True,
+        headers: Mapping[str, str] | None = None,
     ) -> AsyncGenerator[EventStream]:
         """One answer as events. Raises CallerError before anything is sent, ModelError if no attempt opened.
 
         `tries`: what the sample this is for has cost already, where its stream broke before. `keep=False`: nothing of
         what is written stays for the next request: where no prompt goes on with the items of the one before.
+        `headers`: for this request; the client's own win.
         """
         call = self._call(prompt, tries or Tries(), self.timeouts.total_s, streamed=True, keep=keep)
+        call = replace(call, headers=_checked_headers(headers)) if headers else call
         span = call_span(self._telemetry, self.resolved, call.prompt, streamed=True)
         earlier: list[Attempt] = []
         try:
@@ -325,7 +333,7 @@ class ModelClient:
         self, stack: AsyncExitStack, call: _Call, timers: Timers, *, accept: str
     ) -> tuple[HttpStream, TimedBody]:
         """Send, and take the head of a good answer. Raises ApiError for any status but 2xx."""
-        headers = await timers.bounded(self._request_headers(call.prompt, accept))  # a key may have to be fetched
+        headers = await timers.bounded(self._request_headers(call, accept))  # a key may have to be fetched
         request = HttpRequest(call.url, headers, call.encoded.body)
         opening = self._transport.open(request, connect_s=self.timeouts.connect_s)
         http = await timers.bounded(stack.enter_async_context(opening))
@@ -357,7 +365,7 @@ class ModelClient:
         except MalformedStream as error:
             raise broken or cut_answer(data) or error from error
 
-    async def _request_headers(self, prompt: Prompt, accept: str) -> dict[str, str]:
+    async def _request_headers(self, call: _Call, accept: str) -> dict[str, str]:
         headers = {
             "content-type": "application/json",
             "accept": accept,
@@ -365,7 +373,8 @@ class ModelClient:
             "accept-encoding": "identity",
             "user-agent": f"agent-core/{__version__}",
             **trace_headers(),
-            **{name.lower(): value for name, value in self.resolved.headers_for(prompt).items()},
+            **{name.lower(): value for name, value in self.resolved.headers_for(call.prompt).items()},
+            **call.headers,
         }
         if not _AUTH_HEADERS & self._headers.keys():
             headers.update(await self._credentials.headers())

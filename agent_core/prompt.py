@@ -112,7 +112,8 @@ class Prompt:
     Raises InvalidPromptError at once for items that are none, two tools of one name, a tool choice that names no tool,
     or settings of another type. `model` is filled in by the client. `mend_items`: what no server would take inside of
     items (an image that is none) is replaced by a note and reported instead of refused: for a history that nobody can
-    change any more. `extra` is sent as top-level members of the body, last word.
+    change any more. `cache_breakpoints`: Messages: place them for this request, as `Compat.cache_control` does for all
+    of a server. `extra` is sent as top-level members of the body, last word.
     """
 
     items: tuple[ResponseItem, ...] = ()
@@ -133,6 +134,7 @@ class Prompt:
     store: bool | None = None
     previous_response_id: str | None = None
     mend_items: bool = False
+    cache_breakpoints: bool = False
     extra: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
 
     def __init__(
@@ -156,6 +158,7 @@ class Prompt:
         store: bool | None = None,
         previous_response_id: str | None = None,
         mend_items: bool = False,
+        cache_breakpoints: bool = False,
         extra: Mapping[str, JsonValue] | None = None,
     ) -> None:
         put = object.__setattr__
@@ -177,6 +180,7 @@ class Prompt:
         put(self, "store", store)
         put(self, "previous_response_id", previous_response_id)
         put(self, "mend_items", mend_items)
+        put(self, "cache_breakpoints", cache_breakpoints)
         put(self, "extra", extra or {})
         _check_settings(self)
         _check_choice(self)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from ..errors import InvalidPromptError, UnsupportedError
 from ..items import JsonObject, JsonValue
 from ..prompt import CustomToolSpec, HostedToolSpec, NamedTool, Prompt, ToolSpec, ToolSpecs
@@ -49,6 +51,9 @@ def encode_request(prompt: Prompt, compat: Compat, history: MessagesHistory, *, 
             "the messages wire stores no responses to continue from",
             remedy="send the whole history instead of previous_response_id",
         )
+    if prompt.cache_breakpoints and not compat.cache_control:
+        compat = replace(compat, cache_control=True)
+        history = MessagesHistory(compat)
     history.update(prompt)
     if not len(history.elements):
         raise InvalidPromptError("the prompt has no message to send", remedy="add a user message")

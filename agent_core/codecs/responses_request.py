@@ -36,7 +36,7 @@ from ..prompt import (
 from .base import DecodedRequest, Loss, json_list, json_object, json_str
 from .responses_items import Source, decode_item, decode_message, decode_output, load_json
 
-__all__ = ["decode_request"]
+__all__ = ["decode_request", "decode_tools"]
 
 _ROLES: dict[str, Role] = {"system": "system", "developer": "developer", "user": "user", "assistant": "assistant"}
 
@@ -74,6 +74,19 @@ _TAKEN = frozenset(
 )
 _DEFAULTS: JsonObject = {"background": False, "truncation": "disabled"}
 """Members that say nothing when they have this value; others that are not taken are losses."""
+_PASSED_ON = (
+    "client_metadata",
+    "context_management",
+    "conversation",
+    "max_tool_calls",
+    "prompt",
+    "prompt_cache_retention",
+    "safety_identifier",
+    "stream_options",
+    "truncation",
+)
+"""Members of the API that a prompt has no word for: kept in `Prompt.extra`, which is right while the answer comes from
+this wire."""
 
 
 def decode_request(body: bytes) -> DecodedRequest:
@@ -83,9 +96,11 @@ def decode_request(body: bytes) -> DecodedRequest:
         raise _wrong("", f"the body is not JSON: {error}") from None
     if found is None:
         raise _wrong("", "the body must be a JSON object")
-    losses = [
-        Loss(name) for name, value in found.items() if name not in _TAKEN and value not in (None, _DEFAULTS.get(name))
-    ]
+    rest = {
+        name: value for name, value in found.items() if name not in _TAKEN and value not in (None, _DEFAULTS.get(name))
+    }
+    extra = {name: rest.pop(name) for name in _PASSED_ON if name in rest}
+    losses = [Loss(name) for name in rest]
     model = _text(found, "model") or ""
     items = _items(found.get("input"), Source(model=model), losses)
     tools = _tools(found, losses)
@@ -116,6 +131,7 @@ def decode_request(body: bytes) -> DecodedRequest:
             verbosity=_text(text, "verbosity", "text."),
             store=_flag(found, "store"),
             previous_response_id=_text(found, "previous_response_id"),
+            extra=extra,
         )
     except InvalidPromptError as error:
         raise _wrong("", error.message) from None
@@ -206,9 +222,13 @@ def _output_schema(text: JsonObject, losses: list[Loss]) -> OutputSchema | None:
 
 
 def _tools(found: JsonObject, losses: list[Loss]) -> list[ToolSpecs]:
-    given = _member(found, "tools", "", lambda value: isinstance(value, list), "a list")
+    return decode_tools(json_list(_member(found, "tools", "", lambda value: isinstance(value, list), "a list")), losses)
+
+
+def decode_tools(given: Sequence[JsonValue], losses: list[Loss]) -> list[ToolSpecs]:
+    """The tools of a request, or of a namespace. Raises InvalidRequestError for one without a type or a name."""
     tools: list[ToolSpecs] = []
-    for n, value in enumerate(json_list(given)):
+    for n, value in enumerate(given):
         raw = json_object(value)
         if raw is None or not json_str(raw.get("type")):
             raise _wrong(f"tools[{n}]", "must be an object with a type")

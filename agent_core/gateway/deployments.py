@@ -9,7 +9,6 @@ resting     its key or quota was refused, or it does not have the model: it is a
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Literal
@@ -20,7 +19,6 @@ from msgspec import Struct
 from ..admission import Admission
 from ..circuit import Circuit
 from ..client import EventStream, ModelClient
-from ..codecs.base import Loss
 from ..codecs.rate_limits import rate_limits
 from ..errors import (
     AuthenticationError,
@@ -33,12 +31,11 @@ from ..errors import (
 )
 from ..events import Attempt
 from ..fallback import FallbackPolicy
-from ..items import WireName
 from ..limiter import RateLimiter
 from ..prices import Price
-from ..prompt import Prompt
 from ..retry import RetryPolicy
 from .asking import Answer, Ask, Bill
+from .fitting import Fitted, fitted
 
 __all__ = ["Deployment", "DeploymentHealth", "Health"]
 
@@ -142,15 +139,16 @@ class Deployment:
         """Its answer; what it used is put on the bill, however it ends. `tokens`: about how many the prompt takes;
         `insist`: whether it is asked although it is cooling. Raises CircuitOpen, NotAdmitted, and what its client
         raises."""
-        prompt, left_out = _for_backend(ask.prompt, self.client, ask.wire)
+        request = fitted(ask, self.client)
         async with self.limiter.admit(tokens) as place, AsyncExitStack() as stack:
             admission = Admission(self.limiter, place, self.circuit)
-            events = await self._open(stack, prompt, admission, ask.bill, insist=insist)
+            events = await self._open(stack, request, admission, ask.bill, insist=insist)
             limits = rate_limits(events.headers)
             admission.heard(limits)
-            losses = (*left_out, *events.losses)
+            losses = (*request.losses, *events.losses)
             try:
-                yield Answer(events, self.client.model, deployment=self.name, losses=losses, limits=limits)
+                said = request.said(events)
+                yield Answer(said, self.client.model, deployment=self.name, losses=losses, limits=limits)
             finally:
                 admission.ended(events.completed, events.error)
                 end = events.completed or events.snapshot()
@@ -158,12 +156,13 @@ class Deployment:
                     ask.bill.add(self.client.model, end.usage)
 
     async def _open(
-        self, stack: AsyncExitStack, prompt: Prompt, admission: Admission, bill: Bill, *, insist: bool
+        self, stack: AsyncExitStack, request: Fitted, admission: Admission, bill: Bill, *, insist: bool
     ) -> EventStream:
         began = anyio.current_time()
         try:
             with admission.opening(insist=insist):
-                events = await stack.enter_async_context(self.client.stream(prompt, keep=False))
+                opening = self.client.stream(request.prompt, keep=False, headers=request.headers)
+                events = await stack.enter_async_context(opening)
         except ModelError as error:
             _bill(bill, error.earlier)
             if error.partial is not None and error.partial.usage is not None:
@@ -193,12 +192,3 @@ def _bill(bill: Bill, attempts: Sequence[Attempt]) -> None:
     for attempt in attempts:
         if attempt.response.usage is not None:
             bill.add(attempt.model, attempt.response.usage)
-
-
-def _for_backend(prompt: Prompt, client: ModelClient, wire: WireName) -> tuple[Prompt, tuple[Loss, ...]]:
-    """The prompt as this backend is sent it. Members that only the client's wire knows stay there: another would refuse
-    them, or take them for something else."""
-    prompt = prompt.with_model(client.resolved.model)
-    if client.wire == wire or not prompt.extra:
-        return prompt, ()
-    return dataclasses.replace(prompt, extra={}), tuple(Loss(name) for name in prompt.extra)

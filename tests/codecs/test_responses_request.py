@@ -603,10 +603,11 @@ def test_codex_request() -> None:
             prompt_cache_key="k",
             verbosity="low",
             store=False,
+            extra={"client_metadata": {"session_id": "s"}},
         ),
         stream=True,
         include_usage=True,
-        losses=lost("client_metadata", "reasoning.context"),
+        losses=lost("reasoning.context"),
     )
 
 
@@ -705,7 +706,7 @@ def test_wrong_requests(name: str) -> None:
 
 
 def test_request_members_read() -> None:
-    """Formats, sampling and the rest have their place in the prompt; foreign parts and members are losses."""
+    """Formats, sampling and the rest have their place in the prompt; what has none goes on as it is, or is a loss."""
     decoded = read(
         text={"format": {"type": "json_schema", "name": "a", "schema": {"type": "object"}, "strict": True}},
         temperature=0.5,
@@ -713,7 +714,7 @@ def test_request_members_read() -> None:
         metadata={"a": "b"},
         include=["web_search_call.action.sources"],
         truncation="auto",
-        background=False,
+        background=True,
         input=[{"role": "user", "content": [{"type": "input_audio"}, {"type": "text", "text": "hi"}]}],
     )
     assert decoded.prompt == Prompt(
@@ -723,9 +724,10 @@ def test_request_members_read() -> None:
         sampling=SamplingSettings(temperature=0.5),
         max_output_tokens=9,
         metadata={"a": "b"},
+        extra={"truncation": "auto"},
     )
     assert decoded.losses == (
-        Loss("truncation"),
+        Loss("background"),
         Loss("content.input_audio", "input[0]"),
         Loss("include.web_search_call.action.sources"),
     )

@@ -153,6 +153,7 @@ _ITEMS: Mapping[str, Shape] = {
         quality=TEXT,
         size=TEXT,
     ),
+    "additional_tools": shape({"type": TEXT, "tools": LIST}, id=TEXT, role=one_of("developer", "system")),
     "compaction": shape({"type": TEXT, "encrypted_content": TEXT}, id=TEXT),
     "compaction_summary": shape({"type": TEXT, "encrypted_content": TEXT}, id=TEXT),
     "item_reference": shape({"type": TEXT, "id": TEXT}),
@@ -185,6 +186,7 @@ _CLIENT_TOOLS: Mapping[str, str] = {
 _OUTPUTS = frozenset({*_CLIENT_TOOLS.values(), "local_shell_call_output"})
 _KNOWN = _HOSTED | _ITEMS.keys() | _CLIENT_TOOLS.keys() | _OUTPUTS | {"mcp_approval_response", "compaction_trigger"}
 _NO_ANCHOR = _OUTPUTS | {
+    "additional_tools",
     "item_reference",
     "compaction",
     "compaction_summary",

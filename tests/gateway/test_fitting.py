@@ -12,7 +12,7 @@ import pytest
 from agent_core import ModelClient
 from agent_core.gateway import Gateway
 from agent_core.items import FunctionCall, JsonObject, Reasoning, WireName
-from agent_core.prompt import Prompt
+from agent_core.prompt import HostedToolSpec, Prompt
 from agent_core.testing import Call, RecordedRequest, RehearsalServer, Step
 
 from .running import running
@@ -61,9 +61,8 @@ def asked(wire: WireName, path: str, body: JsonObject, **headers: str) -> Genera
     backend got."""
 
     def call_first(prompt: Prompt) -> Step:
-        return Step(
-            calls=(Call(prompt.tools[0].name, {}),) if prompt.tools and hasattr(prompt.tools[0], "name") else ()
-        )
+        names = [spec.name for spec in prompt.tools if not isinstance(spec, HostedToolSpec)]
+        return Step(calls=tuple(Call(name) for name in names[:1]))
 
     with RehearsalServer(call_first, pace_s=0) as backend:
         client = ModelClient("rehearsal/m", provider=backend.provider, wire=wire)

@@ -450,7 +450,7 @@ ROOTS = st.builds(root_of, SCHEMAS, SCHEMAS, SCHEMAS)
 DIALECTS = st.sampled_from([name for name in get_args(SchemaDialect) if name != "as_is"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(schema=ROOTS, dialect=DIALECTS)
 def test_no_forbidden_word_and_nothing_more_to_do(schema: JsonObject, dialect: SchemaDialect) -> None:
     """Any schema comes out without a keyword its server refuses, with `required` naming members there are, as JSON, and

@@ -199,14 +199,14 @@ async def test_what_the_server_says_holds_everybody(name: str, adapt: bool) -> N
         assert place.waited_s == pytest.approx(waits_s if adapt else 0)
 
 
-async def test_five_thousand_in_line() -> None:
+async def test_two_thousand_in_line() -> None:
     """All go, in order, never more than allowed in any minute nor at once."""
     line = Line(RateLimiter(requests_per_minute=500, max_in_flight=40, max_wait_s=None))
-    await run(line, 5000, takes_s=3)
+    await run(line, 2000, takes_s=3)
     names, times = zip(*line.went, strict=True)
     assert (list(names), line.most) == (line.came, 40)
     assert all(later - earlier >= 60 - 1e-6 for earlier, later in zip(times, times[500:], strict=False))
-    assert times[-1] - times[0] == pytest.approx(540 + 36, abs=4)
+    assert times[-1] - times[0] == pytest.approx(180 + 36, abs=4)
 
 
 async def test_thousands_leave_the_line_at_once() -> None:

@@ -38,6 +38,7 @@ from .asking import Answerer, Ask, Bill, Caller, Page, Served, Service, Shown, W
 from .backends import Backends
 from .deployments import DeploymentHealth
 from .estimate import estimated_tokens
+from .insiders import Insiders
 from .key_limits import KeyLimits
 from .keys import Key
 from .relay import PING_S, Relay
@@ -64,8 +65,8 @@ class Gateway:
     use (`Key`, `Access`); with none, everybody who can reach it. `max_body_bytes` and `body_s` bound what is read of a
     request, and for how long; `ping_s`: how long a stream may be silent. `services`: what stands between the clients
     and the backends, each kind once, in any order (`asking.Service`); `watchers` are told of every request, and their
-    pages served (`asking.Shown`); `prices` say what one cost; `telemetry`: what spans are recorded with, the program's
-    own by default.
+    pages served (`asking.Shown`) to `insiders`; `prices` say what one cost; `telemetry`: what spans are recorded with,
+    the program's own by default.
 
     Raises ConfigError without a backend, or for a key that is none. Belongs to one event loop. Its services are open
     from the start of its lifespan, which a server runs; an application that mounts it does so itself: `async with`.
@@ -80,6 +81,7 @@ class Gateway:
         keys: Iterable[str | Key] | Access = (),
         services: Iterable[Service] = (),
         watchers: Iterable[Watcher] = (),
+        insiders: Insiders | None = None,
         prices: Prices | None = None,
         telemetry: Telemetry | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
@@ -96,6 +98,7 @@ class Gateway:
         for service in reversed(self._services):
             self._answerer = service.around(self._answerer)
         self._watchers = (RequestLog(), *watchers)
+        self._insiders = insiders or Insiders({}, open_to_all=not self._access)
         self._prices = prices
         self._telemetry = telemetry or Telemetry()
         self._open = AsyncExitStack()
@@ -158,7 +161,7 @@ class Gateway:
         """A page of the gateway itself, for who may see it."""
 
         async def endpoint(request: Request) -> Response:
-            return _Answer(page.app)
+            return self._insiders.refusal(page.who, request.headers) or _Answer(page.app)
 
         return endpoint
 

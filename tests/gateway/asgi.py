@@ -34,9 +34,10 @@ async def call(
     method: str = "POST",
     headers: Mapping[str, str] | None = None,
     leave: Callable[[Got], bool] = lambda got: False,
-    client: str = "127.0.0.1",
+    stalled: bool = False,
 ) -> Got:
-    """What is sent until the answer is over; or until `leave`, asked after each piece, says that the client goes."""
+    """What is sent until the answer is over; or until `leave`, asked after each piece, says that the client goes. A
+    client that is `stalled` takes the head of an answer, and nothing more for ever."""
     got, left, asked = Got(), anyio.Event(), False
     sent = {"host": "127.0.0.1", **(headers or {})}
 
@@ -53,6 +54,8 @@ async def call(
             got.status = message["status"]
             got.headers = {name.decode(): value.decode() for name, value in message["headers"]}
         else:
+            if stalled:
+                await anyio.sleep_forever()
             got.pieces.append(message.get("body", b""))
             if not message.get("more_body"):
                 left.set()
@@ -71,7 +74,7 @@ async def call(
         "query_string": b"",
         "root_path": "",
         "headers": [(name.encode(), value.encode()) for name, value in sent.items()],
-        "client": (client, 50000),
+        "client": ("127.0.0.1", 50000),
         "server": ("127.0.0.1", 80),
     }
     await app(scope, receive, send)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import anyio
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -9,11 +11,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from agent_core import ModelClient, Usage
 from agent_core.errors import OverloadedError
 from agent_core.gateway import Gateway
+from agent_core.gateway.insiders import Insiders
 from agent_core.gateway.metrics import Metrics, bounded
 from agent_core.items import JsonObject
 
 from .asgi import Got, call
-from .scripted import Playing, said
+from .playing import Playing, said
 
 pytestmark = pytest.mark.anyio
 
@@ -97,7 +100,7 @@ async def test_in_flight_is_what_is_not_over() -> None:
 
     app = gateway(Playing(*said("a")[:3], go_on, *said("a")[3:]), Metrics(["known"]))
     async with app, anyio.create_task_group() as tasks:
-        tasks.start_soon(lambda: call(app, CHAT, asked(), leave=stays))
+        tasks.start_soon(partial(call, app, CHAT, asked(), leave=stays))
         await begun.wait()
         counted.append(await samples(app))
         go_on.set()
@@ -107,7 +110,8 @@ async def test_in_flight_is_what_is_not_over() -> None:
 async def test_no_word_of_a_client_becomes_a_label() -> None:
     """A name that is not configured counts under who answered; who was turned away under "other"."""
     client = ModelClient("lab/m", base_url="http://127.0.0.1:1")
-    app = Gateway(default=client, keys=[KEY], services=[COMPLETED], watchers=[Metrics(["lab/m"])])
+    seen_by_all = Insiders({}, open_to_all=True)
+    app = Gateway(default=client, keys=[KEY], services=[COMPLETED], watchers=[Metrics(["lab/m"])], insiders=seen_by_all)
     async with app:
         await call(app, CHAT, asked('x"} 1\nevil{a="'), headers={"x-api-key": KEY})
         await call(app, CHAT, asked(), headers={"x-api-key": "wrong"})

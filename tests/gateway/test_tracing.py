@@ -18,8 +18,8 @@ from agent_core.testing import RehearsalServer, Step
 
 from ..unit.telemetry.recorded import Recorded
 from .asgi import call
+from .playing import Playing, said
 from .running import running
-from .scripted import Playing, said
 
 pytestmark = pytest.mark.anyio
 

@@ -78,7 +78,7 @@ def run(args: Namespace) -> int:
                 remedy=f"set {KEYS_VARIABLE} to one or more keys, or listen on 127.0.0.1",
             )
         if args.check:
-            write_text(sys.stdout, f"{gateway} at {host}:{port}\n")
+            write_text(sys.stdout, f"{gateway} at {host}:{port}\n{_plan(gateway)}")
             return Exit.OK
         listening = stack.enter_context(_listening(host, port))
         _say_where(listening, gateway, asks_for_keys=bool(keys))
@@ -111,6 +111,20 @@ def _configured(path: str, keys: list[str]) -> tuple[Gateway, tuple[str, int]]:
 
     file = read_config(path)
     return file.gateway(keys=keys), (file.settings.server.host, file.settings.server.port)
+
+
+def _plan(gateway: Gateway) -> str:
+    """A line a model: who answers for it, and which models stand in."""
+    lines: list[str] = []
+    for name, route in gateway.routes.items():
+        answering = ", ".join(
+            one.name if one.name == one.client.model else f"{one.name} = {one.client.model}"
+            for one in route.deployments
+        )
+        stand_in = f"; then {', '.join(route.fallbacks)}" if route.fallbacks else ""
+        how = f" ({route.strategy})" if len(route.deployments) > 1 else ""
+        lines.append(f"  {name}: {answering}{how}{stand_in}\n")
+    return "".join(lines)
 
 
 def _client(args: Namespace, stack: ExitStack) -> ModelClient:

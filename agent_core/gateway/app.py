@@ -117,6 +117,11 @@ class Gateway:
     def __repr__(self) -> str:
         return f"Gateway({', '.join(self._backends.names)})"
 
+    @property
+    def routes(self) -> Mapping[str, ModelRoute]:
+        """Who answers for each model."""
+        return self._backends.routes
+
     def health(self) -> Mapping[str, Sequence[DeploymentHealth]]:
         """The deployments of each model, as they are now."""
         return self._backends.health()

@@ -71,6 +71,11 @@ class Backends:
         own = () if self._default is None else (self._default.name,)
         return tuple(dict.fromkeys((*self._models, *aliases, *own)))
 
+    @property
+    def routes(self) -> Mapping[str, Route]:
+        """The route of each model; aliases are other names for them."""
+        return {model.name: model.routes[0] for model in self._every()}
+
     def named(self, model: str) -> _Model:
         """Raises ModelNotFoundError (404) that says which there are."""
         found = self._models.get(model) or self._aliases.get(model)

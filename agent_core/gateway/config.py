@@ -69,7 +69,7 @@ class ConfigFile:
         """Raises ConfigError for what does not fit together, or a key that is not set."""
         self._check_names()
         settings = self.settings
-        prices = self._prices()
+        prices = self.prices()
         routes = {
             name: model.route(f"{self.path}: [models.{name}]", settings.routing, prices)
             for name, model in settings.models.items()
@@ -103,7 +103,7 @@ class ConfigFile:
                     remedy=f"name one of {', '.join(settings.models)}",
                 )
 
-    def _prices(self) -> Prices:
+    def prices(self) -> Prices:
         """Those of the file, those beside deployments, then those that are listed, where the list is installed."""
         own: dict[str, Price] = {}
         for name, price in self.settings.prices.items():

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from agent_core import Usage
 from agent_core.errors import ConfigError
 from agent_core.gateway import gateway_from_toml
-from agent_core.gateway.config import read_config
+from agent_core.gateway.config import ConfigFile, GatewaySettings, read_config
 from agent_core.gateway.model_settings import RoutingSettings
 
 LAB = 'model = "lab/m"\nbase_url = "http://127.0.0.1:1/v1"\n'
@@ -129,6 +133,38 @@ def test_what_is_wrong_is_named(tmp_path: Path, name: str) -> None:
     assert caught.value.message.startswith(str(file)) and wrong in caught.value.message
     assert remedy in caught.value.remedy
     assert "sk-secret" not in caught.value.message + caught.value.remedy
+
+
+COSTS: dict[str, tuple[str, Usage, str | None]] = {
+    "its own price, not that of a pattern": ("lab/big", Usage(input=1_000_000), "3"),
+    "the pattern that fits": ("lab/other", Usage(input=1_000_000, output=500_000), "2"),
+    "the price beside a deployment": ("own/m", Usage(output=1_000_000), "7"),
+    "a model nobody knows": ("nobody/m", Usage(input=1_000_000), None),
+    "nothing": ("lab/big", Usage(), "0"),
+}
+
+
+def test_prices_of_a_file(tmp_path: Path) -> None:
+    """T-Q6: the exact name, then patterns, then the list; what has no price has none, and never costs nothing."""
+    own = 'model = "own/m"\nbase_url = "http://127.0.0.1:1"\nprice = { input = 1, output = 7 }\n'
+    rows = "[prices]\n'lab/*' = { input = 1, output = 2 }\n'lab/big' = { input = 3, output = 4 }\n"
+    prices = read_config(written(tmp_path, f"[models.m]\n{own}{rows}")).prices()
+    for model, usage, expected in COSTS.values():
+        provider, _, name = model.partition("/")
+        cost = prices.cost(provider, name, usage)
+        assert (None if cost is None else cost.amount) == (None if expected is None else Decimal(expected))
+
+
+def test_the_file_of_the_documentation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What docs/gateway.md shows is what is read: every table and every key, but for the keys that are secret."""
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GROQ_API_KEY", "SECOND_GROQ_KEY"):
+        monkeypatch.setenv(name, "a-key-of-a-provider")
+    page = (Path(__file__).parents[2] / "docs" / "gateway.md").read_text("utf-8")
+    shown = [text for text in re.findall(r"^```toml\n(.*?)^```$", page, re.M | re.S) if "[models" in text]
+    assert shown
+    for text in shown:
+        checked = ConfigFile(Path("gateway.toml"), GatewaySettings.model_validate(tomllib.loads(text)))
+        assert checked.gateway(keys=["a-key-of-the-gateway"]).routes.keys() == checked.settings.models.keys()
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from agent_core.cli import main
 from agent_core.cli.exits import Exit
 from agent_core.cli.serve import KEYS_VARIABLE
 from agent_core.codecs import WIRES
+from agent_core.testing import RehearsalServer, Step
 
 # A test run in the background ignores SIGINT, and so would its child.
 _MAIN = """import signal, sys
@@ -39,6 +40,24 @@ def test_it_serves_until_it_is_stopped() -> None:
     assert "Gateway(rehearsal/hello) on chat, responses and messages, without a key" in err
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_it_serves_what_a_file_names(tmp_path: Path) -> None:
+    """At the place the file names, by the names it gives."""
+    file = tmp_path / "gateway.toml"
+    with RehearsalServer([Step(text="hello from the file")], pace_s=0) as server:
+        model = f'model = "lab/m"\nbase_url = "{server.base_url}"\nwire = "messages"\n'
+        file.write_text(f'[server]\nport = 0\n[routing]\ndefault = "mine"\n[models.mine]\n{model}')
+        argv = [sys.executable, "-c", _MAIN, "serve", "--config", str(file)]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            url = process.stdout.readline().strip()
+            answer = ask("lab/any", "Hello", base_url=f"{url}/v1")
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=30)
+    assert (answer, process.returncode) == ("hello from the file", Exit.INTERRUPTED)
+    assert "Gateway(mine) on chat, responses and messages" in err
+
+
 def test_it_listens_to_others_only_with_keys(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -59,14 +78,32 @@ def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.startswith(f"error: cannot listen at 127.0.0.1:{port}: Address already in use")
 
 
+CONFIG = """
+[server]
+port = 1
+[models.m]
+model = "lab/m"
+base_url = "http://127.0.0.1:1/v1"
+fallbacks = ["n"]
+[[models.n.deployments]]
+model = "lab/n"
+base_url = "http://127.0.0.1:1/v1"
+[[models.n.deployments]]
+name = "other"
+model = "lab/n"
+base_url = "http://127.0.0.1:2/v1"
+"""
+PLAN = "  m: lab/m; then n\n  n: lab/n, other = lab/n (round_robin)\n"
+
+
 def test_a_configuration_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Read, said, and nothing is opened; the command line's place goes before the file's."""
     file = tmp_path / "gateway.toml"
-    file.write_text('[server]\nport = 1\n[models.m]\nmodel = "lab/m"\nbase_url = "http://127.0.0.1:1/v1"\n')
+    file.write_text(CONFIG)
     assert main(["serve", "--config", str(file), "--check"]) == Exit.OK
-    assert capsys.readouterr().out == "Gateway(m) at 127.0.0.1:1\n"
+    assert capsys.readouterr().out == "Gateway(m, n) at 127.0.0.1:1\n" + PLAN
     assert main(["serve", "--config", str(file), "--check", "--port", "2"]) == Exit.OK
-    assert capsys.readouterr().out == "Gateway(m) at 127.0.0.1:2\n"
+    assert capsys.readouterr().out == "Gateway(m, n) at 127.0.0.1:2\n" + PLAN
 
 
 MISUSED: dict[str, tuple[list[str], str]] = {

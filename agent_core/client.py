@@ -42,6 +42,7 @@ from .providers import CompatOverrides, Provider, Resolved, resolve
 from .retry import RetryPolicy, RetryScheduled, Tries, with_retries
 from .telemetry import CallSpan, Telemetry, call_span, trace_headers
 from .transport import HttpRequest, HttpStream, HttpxTransport, Timeouts, Transport
+from .transport_choice import ChosenTransport, TransportName
 
 if TYPE_CHECKING:
     import httpx2
@@ -102,12 +103,13 @@ class ModelClient:
 
     `model`: "provider/model"; `provider`, `wire`, `base_url` as for `providers.resolve`; `compat`: fields of Compat
     that differ at this server. `api_key`: a string or a callable, else the variables of the provider's row. `http`: an
-    httpx2.AsyncClient of yours, never closed here; or `transport`: anything that is a Transport. `headers`: sent with
-    every request, they win. `limiter` and `circuit`: what a request passes before it is sent, yours to share between
-    clients (limiter, circuit). `on_retry`: told of each failed attempt that could be retried; it must not block.
-    `telemetry`: what it records with, the program's own OpenTelemetry by default (docs/tracing.md). `sleep`: waits
-    between attempts, `anyio.sleep` unless a test says otherwise. `kept`: what clients before this one wrote, to go on
-    with; otherwise it keeps its own, until it is closed.
+    httpx2.AsyncClient of yours, never closed here; or `transport`: "httpx2" or "aiohttp" (without it the faster one
+    that can be used: transport_choice), or anything that is a Transport. `headers`: sent with every request, they win.
+    `limiter` and `circuit`: what a request passes before it is sent, yours to share between clients (limiter, circuit).
+    `on_retry`: told of each failed attempt that could be retried; it must not block. `telemetry`: what it records with,
+    the program's own OpenTelemetry by default (docs/tracing.md). `sleep`: waits between attempts, `anyio.sleep` unless
+    a test says otherwise. `kept`: what clients before this one wrote, to go on with; otherwise it keeps its own, until
+    it is closed.
 
     Constructing does no I/O. A client belongs to one event loop; any number of calls may run at once. Close it, or use
     it as an async context manager: that closes the connections it opened itself.
@@ -122,7 +124,7 @@ class ModelClient:
         base_url: str | None = None,
         api_key: ApiKey | None = None,
         http: httpx2.AsyncClient | None = None,
-        transport: Transport | None = None,
+        transport: Transport | TransportName | None = None,
         retry: RetryPolicy | None = None,
         timeouts: Timeouts | None = None,
         compat: CompatOverrides | None = None,
@@ -141,8 +143,8 @@ class ModelClient:
         self.timeouts = _checked(timeouts, Timeouts, "timeouts")
         self._codec = codec_for(self.resolved.wire)
         self._encoder = (kept or KeptBodies()).encoder_for(self.resolved)
-        self._transport: Transport = transport or HttpxTransport(http)
-        self._owns_transport = transport is None
+        self._owns_transport = transport is None or isinstance(transport, str)
+        self._transport = _transport(http, transport)
         self._headers = _checked_headers(headers or {})
         self._gates = Gates(_given(limiter, RateLimiter, "limiter"), _given(circuit, Circuit, "circuit"))
         self._on_retry = on_retry
@@ -391,6 +393,12 @@ class ModelClient:
             encoded = self._codec.encode_request(prompt, self.resolved.compat, stream=streamed)
         total_by = None if total_s is None else anyio.current_time() + total_s
         return _Call(prompt, encoded, self.resolved.url, tries, total_s, total_by)
+
+
+def _transport(http: httpx2.AsyncClient | None, transport: Transport | TransportName | None) -> Transport:
+    if http is not None:
+        return HttpxTransport(http)
+    return ChosenTransport(transport) if transport is None or isinstance(transport, str) else transport
 
 
 def _given(value: _Gate | None, kind: type[_Gate], name: str) -> _Gate | None:

@@ -7,21 +7,21 @@ closed. Whatever httpx2 raises becomes one TransportError here, which says in it
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Protocol, cast
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Protocol
 
+from . import http_faults
 from .cancellation import lone
-from .errors import CallerError, ConfigError, TransportError, TransportTimeout
+from .errors import CallerError, ConfigError, TransportError
+from .http_faults import HttpFault, check_sendable, inflater, is_loopback
 
 if TYPE_CHECKING:
     import httpx2
 
 __all__ = ["HttpRequest", "HttpStream", "HttpxTransport", "Timeouts", "Transport"]
 
-_INFLATED_BYTES = 256 * 1024
 _EXHAUST_S = 1.0  # it takes no time but on a machine that has none: a read error comes at once
 _EXHAUST_CHUNKS = 64  # what h11 may still hold of a 64 KiB read, in the smallest chunks seen
 
@@ -106,6 +106,7 @@ class HttpxTransport:
 
         if self._closed:
             raise CallerError("this transport is closed", remedy="make a new client")
+        check_sendable(request.url, request.headers)
         client = self._client(request.url)
         timeout = httpx2.Timeout(None, connect=connect_s)
         try:
@@ -133,20 +134,23 @@ class HttpxTransport:
         self._loopback = self._remote = None
 
     def _client(self, url: str) -> httpx2.AsyncClient:
+        from http.cookiejar import CookieJar, DefaultCookiePolicy
+
         import httpx2
 
         if self._given is not None:
             return self._given
+        cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))  # none are kept: no call is to tell of another
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=30.0)
-        if _is_loopback(url):
+        if is_loopback(url):
             if self._loopback is None:
-                self._loopback = httpx2.AsyncClient(limits=limits, trust_env=False, verify=False)
+                self._loopback = httpx2.AsyncClient(limits=limits, cookies=cookies, trust_env=False, verify=False)
             return self._loopback
         if self._remote is None:
             try:
-                self._remote = httpx2.AsyncClient(limits=limits)
+                self._remote = httpx2.AsyncClient(limits=limits, cookies=cookies)
             except (OSError, ImportError, ValueError, httpx2.InvalidURL) as error:
-                raise _unusable_environment(error) from error
+                raise http_faults.unusable_environment(error) from error
         return self._remote
 
 
@@ -158,10 +162,10 @@ async def _chunks(response: httpx2.Response, url: str) -> AsyncGenerator[bytes]:
         yield response.content
         return
     raw = response.aiter_raw()
-    inflate = _inflater(response.headers.get("content-encoding", ""), url)
+    inflate = inflater(response.headers.get("content-encoding", ""), url)
     try:
         async for chunk in raw:
-            for piece in inflate(chunk):
+            for piece in (chunk,) if inflate is None else inflate(chunk):
                 yield piece
     except (httpx2.HTTPError, httpx2.StreamError) as error:
         raise _transport_error(error, url, None, in_body=True) from error
@@ -191,59 +195,9 @@ async def _exhaust(raw: AsyncGenerator[bytes, None]) -> None:
     await raw.aclose()
 
 
-def _inflater(encoding: str, url: str) -> Callable[[bytes], Iterable[bytes]]:
-    """Undo gzip and deflate, which are never asked for but come. Piece by piece: what expands a thousandfold is read
-    no faster than it is used (httpx2's decoder would hold all of it)."""
-    import zlib
-
-    name = encoding.strip().lower()
-    if name in ("", "identity"):
-        return lambda chunk: (chunk,)
-    if name not in ("gzip", "x-gzip", "deflate"):
-        raise TransportError(
-            f"the answer is compressed by {name!r}, which was not asked for ({_origin(url)})",
-            kind="protocol",
-            retryable=False,
-        )
-    decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)  # 32: a gzip or a zlib header, whichever is there
-    begun = False
-
-    def inflate(chunk: bytes) -> Iterator[bytes]:
-        nonlocal begun
-        while True:
-            try:
-                piece = decoder.decompress(chunk, _INFLATED_BYTES)
-            except zlib.error as error:
-                what = f"the answer's compression is broken ({_origin(url)})"
-                raise TransportError(what, kind="protocol", retryable=begun) from error  # or it never was any
-            if piece:
-                begun = True
-                yield piece
-            chunk = decoder.unconsumed_tail
-            if not chunk and len(piece) < _INFLATED_BYTES:
-                return
-
-    return inflate
-
-
 def _headers(response: httpx2.Response) -> dict[str, str]:
     # Cookies are credentials too, and these headers travel with errors.
     return {name.lower(): value for name, value in response.headers.items() if name.lower() != "set-cookie"}
-
-
-def _is_loopback(url: str) -> bool:
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    return parts.scheme == "http" and (host in ("localhost", "::1") or host.startswith("127."))
-
-
-def _unusable_environment(error: Exception) -> ConfigError:
-    """Certificates that are not there, proxies that are none. Proxy URLs may hold a password: they are not quoted."""
-    named = f"{type(error).__name__}: {error}" if isinstance(error, (OSError, ImportError)) else type(error).__name__
-    return ConfigError(
-        f"the environment's settings for HTTP cannot be used ({named})",
-        remedy="check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR",
-    )
 
 
 def _transport_error(
@@ -252,76 +206,34 @@ def _transport_error(
     """What an exception of httpx2 means. Its text may quote headers or the URL's query: only the origin is shown."""
     import httpx2
 
-    origin = _origin(url)
     if isinstance(error, httpx2.ConnectTimeout):
-        return TransportTimeout(
-            f"no connection to {origin} within {connect_s:g} s" if connect_s else f"no connection to {origin}",
-            timeout="connect",
-            after_s=connect_s or 0.0,
-            remedy="check the base URL and the network, or raise connect_s",
-        )
+        return http_faults.not_connected(url, connect_s)
     if isinstance(error, (httpx2.InvalidURL, httpx2.UnsupportedProtocol, UnicodeError)):
-        return ConfigError(f"a request to {origin} cannot be sent: {type(error).__name__}", remedy="check the base URL")
+        return http_faults.no_url(url, error)
     if isinstance(error, httpx2.LocalProtocolError):
-        return ConfigError(
-            f"a request to {origin} breaks the rules of HTTP", remedy="check headers= for odd characters"
-        )
-    kind, what, retryable, remedy = _diagnosis(error)
-    if kind == "protocol" and in_body:  # it spoke HTTP a moment ago: the answer was damaged, not the address wrong
-        what, retryable, remedy = "the answer broke the rules of HTTP on its way", True, ""
-    return TransportError(f"{what} ({origin})", kind=kind, retryable=retryable, remedy=remedy)
+        return http_faults.no_header(url)
+    fault = _fault(error)
+    return (http_faults.DAMAGED if fault.kind == "protocol" and in_body else fault).error(url)
 
 
-def _diagnosis(error: Exception) -> tuple[str, str, bool, str]:
-    """Kind, words, whether it may pass, remedy ("" for the class's own)."""
-    import socket
-    import ssl
-
+def _fault(error: Exception) -> HttpFault:
     import httpx2
 
-    causes = list(_causes(error))
-    for cause in causes:
-        if isinstance(cause, socket.gaierror):
-            # EAI_AGAIN is a resolver in trouble; the others mean there is no such host.
-            again = cause.errno == socket.EAI_AGAIN
-            return "dns", "the host name cannot be resolved", again, "check the host in the base URL"
-        if isinstance(cause, ssl.SSLError):
-            remedy = "check the certificate, or the scheme: https asked of a server that speaks http fails like this"
-            return "tls", f"TLS failed: {cause.reason or type(cause).__name__}", False, remedy
+    below = http_faults.system_fault(error)
+    if below is not None and below is not http_faults.REFUSED:
+        return below
     if isinstance(error, httpx2.ProxyError):
-        return "proxy", "the proxy refused", True, "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
-    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-        return "refused", "connection refused", True, "is the server running, and is the base URL right?"
+        return http_faults.PROXY
+    if below is not None:
+        return below
     if isinstance(error, httpx2.ConnectError):
-        return "other", "no connection", True, ""
+        return http_faults.UNCONNECTED
     if isinstance(error, httpx2.RemoteProtocolError):
         if "complete message body" in str(error):
-            return "truncated", "the answer ended before its announced end", True, ""
+            return http_faults.TRUNCATED
         if "disconnected" in str(error):
-            return "reset", "the server closed the connection without an answer", True, ""
+            return http_faults.UNANSWERED
         if "StreamReset" in str(error) or "ConnectionTerminated" in str(error):  # HTTP/2, over a client of the caller's
-            return "reset", "the server ended the stream", True, ""
-        return "protocol", "the server does not speak HTTP", False, "check the base URL: host, port and scheme"
-    if isinstance(error, httpx2.NetworkError):
-        return "reset", "the connection was reset", True, ""
-    return "other", f"the request failed: {type(error).__name__}", True, ""
-
-
-def _causes(error: BaseException, depth: int = 0) -> Iterator[BaseException]:
-    """The error, what caused it, and what those groups hold: the system's own error is at the bottom."""
-    yield error
-    if depth > 8:
-        return
-    if isinstance(error, BaseExceptionGroup):
-        for member in cast("BaseExceptionGroup[BaseException]", error).exceptions:
-            yield from _causes(member, depth + 1)
-    if (cause := error.__cause__ or error.__context__) is not None:
-        yield from _causes(cause, depth + 1)
-
-
-def _origin(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "the base URL"
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+            return http_faults.STREAM_ENDED
+        return http_faults.NOT_HTTP
+    return http_faults.RESET if isinstance(error, httpx2.NetworkError) else http_faults.failed(error)

@@ -11,16 +11,18 @@ CLOSE, RESET (the connection, now), STALL (say nothing until the client leaves),
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
 import anyio
-from anyio.abc import SocketAttribute, SocketStream
+from anyio.abc import ByteStream, SocketAttribute, SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
+from anyio.streams.tls import TLSStream
 
 
 class Act(Enum):
@@ -48,13 +50,14 @@ class Loopback:
     """A running server. `connections` were accepted so far; `left` is set when a client leaves in the middle."""
 
     port: int
+    scheme: str = "http"
     requests: list[Received] = field(default_factory=list[Received])
     connections: int = 0
     left: anyio.Event = field(default_factory=anyio.Event)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"{self.scheme}://127.0.0.1:{self.port}/v1"
 
     async def was_left(self) -> None:
         """Waits until a client that came has left. One that gave up before it came is not waited for: on a busy machine
@@ -113,20 +116,28 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def serve(*exchanges: Answer, port: int = 0, greeting: bytes = b"") -> AsyncGenerator[Loopback]:
-    """Serve until the block is left; then every connection is dropped. `greeting` is sent before any request."""
+async def serve(
+    *exchanges: Answer, port: int = 0, greeting: bytes = b"", tls: ssl.SSLContext | None = None
+) -> AsyncGenerator[Loopback]:
+    """Serve until the block is left; then every connection is dropped. `greeting` is sent before any request. With
+    `tls` it speaks https, to who gets through the handshake."""
     try:
         async with AsyncExitStack() as stack:
             listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=port)
             await stack.enter_async_context(listener)
-            server = Loopback(listener.extra(SocketAttribute.local_port))
+            server = Loopback(listener.extra(SocketAttribute.local_port), "http" if tls is None else "https")
 
-            async def handle(stream: SocketStream) -> None:
+            async def handle(socket: SocketStream) -> None:
                 server.connections += 1
-                async with stream:
+                async with socket:
                     if greeting:
-                        await stream.send(greeting)
-                    await _talk(stream, server, exchanges)
+                        await socket.send(greeting)
+                    if tls is None:
+                        await _talk(socket, server, exchanges)
+                        return
+                    with suppress(ssl.SSLError, anyio.BrokenResourceError):
+                        stream = await TLSStream.wrap(socket, ssl_context=tls, standard_compatible=False)
+                        await _talk(stream, server, exchanges)
 
             group = await stack.enter_async_context(anyio.create_task_group())
             group.start_soon(listener.serve, handle)
@@ -138,7 +149,7 @@ async def serve(*exchanges: Answer, port: int = 0, greeting: bytes = b"") -> Asy
         raise
 
 
-async def _talk(stream: SocketStream, server: Loopback, exchanges: tuple[Answer, ...]) -> None:
+async def _talk(stream: ByteStream, server: Loopback, exchanges: tuple[Answer, ...]) -> None:
     received = BufferedByteReceiveStream(stream)
     try:
         while True:
@@ -160,7 +171,7 @@ async def _request(received: BufferedByteReceiveStream) -> Received:
     return Received(line.split(" ")[1], headers, body)
 
 
-async def _perform(stream: SocketStream, received: BufferedByteReceiveStream, step: Step) -> bool:
+async def _perform(stream: ByteStream, received: BufferedByteReceiveStream, step: Step) -> bool:
     """False: the connection is to be dropped."""
     if isinstance(step, bytes):
         await stream.send(step)

@@ -1,4 +1,4 @@
-"""Bounded memory and bounded time, whatever a server sends: bombs, endless events and errors, handshakes that stall."""
+"""Bounded memory and bounded time, whatever a server sends: bombs, endless events and errors."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from agent_core.codecs.sse import MAX_EVENT_BYTES
 from agent_core.errors import EventTooLarge, ServerError, TransportTimeout
 from agent_core.retry import RetryPolicy
 from agent_core.testing import Fault, FaultServer, Step
-from agent_core.transport import HttpRequest, HttpxTransport, Timeouts
+from agent_core.transport import Timeouts
+from agent_core.transport_choice import TransportName
 
 from ..loopback import CLOSE, STALL, Exchange, chunk, exchange, serve
+from ..stacks import STACKS
 
 pytestmark = pytest.mark.anyio
 
@@ -38,18 +40,20 @@ def held_at_most(size: int) -> Generator[None]:
     assert peak <= size, f"{peak / MIB:.0f} MiB"
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize(("anyio_backend", "sender"), STACKS[:2])
 @pytest.mark.parametrize("streamed", [True, False])
 @pytest.mark.parametrize(
     "fault",
     [Fault("gzip_bomb", "text", size_bytes=1024 * MIB), Fault("long_event", "text", size_bytes=256 * MIB)],
     ids=lambda fault: str(fault.kind),
 )
-async def test_answers_without_end(fault: Fault, streamed: bool) -> None:
+async def test_answers_without_end(sender: TransportName, fault: Fault, streamed: bool) -> None:
     """One event may have 32 MiB, one whole answer 64: what is longer is refused, and no more of it is held."""
     cap = MAX_EVENT_BYTES if streamed else MAX_ANSWER_BYTES
     with FaultServer([Step(text="Hello to you, too.")], [fault]) as server, held_at_most(cap + 16 * MIB):
-        async with ModelClient(server.model, provider=server.provider, wire="chat", retry=NEVER) as client:
+        async with ModelClient(
+            server.model, provider=server.provider, wire="chat", retry=NEVER, transport=sender
+        ) as client:
             with pytest.raises(EventTooLarge):
                 if not streamed:
                     await client.complete("Hello")
@@ -88,14 +92,3 @@ async def test_errors_without_end(steps: Exchange) -> None:
                 await client.stream("Hello").__aenter__()
     assert caught.value.status == 500
     assert caught.value.body.startswith("why:")
-
-
-async def test_a_handshake_that_stalls() -> None:
-    """Who takes the connection and never speaks TLS is not connected: the connect timer is for that, too."""
-    async with serve(exchange(STALL)) as server:
-        transport = HttpxTransport()
-        with pytest.raises(TransportTimeout) as caught:
-            async with transport.open(HttpRequest(f"https://127.0.0.1:{server.port}/v1", {}, b""), connect_s=0.1):
-                pass
-        await transport.aclose()
-    assert (caught.value.timeout, caught.value.after_s) == ("connect", 0.1)

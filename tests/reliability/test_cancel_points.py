@@ -15,19 +15,29 @@ import pytest
 
 from agent_core.items import WireName
 from agent_core.testing import RehearsalServer
+from agent_core.transport_choice import VARIABLE, TransportName
 
+from ..stacks import STACKS
 from .cancelled_run import ON_ASYNCIO, ON_TRIO, How, Runner, script
 
 LONG = os.environ.get("AGENT_CORE_LONG") == "1"
 EVERYDAY_STEP = 110
-WAYS: list[tuple[str, How]] = [*(("asyncio", how) for how in ON_ASYNCIO), *(("trio", how) for how in ON_TRIO)]
+ON_HTTPX2: tuple[How, ...] = ON_ASYNCIO if LONG else ("scope",)
+WAYS: list[tuple[str, TransportName, How]] = [
+    *(("asyncio", "aiohttp", how) for how in ON_ASYNCIO),
+    *(("asyncio", "httpx2", how) for how in ON_HTTPX2),
+    *(("trio", "httpx2", how) for how in ON_TRIO),
+]
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
 
-@pytest.mark.parametrize(("backend", "how"), WAYS)
-def test_cancelled_at_every_point(backend: str, how: How, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("backend", "sender", "how"), WAYS)
+def test_cancelled_at_every_point(
+    backend: str, sender: TransportName, how: How, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The run has at least 200 points, 150 where nobody reads; whichever it is, what is left can be gone on from."""
+    monkeypatch.setenv(VARIABLE, sender)
     with RehearsalServer(script, pace_s=0) as server:
         runner = Runner(server, tmp_path)
         n = step = (1 if how in ("turn", "scope", "task") else 3) if LONG else EVERYDAY_STEP
@@ -39,9 +49,12 @@ def test_cancelled_at_every_point(backend: str, how: How, tmp_path: Path) -> Non
 
 @pytest.mark.skipif(not LONG, reason="AGENT_CORE_LONG=1 runs it")
 @pytest.mark.parametrize("wire", ["responses", "messages"])
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_on_the_other_wires(backend: str, wire: WireName, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("backend", "sender"), STACKS)
+def test_on_the_other_wires(
+    backend: str, sender: TransportName, wire: WireName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The same, by a scope around the block."""
+    monkeypatch.setenv(VARIABLE, sender)
     with RehearsalServer(script, pace_s=0) as server:
         runner, n = Runner(server, tmp_path, wire), 1
         while runner.run(backend, "scope", n).points.fired:

@@ -1,0 +1,167 @@
+"""What can go wrong between a request and its answer, and what it is called: the same words whichever transport sends.
+
+Messages show where a request went, never what it was: URLs hold tokens in their query, proxies passwords.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple, cast
+from urllib.parse import urlsplit
+
+from .errors import ConfigError, TransportError, TransportTimeout
+
+_INFLATED_BYTES = 256 * 1024
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e]*")
+
+
+class HttpFault(NamedTuple):
+    """Kind, words, whether it may pass, and what to do ("": what TransportError says)."""
+
+    kind: str
+    what: str
+    retryable: bool = True
+    remedy: str = ""
+
+    def error(self, url: str) -> TransportError:
+        return TransportError(
+            f"{self.what} ({origin(url)})", kind=self.kind, retryable=self.retryable, remedy=self.remedy
+        )
+
+
+REFUSED = HttpFault("refused", "connection refused", True, "is the server running, and is the base URL right?")
+UNCONNECTED = HttpFault("other", "no connection")
+UNANSWERED = HttpFault("reset", "the server closed the connection without an answer")
+RESET = HttpFault("reset", "the connection was reset")
+STREAM_ENDED = HttpFault("reset", "the server ended the stream")
+TRUNCATED = HttpFault("truncated", "the answer ended before its announced end")
+NOT_HTTP = HttpFault("protocol", "the server does not speak HTTP", False, "check the base URL: host, port and scheme")
+DAMAGED = HttpFault("protocol", "the answer broke the rules of HTTP on its way")
+"""It spoke HTTP a moment ago: the answer was damaged, not the address wrong."""
+PROXY = HttpFault("proxy", "the proxy refused", True, "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY")
+
+
+def failed(error: Exception) -> HttpFault:
+    """What has no name of its own."""
+    return HttpFault("other", f"the request failed: {type(error).__name__}")
+
+
+def system_fault(error: BaseException) -> HttpFault | None:
+    """What the system says at the bottom of an error: a name that cannot be resolved, TLS, a refused connection."""
+    import socket
+    import ssl
+
+    refused = False
+    for cause in _causes(error):
+        if isinstance(cause, socket.gaierror):
+            # EAI_AGAIN is a resolver in trouble; the others mean there is no such host.
+            again = cause.errno == socket.EAI_AGAIN
+            return HttpFault("dns", "the host name cannot be resolved", again, "check the host in the base URL")
+        if isinstance(cause, ssl.SSLError):
+            remedy = "check the certificate, or the scheme: https asked of a server that speaks http fails like this"
+            return HttpFault("tls", f"TLS failed: {cause.reason or type(cause).__name__}", False, remedy)
+        refused = refused or isinstance(cause, ConnectionRefusedError)
+    return REFUSED if refused else None
+
+
+def _causes(error: BaseException, depth: int = 0) -> Iterator[BaseException]:
+    """The error, what caused it, and what those groups hold: the system's own error is at the bottom."""
+    yield error
+    if depth > 8:
+        return
+    if isinstance(error, BaseExceptionGroup):
+        for member in cast("BaseExceptionGroup[BaseException]", error).exceptions:
+            yield from _causes(member, depth + 1)
+    if (cause := error.__cause__ or error.__context__) is not None:
+        yield from _causes(cause, depth + 1)
+
+
+def not_connected(url: str, connect_s: float | None) -> TransportTimeout:
+    """The connect timer ran out."""
+    return TransportTimeout(
+        f"no connection to {origin(url)}" + (f" within {connect_s:g} s" if connect_s else ""),
+        timeout="connect",
+        after_s=connect_s or 0.0,
+        remedy="check the base URL and the network, or raise connect_s",
+    )
+
+
+def no_url(url: str, error: Exception) -> ConfigError:
+    what = f"a request to {origin(url)} cannot be sent: {type(error).__name__}"
+    return ConfigError(what, remedy="check the base URL")
+
+
+def no_header(url: str) -> ConfigError:
+    what = f"a request to {origin(url)} breaks the rules of HTTP"
+    return ConfigError(what, remedy="check headers= for odd characters")
+
+
+def unusable_environment(error: Exception) -> ConfigError:
+    """Certificates that are not there, proxies that are none. Proxy URLs may hold a password: they are not quoted."""
+    named = f"{type(error).__name__}: {error}" if isinstance(error, (OSError, ImportError)) else type(error).__name__
+    return ConfigError(
+        f"the environment's settings for HTTP cannot be used ({named})",
+        remedy="check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR",
+    )
+
+
+def inflater(encoding: str, url: str) -> Callable[[bytes], Iterable[bytes]] | None:
+    """Undo gzip and deflate, which are never asked for but come; None where there is nothing to undo. Piece by piece:
+    what expands a thousandfold is read no faster than it is used. Raises TransportError for any other encoding, and
+    what it returns for a body that is damaged."""
+    import zlib
+
+    name = encoding.strip().lower()
+    if name in ("", "identity"):
+        return None
+    if name not in ("gzip", "x-gzip", "deflate"):
+        what = f"the answer is compressed by {name!r}, which was not asked for"
+        raise HttpFault("protocol", what, False).error(url)
+    decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)  # 32: a gzip or a zlib header, whichever is there
+    begun = False
+
+    def inflate(chunk: bytes) -> Iterator[bytes]:
+        nonlocal begun
+        while True:
+            try:
+                piece = decoder.decompress(chunk, _INFLATED_BYTES)
+            except zlib.error as error:
+                # Not retryable where it never was any.
+                raise HttpFault("protocol", "the answer's compression is broken", begun).error(url) from error
+            if piece:
+                begun = True
+                yield piece
+            chunk = decoder.unconsumed_tail
+            if not chunk and len(piece) < _INFLATED_BYTES:
+                return
+
+    return inflate
+
+
+def check_sendable(url: str, headers: Mapping[str, str]) -> None:
+    """Raises ConfigError for a URL without a port there can be and for headers that HTTP has no room for, before
+    anything is sent: libraries tell at different times, by different errors, and some quote what they tell of."""
+    try:
+        _ = urlsplit(url).port
+    except ValueError as error:
+        raise no_url(url, error) from error
+    if not all(map(_NAME.fullmatch, headers)) or not all(map(_VALUE.fullmatch, headers.values())):
+        raise no_header(url)
+
+
+def is_loopback(url: str) -> bool:
+    """Plain HTTP to this machine: no proxy, no TLS."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return parts.scheme == "http" and (host in ("localhost", "::1") or host.startswith("127."))
+
+
+def origin(url: str) -> str:
+    """Scheme and host of a URL, as far as it is one."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "the base URL"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

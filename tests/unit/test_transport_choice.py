@@ -1,0 +1,123 @@
+"""Which transport sends, and what the fast one does that the other has no need to."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import subprocess
+import sys
+import warnings
+
+import anyio
+import pytest
+
+from agent_core import ModelClient
+from agent_core.errors import CallerError, ConfigError
+from agent_core.fast_transport import AiohttpTransport
+from agent_core.transport import HttpRequest
+from agent_core.transport_choice import VARIABLE, ChosenTransport, TransportName
+
+from ..loopback import exchange, reply, serve
+
+NOTHING: dict[str, str] = {}
+HERE, AWAY = "http://127.0.0.1:80/v1", "https://host.test/v1"
+
+
+async def chosen(url: str, name: TransportName | None, env: dict[str, str]) -> str:
+    return ChosenTransport(name, env=env).name_for(url)
+
+
+@pytest.mark.parametrize(
+    ("backend", "url", "name", "env", "proxy", "sends"),
+    [
+        ("asyncio", HERE, None, "", "", "aiohttp"),
+        ("asyncio", AWAY, None, "", "", "aiohttp"),
+        ("trio", HERE, None, "", "", "httpx2"),
+        ("asyncio", AWAY, None, "", "http://proxy.test", "httpx2"),
+        ("asyncio", HERE, None, "", "http://proxy.test", "aiohttp"),
+        ("asyncio", HERE, "httpx2", "", "", "httpx2"),
+        ("asyncio", HERE, None, "httpx2", "", "httpx2"),
+        ("asyncio", HERE, "aiohttp", "httpx2", "", "aiohttp"),
+        ("asyncio", AWAY, None, "aiohttp", "http://proxy.test", "aiohttp"),
+        ("trio", HERE, None, "httpx2", "", "httpx2"),
+    ],
+)
+def test_which_one_sends(
+    backend: str,
+    url: str,
+    name: TransportName | None,
+    env: str,
+    proxy: str,
+    sends: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """aiohttp's on asyncio, unless a proxy is in the way; what was asked for, where it was."""
+    for variable in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    if proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+    assert anyio.run(chosen, url, name, {VARIABLE: env}, backend=backend) == sends
+
+
+def test_without_aiohttp(monkeypatch: pytest.MonkeyPatch) -> None:
+    """httpx2 sends; who asked for aiohttp is told how to get it."""
+    monkeypatch.setitem(sys.modules, "agent_core.fast_transport", None)
+    assert anyio.run(chosen, HERE, None, NOTHING) == "httpx2"
+    with pytest.raises(ConfigError) as caught:
+        anyio.run(chosen, HERE, "aiohttp", NOTHING)
+    assert caught.value.remedy == "pip install 'agent-core[fast]'"
+
+
+def test_what_cannot_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name there is not, when the client is made; aiohttp on trio, when it is to send."""
+    with pytest.raises(ConfigError, match=r"^transport= names no transport: 'requests'"):
+        ModelClient("lab/m", base_url=HERE, transport="requests")  # type: ignore[arg-type]  # the claim
+    monkeypatch.setenv(VARIABLE, "curl")
+    with pytest.raises(ConfigError, match=f"^{VARIABLE} names no transport: 'curl'"):
+        ModelClient("lab/m", base_url=HERE)
+    with pytest.raises(CallerError, match="asyncio"):
+        anyio.run(chosen, HERE, "aiohttp", NOTHING, backend="trio")
+
+
+def test_importing_imports_neither() -> None:
+    """Whoever asks nobody pays for no HTTP client, and a client that is made pays for none yet."""
+    script = (
+        "import sys, agent_core; agent_core.ModelClient('lab/m', base_url='http://h/v1'); "
+        "print([name for name in ('aiohttp', 'httpx2') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True).stdout == "[]\n"
+
+
+async def fetched(transport: AiohttpTransport) -> int:
+    async with (
+        serve(exchange(reply(200, b"hello"))) as server,
+        transport.open(HttpRequest(server.url, {}, b"{}")) as http,
+    ):
+        assert [piece async for piece in http.chunks] == [b"hello"]
+    for _ in range(5):
+        await anyio.lowlevel.checkpoint()  # the server has left, and its connection is seen to be closed
+    return http.status
+
+
+def test_another_event_loop() -> None:
+    """Where the first one was closed, a request begins anew; where it may go on, its connections are not touched."""
+    transport = AiohttpTransport()
+    first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+    assert first.run_until_complete(fetched(transport)) == 200
+    with pytest.raises(CallerError, match="another event loop"):
+        second.run_until_complete(fetched(transport))
+    first.close()
+    assert second.run_until_complete(fetched(transport)) == 200
+    second.run_until_complete(transport.aclose())
+    second.close()
+
+
+def test_a_client_that_was_never_closed() -> None:
+    """Is collected without a word, where it left nothing open."""
+    loop = asyncio.new_event_loop()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert loop.run_until_complete(fetched(AiohttpTransport())) == 200
+        gc.collect()
+    loop.close()
+    assert told == []

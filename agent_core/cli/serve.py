@@ -29,7 +29,6 @@ __all__ = ["KEYS_VARIABLE", "add_arguments", "run"]
 KEYS_VARIABLE = "AGENT_CORE_GATEWAY_KEYS"
 _HOST, _PORT = "127.0.0.1", 8642
 _IDLE_MAX_S = 86400.0
-_STOP_S = 5  # what running answers get to end in, when it is stopped
 _BACKLOG = 2048
 
 
@@ -38,6 +37,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     what.add_argument("-m", "--model", metavar="PROVIDER/MODEL", help="who answers, whatever model is asked for")
     what.add_argument(
         "--config", metavar="FILE", help="a TOML file with models, and what else there is (docs/gateway.md)"
+    )
+    what.add_argument(
+        "--new-key", metavar="NAME", help="make a key for NAME, print it once and what goes into the file, and end"
     )
     parser.add_argument("--check", action="store_true", help="with --config: say what it would serve, and end")
     parser.add_argument("--base-url", metavar="URL", help="another server, e.g. http://localhost:8000/v1")
@@ -62,8 +64,11 @@ def run(args: Namespace) -> int:
 
         from ..gateway import Gateway
         from ..gateway.admission import Admission
+        from ..gateway.connections import server_config
     except ImportError as error:
         raise ConfigError(f"serving needs {error.name}", remedy="pip install 'agent-core[gateway]'") from None
+    if args.new_key is not None:
+        return _new_key(cast("str", args.new_key))
     with ExitStack() as stack:
         if args.config is None:
             gateway = Gateway(default=_client(args, stack), keys=keys, services=[Admission()])
@@ -72,30 +77,37 @@ def run(args: Namespace) -> int:
             gateway, place = _configured(cast("str", args.config), keys)
         host = cast("str | None", args.host) or place[0]
         port = place[1] if args.port is None else cast("int", args.port)
-        if not keys and not _is_loopback(host):
+        if not gateway.asks_for_keys and not _is_loopback(host):
             raise UsageProblem(
                 f"{host!r} can be reached by others, and nobody is asked for a key",
-                remedy=f"set {KEYS_VARIABLE} to one or more keys, or listen on 127.0.0.1",
+                remedy=f"set {KEYS_VARIABLE} to one or more keys, write [[keys]] into the file, or listen on 127.0.0.1",
             )
         if args.check:
             write_text(sys.stdout, f"{gateway} at {host}:{port}\n{_plan(gateway)}")
             return Exit.OK
         listening = stack.enter_context(_listening(host, port))
-        _say_where(listening, gateway, asks_for_keys=bool(keys))
-        config = uvicorn.Config(
-            gateway,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_STOP_S,
-        )
-        uvicorn.Server(config).run(sockets=[listening])
+        _say_where(listening, gateway, asks_for_keys=gateway.asks_for_keys)
+        uvicorn.Server(server_config(gateway)).run(sockets=[listening])
+    return Exit.OK
+
+
+def _new_key(name: str) -> int:
+    """The key goes to stdout alone, so that it can be piped to where it is kept; it is shown this once."""
+    from ..gateway.keys import Key, hash_of, new_key
+
+    key = new_key()
+    kept = Key(name, hash_of(key))  # raises for a name that is none, before the key is shown
+    write_text(sys.stdout, f"{key}\n")
+    Screen(sys.stderr).put(
+        f"The key is shown this once. In the file, with what it may use (docs/gateway.md):\n\n"
+        f'[[keys]]\nname = "{kept.name}"\nhash = "{kept.hash}"\n'
+    )
     return Exit.OK
 
 
 def _check_options(args: Namespace) -> None:
     """What says something of a backend is for the one of the command line."""
-    if args.config is None:
+    if args.new_key is not None or args.config is None:
         if args.check:
             raise UsageProblem("--check looks at a configuration", remedy="name one with --config FILE")
         return

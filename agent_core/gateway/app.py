@@ -34,13 +34,14 @@ from ..items import JsonObject, JsonValue, WireName
 from ..prices import Prices
 from ..telemetry import Telemetry
 from .access import Access
+from .admin import admin_routes
 from .asking import Answerer, Ask, Bill, Caller, Page, Served, Service, Shown, Watcher
 from .backends import Backends
 from .deployments import DeploymentHealth
 from .estimate import estimated_tokens
 from .insiders import Insiders
 from .key_limits import KeyLimits
-from .keys import Key
+from .keys import Key, Token
 from .relay import PING_S, Relay
 from .request_log import RequestLog
 from .routes import Route as ModelRoute
@@ -62,11 +63,11 @@ class Gateway:
     """`models`: by the names they are asked for, a client each, or a Route where several deployments answer. `aliases`:
     more names for them, also patterns (`claude-*`). `default` answers for every other name: a client, or the name of
     one of `models`. The gateway closes the clients when it ends. `keys`: who is let in, plainly or with what each may
-    use (`Key`, `Access`); with none, everybody who can reach it. `max_body_bytes` and `body_s` bound what is read of a
-    request, and for how long; `ping_s`: how long a stream may be silent. `services`: what stands between the clients
-    and the backends, each kind once, in any order (`asking.Service`); `watchers` are told of every request, and their
-    pages served (`asking.Shown`) to `insiders`; `prices` say what one cost; `telemetry`: what spans are recorded with,
-    the program's own by default.
+    use (`Key`, `Access`); with none, everybody who can reach it. `admin`: the secret of those who run it, without which
+    there is no `/admin`. `max_body_bytes` and `body_s` bound what is read of a request, and for how long; `ping_s`: how
+    long a stream may be silent. `services`: what stands between the clients and the backends, each kind once, in any
+    order (`asking.Service`); `watchers` are told of every request, and their pages served (`asking.Shown`) to
+    `insiders`; `prices` say what one cost; `telemetry`: what spans are recorded with, the program's own by default.
 
     Raises ConfigError without a backend, or for a key that is none. Belongs to one event loop. Its services are open
     from the start of its lifespan, which a server runs; an application that mounts it does so itself: `async with`.
@@ -79,6 +80,7 @@ class Gateway:
         default: ModelClient | str | None = None,
         aliases: Mapping[str, str] | None = None,
         keys: Iterable[str | Key] | Access = (),
+        admin: Token | None = None,
         services: Iterable[Service] = (),
         watchers: Iterable[Watcher] = (),
         insiders: Insiders | None = None,
@@ -101,6 +103,7 @@ class Gateway:
         self._insiders = insiders or Insiders({}, open_to_all=not self._access)
         self._prices = prices
         self._telemetry = telemetry or Telemetry()
+        self._admin = admin
         self._open = AsyncExitStack()
         self._max_body_bytes = max_body_bytes
         self._body_s = body_s
@@ -121,6 +124,10 @@ class Gateway:
     def routes(self) -> Mapping[str, ModelRoute]:
         """Who answers for each model."""
         return self._backends.routes
+
+    @property
+    def asks_for_keys(self) -> bool:
+        return bool(self._access)
 
     def health(self) -> Mapping[str, Sequence[DeploymentHealth]]:
         """The deployments of each model, as they are now."""
@@ -159,6 +166,7 @@ class Gateway:
         ]
         pages = [page for watcher in self._watchers if isinstance(watcher, Shown) for page in watcher.pages()]
         routes += [Route(page.path, self._inside(page), methods=["GET"]) for page in pages]
+        routes += admin_routes(self._access, self._admin, self.health)
         routes.append(Route("/readyz", self._readiness, methods=["GET"]))
         return [*routes, *(Route(path, _fine, methods=["GET"]) for path in ("/healthz", "/"))]
 

@@ -24,9 +24,12 @@ from pydantic import Field
 from ..errors import ConfigError
 from ..prices import ListedPrices, Price, Prices, PriceTable
 from ..toml_file import toml_tables
+from .access import Access
 from .admission import AdmissionSettings
 from .app import BODY_S, MAX_BODY_BYTES, Gateway
 from .asking import Service, Watcher
+from .key_settings import AdminSettings, KeySettings, LimitsSettings, insiders_of, memory_or
+from .keys import Key
 from .model_settings import ModelSettings, PriceSettings, RoutingSettings
 from .relay import PING_S
 from .server_tools_settings import ToolsSettings
@@ -53,6 +56,9 @@ class GatewaySettings(Table):
     models: Annotated[dict[str, ModelSettings], Field(min_length=1)]
     aliases: dict[str, str] = Field(default_factory=dict[str, str])
     prices: dict[str, PriceSettings] = Field(default_factory=dict[str, PriceSettings])
+    keys: Annotated[tuple[KeySettings, ...], Field(strict=False)] = ()
+    limits: LimitsSettings | None = None
+    admin: AdminSettings = AdminSettings()
     # Services and watchers, a line each: name: NameSettings | None = None
     admission: AdmissionSettings = AdmissionSettings()
     tools: ToolsSettings | None = None
@@ -76,12 +82,18 @@ class ConfigFile:
         }
         given = Given(self.path.resolve().parent, prices, tuple(routes))
         services, watchers = self._services(given), self._watchers(given)
+        access = self._access(keys, given.folder)
+        with placed(f"{self.path}: [admin]"):
+            admin, metrics = settings.admin.token(), settings.admin.metrics_token()
+            insiders = insiders_of(admin, metrics, open_to_all=not access)
         with placed(str(self.path)):
             return Gateway(
                 routes,
                 default=settings.routing.default or None,
                 aliases=settings.aliases,
-                keys=keys,
+                keys=access,
+                admin=admin,
+                insiders=insiders,
                 services=services,
                 watchers=watchers,
                 prices=prices,
@@ -89,6 +101,17 @@ class ConfigFile:
                 body_s=settings.server.body_s,
                 ping_s=settings.server.ping_s,
             )
+
+    def _access(self, keys: Iterable[str], folder: Path) -> Access:
+        """The keys of the file, and others that were given."""
+        made: list[str | Key] = [*keys]
+        for nth, key in enumerate(self.settings.keys, 1):
+            with placed(f"{self.path}: [[keys]] {nth}"):
+                made.append(key.key())
+        with placed(f"{self.path}: [limits]"):
+            ledger = memory_or(self.settings.limits, folder)
+        with placed(f"{self.path}: [[keys]]"):
+            return Access(made, ledger=ledger)
 
     def _check_names(self) -> None:
         settings = self.settings

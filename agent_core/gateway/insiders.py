@@ -18,7 +18,7 @@ from typing import Literal, Protocol
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
 
-__all__ = ["Insiders", "Shows", "password_of"]
+__all__ = ["Insiders", "Shows", "Who", "password_of"]
 
 Who = Literal["metrics", "admin"]
 

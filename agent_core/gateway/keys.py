@@ -18,7 +18,7 @@ from starlette.datastructures import Headers
 
 from ..errors import ConfigError
 
-__all__ = ["Budget", "Key", "Token", "hash_of", "keys_of", "matches", "new_key", "offered"]
+__all__ = ["Budget", "Key", "Token", "hash_of", "keys_of", "matches", "new_key", "offered", "strong"]
 
 MIN_CHARS = 16
 """Of a key: what is shorter can be guessed over a network."""
@@ -28,6 +28,7 @@ MAX_MODEL_CHARS = 512
 _HASH = re.compile(r"sha256:[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _PREFIX = "agc-"
+_MAKE = "make one with `agent-core serve --new-key NAME`"
 
 
 def new_key() -> str:
@@ -81,9 +82,7 @@ class Key(Struct, frozen=True):
                 f"{self.name[:64]!r} is no name for a key", remedy="use up to 64 letters, digits, dots and dashes"
             )
         if not _HASH.fullmatch(self.hash):  # not shown: it may be the key itself
-            raise ConfigError(
-                f"the hash of the key {self.name!r} is none", remedy="make one with `agent-core gateway-key`"
-            )
+            raise ConfigError(f"the hash of the key {self.name!r} is no hash", remedy=_MAKE)
         for limit in (self.requests_per_minute, self.tokens_per_minute):
             if limit is not None and limit < 1:
                 raise ConfigError(f"the key {self.name!r} has a limit below 1", remedy="disable it, or raise the limit")
@@ -107,7 +106,9 @@ class Token:
     __slots__ = ("_hash",)
 
     def __init__(self, secret: str) -> None:
-        self._hash = secret if _HASH.fullmatch(secret) else hash_of(_strong(secret, "the token"))
+        if secret.startswith("sha256:") and not _HASH.fullmatch(secret):
+            raise ConfigError("the hash of a token is no hash", remedy=_MAKE)
+        self._hash = secret if _HASH.fullmatch(secret) else hash_of(strong(secret, "the token"))
 
     def __repr__(self) -> str:
         return "Token(…)"
@@ -145,15 +146,16 @@ def matches(given: str, hashes: Sequence[str]) -> int | None:
 
 
 def _plain(key: str, place: int) -> Key:
-    hashed = hash_of(_strong(key, f"key {place} of the gateway"))
+    hashed = hash_of(strong(key, f"key {place} of the gateway"))
     return Key(f"key-{hashed.removeprefix('sha256:')[:12]}", hashed)
 
 
-def _strong(secret: str, what: str) -> str:
+def strong(secret: str, what: str) -> str:
+    """The secret. Raises ConfigError for one that could be guessed, or that no client could send."""
     if len(secret) < MIN_CHARS or not secret.isascii() or not secret.isprintable() or " " in secret:
         raise ConfigError(
             f"{what} is no key",
-            remedy=f"use at least {MIN_CHARS} visible ASCII characters, e.g. of `agent-core gateway-key`",
+            remedy=f"use at least {MIN_CHARS} visible ASCII characters, e.g. of `agent-core serve --new-key NAME`",
         )
     return secret
 

@@ -89,15 +89,23 @@ number = CASE WHEN ends IS NULL OR ends > :now THEN number ELSE 0 END + :by, end
 
 
 class SqliteLedger:
-    """A file, for any number of processes of one machine; it outlives them. The file is made readable for its owner
-    alone, and its folder must be there. Raises ConfigError where it cannot be opened."""
+    """A file, for any number of processes of one machine; it outlives them. It is opened at the start of the block,
+    readable for its owner alone. Raises ConfigError for a folder that is not there, and where it cannot be opened."""
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
         self._path = path
         self._clock = clock
         self._added = 0
         self._turn = anyio.CapacityLimiter(1)  # one connection, one thread at a time
-        self._file = _opened(path)
+        self._opened: sqlite3.Connection | None = None
+        if not path.parent.is_dir():
+            raise ConfigError(f"there is no folder {path.parent}", remedy="name a file in a folder you may write")
+
+    @property
+    def _file(self) -> sqlite3.Connection:
+        if self._opened is None:
+            raise RuntimeError("the ledger is used outside its block")
+        return self._opened
 
     async def add(self, steps: Mapping[str, Step]) -> dict[str, int]:
         return await to_thread.run_sync(self._add, dict(steps), limiter=self._turn)
@@ -133,16 +141,19 @@ class SqliteLedger:
         return 0 if row is None else row[0]
 
     async def __aenter__(self) -> Self:
+        self._opened = await to_thread.run_sync(_opened, self._path, limiter=self._turn)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        file, self._opened = self._file, None
         with anyio.CancelScope(shield=True):
-            await to_thread.run_sync(self._file.close, limiter=self._turn)
+            await to_thread.run_sync(file.close, limiter=self._turn)
 
 
 def _opened(path: Path) -> sqlite3.Connection:
+    file: sqlite3.Connection | None = None
     try:
         path.touch(mode=0o600)
         file = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
@@ -151,4 +162,6 @@ def _opened(path: Path) -> sqlite3.Connection:
         file.execute(_TABLE)
         return file
     except (OSError, sqlite3.Error) as error:
+        if file is not None:
+            file.close()
         raise ConfigError(f"{path} cannot be opened: {error}", remedy="name a file in a folder you may write") from None

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
+from agent_core.gateway.connections import HEAD_S, WRITE_S, server_config
+
 START_S = 20.0
 
 
@@ -26,11 +28,10 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def running(gateway: ASGIApp) -> Generator[str]:
+def running(gateway: ASGIApp, *, head_s: float = HEAD_S, write_s: float = WRITE_S) -> Generator[str]:
     """The URL, without a path, of a Gateway or what is around one. It is closed at the end."""
     listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
-    config = uvicorn.Config(gateway, log_level="error", access_log=False, timeout_graceful_shutdown=1)
-    server = _Server(config)
+    server = _Server(server_config(gateway, head_s=head_s, write_s=write_s, stop_s=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="gateway", daemon=True)
     thread.start()
     try:

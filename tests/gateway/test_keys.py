@@ -72,7 +72,7 @@ def test_a_new_key_is_known_by_its_hash() -> None:
 WRONG: dict[str, tuple[dict[str, object], str]] = {
     "a name with a line end": ({"name": "a\r\nx: y"}, "is no name for a key"),
     "no name": ({"name": ""}, "is no name"),
-    "a key instead of its hash": ({"hash": ONE}, "the hash of the key 'alice' is none"),
+    "a key instead of its hash": ({"hash": ONE}, "the hash of the key 'alice' is no hash"),
     "no requests at all": ({"requests_per_minute": 0}, "limit below 1"),
     "an end without a zone": ({"expires": datetime(2027, 1, 1)}, "has no time zone"),
 }

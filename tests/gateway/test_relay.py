@@ -153,7 +153,9 @@ async def test_a_client_that_leaves_ends_the_backends_answer(caplog: pytest.LogC
                     assert (await anext(events)) is not None
                 with anyio.fail_after(10):
                     await backend.left.wait()
-    assert [record.__dict__["outcome"] for record in caplog.records] == ["client_left"]
+    # Another gateway's last record may come late: it has a thread of its own.
+    records = [record.__dict__ for record in caplog.records]
+    assert [record["outcome"] for record in records if record["model"] == "lab/m"] == ["client_left"]
 
 
 @pytest.mark.parametrize("wire", WIRES)

@@ -70,6 +70,25 @@ def test_it_listens_to_others_only_with_keys(
     assert "key 1 of the gateway is no key" in capsys.readouterr().err
 
 
+def test_keys_of_a_file_let_it_listen_to_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As those of the environment do."""
+    file = tmp_path / "gateway.toml"
+    lab = '[models.m]\nmodel = "lab/m"\nbase_url = "http://127.0.0.1:1/v1"\n'
+    file.write_text(lab)
+    everywhere = ["serve", "--config", str(file), "--check", "--host", "0.0.0.0"]
+    assert main(everywhere) == Exit.USAGE
+    assert main(["serve", "--new-key", "alice"]) == Exit.OK
+    key, table = capsys.readouterr()
+    assert key.startswith("agc-") and key.strip() not in table
+    file.write_text(lab + table[table.rindex("[[keys]]") :])
+    assert main(everywhere) == Exit.OK
+
+
+def test_a_name_no_key_can_have(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--new-key", "a b"]) == Exit.USAGE
+    assert capsys.readouterr().out == ""
+
+
 def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
     """One line, and what to do."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -107,7 +126,7 @@ def test_a_configuration_is_checked(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 MISUSED: dict[str, tuple[list[str], str]] = {
-    "neither": ([], "one of the arguments -m/--model --config is required"),
+    "neither": ([], "one of the arguments -m/--model --config --new-key is required"),
     "both": (["-m", "a/b", "--config", "x"], "not allowed with argument"),
     "a check of nothing": (["-m", "a/b", "--check"], "name one with --config"),
     "a backend's option": (["--config", "x", "--base-url", "http://h"], "--base-url is for a backend named with -m"),

@@ -24,6 +24,8 @@ __all__ = [
     "request_served",
     "retry_scheduled",
     "session_warned",
+    "tool_served",
+    "tools_missing",
     "usage_lost",
     "writes_settled",
 ]
@@ -55,6 +57,8 @@ fields_of: dict[str, tuple[str, ...]] = {
     "budget": ("key", "period", "percent"),
     "price_unknown": ("key", "model"),
     "usage_lost": ("key",),
+    "tool": ("tool", "outcome", "duration_s", "caller", "request_id"),
+    "tools_missing": ("server", "error"),
     "writes": ("settled", "files"),
 }  # fmt: skip
 """The fields of each `event`, which is one itself."""
@@ -207,6 +211,32 @@ def price_unknown(key: str, model: str) -> None:
 def usage_lost(key: str) -> None:
     """What a request used could not be written down."""
     _GATEWAY.error("what the key %s used could not be written down", key, extra={"event": "usage_lost", "key": key})
+
+
+def tool_served(*, tool: str, outcome: str, duration_s: float, caller: str, request_id: str) -> None:
+    """The gateway is done with a call of one of its tools. `tool` may be a name the model made up: it is recorded
+    quoted, and cut."""
+    _GATEWAY.info(
+        "a tool was called: %s",
+        outcome,
+        extra={
+            "event": "tool",
+            "tool": ascii(tool[:_MAX_ASKED_CHARS])[1:-1],
+            "outcome": outcome,
+            "duration_s": round(duration_s, 3),
+            "caller": caller,
+            "request_id": request_id,
+        },
+    )
+
+
+def tools_missing(server: str, error: str) -> None:
+    """A server whose tools the gateway was to run is not there; it goes on without them. `error` is a class."""
+    _GATEWAY.warning(
+        "the MCP server %s is not there: its tools are offered to nobody",
+        server,
+        extra={"event": "tools_missing", "server": server, "error": error},
+    )
 
 
 def writes_settled(settled: str, files: int) -> None:

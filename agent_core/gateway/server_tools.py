@@ -17,11 +17,13 @@ from typing import Self
 
 from ..errors import ConfigError
 from ..limits import Limits
+from ..logs import tools_missing
 from ..prompt import CustomToolSpec, HostedToolSpec, Prompt, ToolSpec
 from ..tool_policy import ToolPolicy
 from ..toolbox import AgentTool, Toolbox, entries_of
 from ..tools.base import Tool
 from ..tools.hand_back import HandBack
+from ..tools.mcp import McpServers
 from .asking import Answer, Answerer, Ask, Place, Service
 from .server_tools_kept import KeptTurns
 from .server_tools_turn import Keep, Kit, ToolTurn
@@ -86,6 +88,8 @@ class ServerTools(Service):
             for entry in self._entries:
                 if isinstance(entry, AbstractAsyncContextManager):
                     await stack.enter_async_context(entry)
+                if isinstance(entry, McpServers):
+                    _tell(entry)
             self._open = stack.pop_all()
         return self
 
@@ -149,3 +153,10 @@ class _Around:
             answering = ToolTurn(self._inner, ask, kit, self._service.keeper(ask)).answer()
         async with answering as answer:
             yield answer
+
+
+def _tell(servers: McpServers) -> None:
+    """Say which servers could not be started: clients will not miss tools that they know nothing of."""
+    for status in servers.status():
+        if status.problem is not None:
+            tools_missing(status.name, type(status.problem).__name__)

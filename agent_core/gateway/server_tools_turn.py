@@ -30,11 +30,12 @@ from ..events import Completed, OutputItemDone, Response, ResponseEvent
 from ..guards import Guards
 from ..items import CallItem, CallOutputItem, CustomToolCall, FunctionCall, ResponseItem
 from ..limits import Limits, RunState
+from ..logs import tool_served
 from ..prompt import CustomToolSpec, ToolSpec
 from ..session.waiting import Waiting
 from ..tool_policy import ToolPolicy
 from ..tools.base import Tool
-from ..turn_events import TurnEvent
+from ..turn_events import ToolFinished, TurnEvent
 from ..turn_queue import TurnQueue
 from .asking import Answer, Answerer, Ask
 from .server_tools_shown import Shown
@@ -90,7 +91,8 @@ class ToolTurn:
             approvals=deny_all,
             policy=kit.policy,
             session=self._log,
-            emit=_unseen,
+            emit=self._watch,
+            note=self._note,
             cwd=Path.cwd(),
             max_calls=kit.limits.max_calls_per_sample,
             guards=Guards(max_repeats=kit.limits.max_repeats, max_failed=kit.limits.max_failed),
@@ -157,6 +159,19 @@ class ToolTurn:
                 return await self._queue.put(self._end(response, dropped=bool(response.tool_calls) and not theirs))
             last = last or state.limit_reached(kit.limits) is not None
             ask = self._following(made, calls=not last)
+
+    async def _watch(self, event: TurnEvent) -> None:
+        self._note(event)
+
+    def _note(self, event: TurnEvent) -> None:
+        if isinstance(event, ToolFinished):
+            tool_served(
+                tool=event.call.name,
+                outcome=event.outcome,
+                duration_s=event.duration_s,
+                caller=self._ask.caller.name,
+                request_id=self._ask.request_id,
+            )
 
     def _following(self, made: Sequence[ResponseItem], *, calls: bool) -> Ask:
         """What is asked next. Only the first answer is forced to call: the same force again would never end."""
@@ -240,7 +255,3 @@ def _is_cut(response: Response) -> bool:
     """The cap that cut all calls would cut them again."""
     calls = response.tool_calls
     return all(call.status == "incomplete" for call in calls) and response.finish_reason in _CUT
-
-
-async def _unseen(event: TurnEvent) -> None:
-    """Nobody watches the tools of a gateway at work."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -32,10 +33,12 @@ from agent_core.items import (
     user_message,
 )
 from agent_core.limits import Limits
+from agent_core.logs import fields_of
 from agent_core.prompt import NamedTool, Prompt, ToolChoice, ToolSpec
 from agent_core.testing.model import ScriptedEvent
 from agent_core.tool_policy import ToolPolicy, ToolRule
 from agent_core.tools.base import ToolCall, ToolOutput
+from agent_core.tools.mcp import McpServer, McpServers
 
 from ..unit.stage import Probe, call, calls, says
 from .rounds import Backend, told
@@ -397,3 +400,20 @@ async def test_text_is_told_as_it_comes() -> None:
         assert seen[-1] == OutputTextDelta(0, "hel")
         go_on.set()
         assert await anext(answer.events) == OutputTextDelta(0, "lo")
+
+
+async def test_what_a_log_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Each call, and which server is not there; nothing that was said, and a name that was made up is quoted."""
+    caplog.set_level(logging.INFO, "agent_core.gateway")
+    backend = Backend(calls(call("a", "echo", '"secret"'), call("b", "made\nup")), DONE)
+    missing = McpServers([McpServer("gone", command="no-such-command-anywhere")])
+    service = ServerTools([Probe("echo"), missing])
+    async with service:
+        await told(service.around(backend), ask())
+    facts = [{key: record.__dict__[key] for key in fields_of[record.__dict__["event"]]} for record in caplog.records]
+    assert facts[0] == {"server": "gone", "error": "ToolError"}
+    assert [(fact["tool"], fact["outcome"], fact["caller"]) for fact in facts[1:]] == [
+        ("echo", "ok", "key-1"),
+        ("made\\nup", "failed", "key-1"),
+    ]
+    assert "secret" not in str([record.__dict__ for record in caplog.records])

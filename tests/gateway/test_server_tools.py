@@ -76,7 +76,7 @@ POLICY = ToolPolicy([ToolRule("rm_*", "deny"), ToolRule("passed", "hand_back")])
 @dataclass(frozen=True)
 class Row:
     """`answers` of the backend; then: the text the client is told, the calls it is given, why it ends, how often the
-    backend is asked, and the outputs it has been sent in the end."""
+    backend is asked, the outputs it has been sent in the end, and whether it may call then."""
 
     answers: Sequence[Response]
     text: str = "done"
@@ -86,6 +86,7 @@ class Row:
     outputs: Sequence[tuple[str, str]] = ()
     tools: Sequence[ToolSpec] = ()
     limits: Limits = field(default=LIMITS)
+    last: ToolChoice = "auto"
 
 
 DONE = says("done")
@@ -142,6 +143,14 @@ ROWS: dict[str, Row] = {
     "S0-53 a tool nobody has is the client's affair": Row(
         [calls(call("u", "unknown"))], text="", given=["u"], finish="tool_calls", requests=1, tools=[THEIRS]
     ),
+    "a name in a namespace of the client's": Row(
+        [calls(call("n", "echo").model_copy(update={"namespace": "mine"}))],
+        text="",
+        given=["n"],
+        finish="tool_calls",
+        requests=1,
+        tools=[THEIRS],
+    ),
     "a name the client uses too": Row(
         [calls(call("e", "echo"))], text="", given=["e"], finish="tool_calls", requests=1, tools=[ToolSpec("echo")]
     ),
@@ -154,6 +163,7 @@ ROWS: dict[str, Row] = {
             ("a", "did {}\n[the same calls with the same results as before: 2 in a row; one more ends the run]"),
             ("a", "did {}"),
         ],
+        last="none",
     ),
     "X-S0-17 all fail: told once, then no more": Row(
         [calls(call("a", "fails")), calls(call("b", "fails")), DONE],
@@ -163,9 +173,10 @@ ROWS: dict[str, Row] = {
             ("b", "always fails"),
         ],
         limits=Limits(max_failed=1),
+        last="none",
     ),
     "S0-58 the limit: an answer without calls": Row(
-        [calls(call("a", "echo")), DONE], outputs=[("a", "did {}")], limits=Limits(max_turns=1)
+        [calls(call("a", "echo")), DONE], outputs=[("a", "did {}")], limits=Limits(max_turns=1), last="none"
     ),
     "S0-61 a backend that calls all the same": Row(
         [calls(call("a", "echo")), calls(assistant_message("half"), call("b", "echo"))],
@@ -173,6 +184,7 @@ ROWS: dict[str, Row] = {
         finish="length",
         outputs=[("a", "did {}")],
         limits=Limits(max_turns=1),
+        last="none",
     ),
     "the cap that cut all calls": Row(
         [Response(items=(call("a", "echo", '{"x', "incomplete"),), finish_reason="length", status="incomplete")],
@@ -193,7 +205,7 @@ async def test_what_the_client_is_told(name: str) -> None:
     answer = fold(seen.events)
     assert (answer.text, [item.call_id for item in answer.tool_calls]) == (row.text, list(row.given))
     assert (answer.finish_reason, len(backend.prompts)) == (row.finish, row.requests)
-    assert outputs(backend.prompts[-1]) == list(row.outputs)
+    assert (outputs(backend.prompts[-1]), backend.prompts[-1].tool_choice) == (list(row.outputs), row.last)
     shown = [event for event in seen.events if isinstance(event, ToolCallInputDelta | OutputItemAdded)]
     assert not [event for event in shown if "echo" in str(event) and not row.tools]
     assert backend.left == row.requests
@@ -270,6 +282,52 @@ async def test_the_clients_follow_up_finds_the_whole_turn(name: str) -> None:
     """X-S0-15: the call that was run here and its output are where they were; no call is without an output."""
     prompt = await follow_up(ServerTools(probes()), *BACK[name])
     assert prompt.items == (GO, *MIXED.items, *made("a"), ANSWERED)
+
+
+ASKED = calls(call("t", "theirs"))
+WHOLE: dict[str, tuple[Sequence[Response], Limits, Sequence[ResponseItem]]] = {
+    "both calls at once": (
+        [calls(call("a", "echo"), *ASKED.items)],
+        LIMITS,
+        [call("a", "echo"), *ASKED.items, *made("a")],
+    ),
+    "the client's in a second answer": (
+        [calls(call("a", "echo")), ASKED],
+        LIMITS,
+        [call("a", "echo"), *made("a"), *ASKED.items],
+    ),
+    "a call too many beside it": (
+        [calls(call("a", "echo")), calls(call("b", "echo"), *ASKED.items)],
+        Limits(max_turns=1),
+        [call("a", "echo"), *made("a"), *ASKED.items],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+async def test_the_whole_turn_is_what_was_run(name: str) -> None:
+    """Whatever is put back has an output for each call."""
+    answers, limits, whole = WHOLE[name]
+    backend = Backend(*answers, DONE)
+    answerer = ServerTools(probes(), limits=limits).around(backend)
+    await told(answerer, ask(tools=[THEIRS]))
+    await told(answerer, ask(tools=[THEIRS], items=(GO, *ASKED.items, ANSWERED)))
+    assert backend.prompts[-1].items == (GO, *whole, ANSWERED)
+
+
+def test_what_was_asked_for_last_is_kept_longest() -> None:
+    """Of turns that do not all fit; a clock that runs on does not matter to one that is in use."""
+    now = [0.0]
+    kept = KeptTurns(max_turns=2, kept_s=10.0, clock=lambda: now[0])
+    histories = {n: (user_message(n), call("t", "theirs")) for n in "abc"}
+    for n in "ab":
+        kept.keep("key-1", histories[n][:1], [call("t", "theirs")], [call(n)])
+    now[0] = 9.0
+    assert kept.put_back("key-1", histories["a"]) == (histories["a"][0], call("a"))
+    kept.keep("key-1", histories["c"][:1], [call("t", "theirs")], [call("c")])
+    now[0] = 18.0
+    found = [kept.put_back("key-1", histories[n])[1:] for n in "abc"]
+    assert found == [(call("a"),), histories["b"][1:], (call("c"),)]
 
 
 CHANGED: dict[str, tuple[Sequence[ResponseItem], str, str]] = {

@@ -15,12 +15,14 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from importlib.metadata import version
 from itertools import pairwise
 from types import TracebackType
 from typing import NamedTuple
 
 import anyio
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -42,6 +44,7 @@ from .estimate import estimated_tokens
 from .insiders import Insiders
 from .key_limits import KeyLimits
 from .keys import Key, Token
+from .openapi import description
 from .relay import PING_S, Relay
 from .request_log import RequestLog
 from .routes import Route as ModelRoute
@@ -129,6 +132,12 @@ class Gateway:
     def asks_for_keys(self) -> bool:
         return bool(self._access)
 
+    def endpoints(self) -> set[tuple[str, str]]:
+        """What is served: (method in lower case, path as OpenAPI writes it)."""
+        routes = [route for route in self._app.routes if isinstance(route, Route)]
+        every = {(method.lower(), route.path) for route in routes for method in route.methods or ()}
+        return {(method, path.replace(":path}", "}")) for method, path in every if method != "head"}
+
     def health(self) -> Mapping[str, Sequence[DeploymentHealth]]:
         """The deployments of each model, as they are now."""
         return self._backends.health()
@@ -168,7 +177,9 @@ class Gateway:
         routes += [Route(page.path, self._inside(page), methods=["GET"]) for page in pages]
         routes += admin_routes(self._access, self._admin, self.health)
         routes.append(Route("/readyz", self._readiness, methods=["GET"]))
-        return [*routes, *(Route(path, _fine, methods=["GET"]) for path in ("/healthz", "/"))]
+        routes += [Route(path, _fine, methods=["GET"]) for path in ("/healthz", "/")]
+        routes.append(Route("/openapi.json", self._checked("chat", self._describe), methods=["GET"]))
+        return routes
 
     def _inside(self, page: Page) -> _Endpoint:
         """A page of the gateway itself, for who may see it."""
@@ -257,6 +268,10 @@ class Gateway:
         self._backends.named(name)
         return JSONResponse(_row(name), headers=answer_headers("messages", known.request_id))
 
+    async def _describe(self, request: Request, known: _Known) -> ASGIApp:
+        told = description(self.endpoints(), version("agent-core"))
+        return JSONResponse(told, headers=answer_headers("chat", known.request_id))
+
     async def _readiness(self, request: Request) -> Response:
         """503 where nobody can be asked for any model. Numbers only: no key is needed to read it."""
         ready, models = self._backends.ready()
@@ -265,7 +280,9 @@ class Gateway:
         )
 
     async def _body(self, request: Request) -> bytes:
-        """Raises InvalidRequestError for one that is too large, or does not come."""
+        """Raises InvalidRequestError for one that is no JSON, is too large, or does not come."""
+        if not _says_json(request.headers):
+            raise InvalidRequestError("the body has to be application/json", status=415, code="unsupported_media_type")
         pieces: list[bytes] = []
         size = 0
         said = request.headers.get("content-length", "")
@@ -307,6 +324,14 @@ class _Answer(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._answer(scope, receive, send)
+
+
+def _says_json(headers: Headers) -> bool:
+    """A page of another site can send a body of another kind without asking first, and so spend what is not its own."""
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not kind:
+        return "origin" not in headers
+    return kind == "application/json" or kind.endswith("+json")
 
 
 async def _fine(request: Request) -> Response:

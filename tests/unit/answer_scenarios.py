@@ -4,16 +4,16 @@ from __future__ import annotations
 
 ANSWERS = (
     *(f"T-E{n}" for n in range(1, 11)),
-    *(f"T-F{n}" for n in (1, 3, 6, 7, 8, 9, 10)),
-    *(f"T-G{n}" for n in (12, *range(14, 22))),
-    *(f"T-H{n}" for n in (*range(1, 21), *range(22, 30))),
+    *(f"T-F{n}" for n in range(1, 12)),
+    *(f"T-G{n}" for n in range(12, 22)),
+    *(f"T-H{n}" for n in range(1, 30)),
     *(f"T-I{n}" for n in (1, 2, 3, 5, 6, 7)),
     *(f"T-J{n}" for n in range(1, 25)),
     *(f"T-K{n}" for n in range(1, 9)),
     *(f"T-L{n}" for n in range(1, 12)),
     *(f"T-M{n}" for n in range(1, 20)),
-    *(f"T-N{n}" for n in (1, 2, 3, 4, 5, 6, 7)),
-    *(f"T-Q{n}" for n in (4, 5, 6, 8, 9)),
+    *(f"T-N{n}" for n in range(1, 9)),
+    *(f"T-Q{n}" for n in (4, 5, 6, 7, 8, 9)),
     *(f"X-S0-{n:02}" for n in (1, 2, 3, 4, 5, 9, 10, 18, 20, 21, 22, 23, 25, 26, 27, 28, 29)),
     *(f"X-S2-{n:02}" for n in range(1, 9)),
     *(f"X-S3-{n:02}" for n in (1, 2, 3, 4, 6, 7, 8, 9, 10, 12, 13, 14, 15, 16, 18)),
@@ -21,19 +21,10 @@ ANSWERS = (
 """behaviours.md 6.E to 6.N and 6.Q, and of 6.R what concerns answers: all that is a codec's."""
 
 GATEWAY: dict[str, tuple[str, ...]] = {
-    "a server's paths, headers and size of a body": (
-        "T-F2",
-        "T-F4",
-        "T-F5",
-        "T-F11",
-        "T-G13",
-        "T-H21",
-    ),
-    "a header that lists what was lost": ("T-N8",),
     "a callback per frame": ("T-I4",),
     "admission: who holds a slot, and for how long": ("X-S3-17",),
     "cache, sessions, policy, routing, cost, the endpoint": (
-        *(f"T-Q{n}" for n in (1, 2, 3, 7)),
+        *(f"T-Q{n}" for n in (1, 2, 3)),
         "X-S0-11",
         "X-S3-05",
     ),

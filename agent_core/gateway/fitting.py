@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 from ..client import ModelClient
@@ -18,7 +18,7 @@ from ..codecs.namespaces import Names, flattened, named
 from ..events import ResponseEvent
 from ..items import CustomToolCallOutput, FunctionCallOutput, GhostSnapshot, ResponseItem, ToolSearchOutput
 from ..prompt import Prompt
-from .asking import Ask
+from .asking import Ask, ReadAhead
 
 __all__ = ["Fitted", "fitted"]
 
@@ -39,7 +39,7 @@ class Fitted:
 
     def said(self, events: AsyncIterator[ResponseEvent]) -> AsyncIterator[ResponseEvent]:
         """The answer's events, their calls named as the client knows them."""
-        return _renamed(events, self.names) if self.names else events
+        return _Renamed(events, self.names) if self.names else events
 
 
 def fitted(ask: Ask, client: ModelClient) -> Fitted:
@@ -54,6 +54,11 @@ def fitted(ask: Ask, client: ModelClient) -> Fitted:
     losses = (*(Loss(name) for name in prompt.extra), *([Loss(BETA_HEADER, beta)] if beta else []))
     if prompt.extra:  # another wire would refuse them, or take them for something else
         prompt = dataclasses.replace(prompt, extra={})
+    wanted = prompt.reasoning
+    if client.wire == "messages" and wanted is not None and wanted.effort is None and wanted.budget_tokens is None:
+        # On OpenAI's wires: tell me of what you think anyhow. Here it would turn thinking on; a server may have none.
+        prompt = dataclasses.replace(prompt, reasoning=None)
+        losses = (*losses, Loss("reasoning.summary"))
     if client.wire == "responses":
         return Fitted(prompt, losses)
     prompt, names, more = flattened(prompt)
@@ -81,6 +86,19 @@ def _with_beta(beta: str, client: ModelClient) -> dict[str, str]:
     return {BETA_HEADER: ",".join(dict.fromkeys(word for word in said if word))}
 
 
-async def _renamed(events: AsyncIterator[ResponseEvent], names: Names) -> AsyncGenerator[ResponseEvent]:
-    async for event in events:
-        yield named(event, names)
+class _Renamed:
+    """Events with their calls renamed, as far ahead as they can be read."""
+
+    def __init__(self, events: AsyncIterator[ResponseEvent], names: Names) -> None:
+        self._events = events
+        self._names = names
+
+    def __aiter__(self) -> _Renamed:
+        return self
+
+    async def __anext__(self) -> ResponseEvent:
+        return named(await anext(self._events), self._names)
+
+    def ready(self) -> list[ResponseEvent]:
+        events = self._events.ready() if isinstance(self._events, ReadAhead) else ()
+        return [named(event, self._names) for event in events]

@@ -119,7 +119,7 @@ CODEX_LOSSES: Mapping[WireName, set[str]] = {
     "responses": {"reasoning.context"},
     "messages": {
         "client_metadata", "custom_tool_format", "hosted_tool", "namespace_description", "prompt_cache_key",
-        "reasoning", "reasoning.context", "verbosity",
+        "reasoning", "reasoning.context", "reasoning.summary", "verbosity",
     },
 }  # fmt: skip
 CLAUDE_LOSSES: Mapping[WireName, set[str]] = {

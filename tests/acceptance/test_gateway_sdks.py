@@ -13,7 +13,8 @@ from agent_core import ModelClient
 from agent_core.codecs import WIRES
 from agent_core.gateway import Gateway
 from agent_core.items import WireName
-from agent_core.testing import RehearsalServer
+from agent_core.prompt import Prompt
+from agent_core.testing import RehearsalServer, Step
 
 from ..gateway.running import running
 
@@ -25,6 +26,7 @@ import openai
 from anthropic.types import MessageParam, ToolResultBlockParam
 from openai.types.chat import ChatCompletionMessageParam
 from openai.types.responses import ResponseInputParam
+from pydantic import BaseModel
 
 if TYPE_CHECKING:
     from anthropic.types import Message
@@ -123,3 +125,57 @@ def test_anthropic_messages(url: str) -> None:
     assert [block.text for block in second.content if block.type == "text"] == [ANSWER]
     assert (second.stop_reason, second.model, counted.input_tokens > 0) == ("end_turn", "any", True)
     assert listed == ["rehearsal/m"]
+
+
+class Trip(BaseModel):
+    """What is asked for as structured output."""
+
+    city: str
+    days: int
+
+
+TRIP = Trip(city="Oslo", days=3)
+
+
+def travel(prompt: Prompt) -> Step:
+    """A trip, where the request has a schema of one."""
+    wanted = prompt.output_schema
+    properties = wanted.schema.get("properties") if wanted is not None else None
+    asked = isinstance(properties, dict) and set(properties) == {"city", "days"}
+    return Step(reasoning="North.", text=TRIP.model_dump_json() if asked else "no schema came")
+
+
+@pytest.fixture(scope="module", params=WIRES)
+def structured(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A gateway before a backend that keeps to a schema."""
+    with RehearsalServer(travel, pace_s=0) as server:
+        client = ModelClient("rehearsal/m", provider=server.provider, wire=request.param)
+        with running(Gateway(default=client)) as address:
+            yield address
+
+
+def test_openai_structured_output(structured: str) -> None:
+    """`.parse` and the streaming helpers of both wires make an object of the answer."""
+    asked = "Where to?"
+    with openai.OpenAI(base_url=f"{structured}/v1", api_key="none", max_retries=0) as client:
+        parsed = client.chat.completions.parse(
+            model="any", messages=[{"role": "user", "content": asked}], response_format=Trip
+        )
+        with client.chat.completions.stream(
+            model="any", messages=[{"role": "user", "content": asked}], response_format=Trip
+        ) as stream:
+            streamed = stream.get_final_completion()
+        answered = client.responses.parse(model="any", input=asked, text_format=Trip)
+        with client.responses.stream(model="any", input=asked, text_format=Trip) as events:
+            followed = events.get_final_response()
+    assert [parsed.choices[0].message.parsed, streamed.choices[0].message.parsed] == [TRIP, TRIP]
+    assert [answered.output_parsed, followed.output_parsed] == [TRIP, TRIP]
+
+
+def test_anthropic_structured_output(structured: str) -> None:
+    """`.parse` makes an object of the answer."""
+    with anthropic.Anthropic(base_url=structured, api_key="none", max_retries=0) as client:
+        answer = client.messages.parse(
+            model="any", max_tokens=500, messages=[{"role": "user", "content": "Where to?"}], output_format=Trip
+        )
+    assert answer.parsed_output == TRIP

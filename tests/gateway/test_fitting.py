@@ -120,3 +120,11 @@ def test_namespaces_on_another_wire(wire: WireName) -> None:
         said = [(item["namespace"], item["name"]) for item in output if isinstance(item, dict) and "namespace" in item]
         assert said == [("agents", "wait")]
         assert "client_metadata" in str(answer["losses"])
+
+
+def test_a_summary_alone_turns_no_thinking_on() -> None:
+    """Codex asks any model for summaries; vLLM without a reasoning parser fails when thinking is asked for."""
+    with asked("messages", "/v1/responses", {**CODEX, "reasoning": {"summary": "auto"}}) as (answer, got):
+        assert got.body is not None
+        assert "thinking" not in got.body
+        assert "reasoning.summary" in str(answer["losses"])

@@ -19,7 +19,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -277,28 +276,30 @@ CURRENT = ["text"]
 def main() -> None:
     argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0]).parse_args()
     kinds = {"agent-core": ours, **({"LiteLLM": litellm} if os.environ.get("LITELLM_PYTHON") else {})}
-    found: dict[str, dict[tuple[WireName, WireName, str], list[str]]] = {kind: {} for kind in kinds}
-    with RehearsalServer(script, pace_s=0, strict=False) as backend, ExitStack() as stack:
+    wrong: dict[str, int] = {}
+    with RehearsalServer(script, pace_s=0, strict=False) as backend:
         port = int(backend.base_url.split(":")[2].partition("/")[0])
         for kind, start in kinds.items():
             for upstream in WIRES:
-                url, _ = stack.enter_context(start(port, upstream))
-                for wire in WIRES:
-                    for case in CASES:
-                        CURRENT[0] = case.name
-                        found[kind][wire, upstream, case.name] = list(complaints(url, wire, case))
-                stack.pop_all().close()
-    for kind, rows in found.items():
-        good = sum(not complaint for complaint in rows.values())
-        print(f"\n{kind}: {good} of {len(rows)} cases without a complaint")
-        for wire in WIRES:
-            for upstream in WIRES:
-                failed = {name: said for (w, u, name), said in rows.items() if (w, u) == (wire, upstream) and said}
-                print(f"  {wire} client, {upstream} backend: {len(CASES) - len(failed)} of {len(CASES)}")
-                for name, said in failed.items():
-                    print(f"      {name}: {' | '.join(said)}")
-    if any(found["agent-core"].values()):
+                with start(port, upstream) as (url, _):
+                    for wire in WIRES:
+                        wrong[kind] = wrong.get(kind, 0) + pair(kind, url, wire, upstream)
+            print(f"{kind}: {wrong[kind]} of {len(CASES) * len(WIRES) ** 2} cases with a complaint", flush=True)
+    if wrong["agent-core"]:
         raise SystemExit(1)
+
+
+def pair(kind: str, url: str, wire: WireName, upstream: WireName) -> int:
+    """Prints a pair's cases that somebody complains of, and gives how many they are."""
+    failed: dict[str, list[str]] = {}
+    for case in CASES:
+        CURRENT[0] = case.name
+        if said := list(complaints(url, wire, case)):
+            failed[case.name] = said
+    print(f"{kind}, {wire} client, {upstream} backend: {len(CASES) - len(failed)} of {len(CASES)}", flush=True)
+    for name, said in failed.items():
+        print(f"    {name}: {' | '.join(said)}", flush=True)
+    return len(failed)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,13 @@ the fields.
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .events import Usage
+    from .prices import Cost
     from .retry import FellBack, RetryScheduled
 
 __all__ = [
@@ -52,7 +54,7 @@ fields_of: dict[str, tuple[str, ...]] = {
     "compaction": ("session_id", "reason", "error"),
     "served": (
         "wire", "asked", "model", "deployment", "caller", "stream", "outcome", "error", "status", "duration_s",
-        "first_s", "events", "tokens_in", "tokens_cached", "tokens_out", "request_id",
+        "first_s", "events", "tokens_in", "tokens_cached", "tokens_out", "cost", "currency", "request_id",
     ),
     "budget": ("key", "period", "percent"),
     "price_unknown": ("key", "model"),
@@ -155,6 +157,7 @@ def request_served(
     first_s: float | None,
     events: int,
     usage: Usage | None,
+    cost: Cost | None,
     request_id: str,
 ) -> None:
     """The gateway is done with a request: `outcome` is completed, refused, backend_error or client_left, `status` what
@@ -168,7 +171,7 @@ def request_served(
         extra={
             "event": "served",
             "wire": wire,
-            "asked": ascii(asked[:_MAX_ASKED_CHARS])[1:-1],
+            "asked": json.dumps(asked[:_MAX_ASKED_CHARS])[1:-1],
             "model": model,
             "deployment": deployment,
             "caller": caller,
@@ -182,6 +185,8 @@ def request_served(
             "tokens_in": None if usage is None else usage.input_total,
             "tokens_cached": None if usage is None else usage.cache_read,
             "tokens_out": None if usage is None else usage.output_total,
+            "cost": None if cost is None else float(cost.amount),
+            "currency": None if cost is None else cost.currency,
             "request_id": request_id,
         },
     )

@@ -21,6 +21,8 @@ from .numbers import seconds, whole_number
 from .screen import Screen, write_text
 
 if TYPE_CHECKING:
+    import uvicorn
+
     from ..client import ModelClient
     from ..gateway import Gateway
 
@@ -30,6 +32,7 @@ KEYS_VARIABLE = "AGENT_CORE_GATEWAY_KEYS"
 _HOST, _PORT = "127.0.0.1", 8642
 _IDLE_MAX_S = 86400.0
 _BACKLOG = 2048
+_LOG_FORMS = ("off", "text", "json")  # as access_log has them, which needs the extra
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -54,6 +57,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="S",
         help="seconds the backend may be silent in an answer (default: that of a client)",
     )
+    parser.add_argument(
+        "--log",
+        nargs="?",
+        const="text",
+        choices=_LOG_FORMS,
+        help="a line for each request on stderr (default: the file's)",
+    )
 
 
 def run(args: Namespace) -> int:
@@ -63,18 +73,23 @@ def run(args: Namespace) -> int:
         import uvicorn
 
         from ..gateway import Gateway
+        from ..gateway.access_log import LogForm, access_log
         from ..gateway.admission import Admission
         from ..gateway.connections import server_config
+        from ..gateway.metrics import Metrics
+        from ..gateway.status import Status
     except ImportError as error:
         raise ConfigError(f"serving needs {error.name}", remedy="pip install 'agent-core[gateway]'") from None
     if args.new_key is not None:
         return _new_key(cast("str", args.new_key))
     with ExitStack() as stack:
         if args.config is None:
-            gateway = Gateway(default=_client(args, stack), keys=keys, services=[Admission()])
-            place = (_HOST, _PORT)
+            gateway = Gateway(
+                default=_client(args, stack), keys=keys, services=[Admission()], watchers=[Metrics(), Status()]
+            )
+            place, log = (_HOST, _PORT), "off"
         else:
-            gateway, place = _configured(cast("str", args.config), keys)
+            gateway, place, log = _configured(cast("str", args.config), keys)
         host = cast("str | None", args.host) or place[0]
         port = place[1] if args.port is None else cast("int", args.port)
         if not gateway.asks_for_keys and not _is_loopback(host):
@@ -87,7 +102,8 @@ def run(args: Namespace) -> int:
             return Exit.OK
         listening = stack.enter_context(_listening(host, port))
         _say_where(listening, gateway, asks_for_keys=gateway.asks_for_keys)
-        uvicorn.Server(server_config(gateway)).run(sockets=[listening])
+        with access_log(cast("LogForm", args.log or log), sys.stderr):
+            _stopping(uvicorn.Server(server_config(gateway)), gateway).run(sockets=[listening])
     return Exit.OK
 
 
@@ -105,6 +121,18 @@ def _new_key(name: str) -> int:
     return Exit.OK
 
 
+def _stopping(server: uvicorn.Server, gateway: Gateway) -> uvicorn.Server:
+    """The server, which ends the gateway's pages before it waits for running answers."""
+    shutdown = server.shutdown
+
+    async def stop(sockets: list[socket.socket] | None = None) -> None:
+        gateway.end_pages()
+        await shutdown(sockets)
+
+    server.shutdown = stop  # type: ignore[method-assign]  # it has no hook, and its class is not there before the extra
+    return server
+
+
 def _check_options(args: Namespace) -> None:
     """What says something of a backend is for the one of the command line."""
     if args.new_key is not None or args.config is None:
@@ -117,12 +145,13 @@ def _check_options(args: Namespace) -> None:
             raise UsageProblem(f"{named} is for a backend named with -m", remedy="write it into the configuration file")
 
 
-def _configured(path: str, keys: list[str]) -> tuple[Gateway, tuple[str, int]]:
-    """The gateway of a file, and where it listens."""
+def _configured(path: str, keys: list[str]) -> tuple[Gateway, tuple[str, int], str]:
+    """The gateway of a file, where it listens, and its access log."""
     from ..gateway.config import read_config
 
     file = read_config(path)
-    return file.gateway(keys=keys), (file.settings.server.host, file.settings.server.port)
+    settings = file.settings
+    return file.gateway(keys=keys), (settings.server.host, settings.server.port), settings.log.format
 
 
 def _plan(gateway: Gateway) -> str:

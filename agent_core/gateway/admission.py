@@ -12,7 +12,7 @@ happens: at the end, at an error, by a client that leaves, or unread.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from math import ceil, inf
 from typing import Annotated, ClassVar
@@ -79,6 +79,9 @@ class Admission(Service):
 
     def around(self, inner: Answerer) -> Answerer:
         return _Admitted(self, inner)
+
+    def numbers(self) -> Mapping[str, float]:
+        return {"in_flight": self.in_flight, "max_in_flight": self.max_in_flight, "waiting": self.waiting}
 
     @asynccontextmanager
     async def admitted(self, caller: str) -> AsyncGenerator[None]:

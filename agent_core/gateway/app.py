@@ -103,6 +103,7 @@ class Gateway:
         for service in reversed(self._services):
             self._answerer = service.around(self._answerer)
         self._watchers = (RequestLog(), *watchers)
+        self._shown = [watcher for watcher in self._watchers if isinstance(watcher, Shown)]
         self._insiders = insiders or Insiders({}, open_to_all=not self._access)
         self._prices = prices
         self._telemetry = telemetry or Telemetry()
@@ -138,9 +139,23 @@ class Gateway:
         every = {(method.lower(), route.path) for route in routes for method in route.methods or ()}
         return {(method, path.replace(":path}", "}")) for method, path in every if method != "head"}
 
+    def names(self) -> Sequence[str]:
+        """Of the models that are served."""
+        return self._backends.names
+
     def health(self) -> Mapping[str, Sequence[DeploymentHealth]]:
         """The deployments of each model, as they are now."""
         return self._backends.health()
+
+    def numbers(self) -> Mapping[str, Mapping[str, float]]:
+        """What its services count at this moment, by their places."""
+        counted = {service.place.name.lower(): service.numbers() for service in self._services}
+        return {place: numbers for place, numbers in counted.items() if numbers}
+
+    def end_pages(self) -> None:
+        """Let go of who watches, so that a server that is being stopped waits for answers alone."""
+        for shown in self._shown:
+            shown.end_pages()
 
     async def __aenter__(self) -> Gateway:
         async with AsyncExitStack() as stack:
@@ -173,7 +188,7 @@ class Gateway:
             for path, method, endpoint in served
             for prefix in ("/v1", "")
         ]
-        pages = [page for watcher in self._watchers if isinstance(watcher, Shown) for page in watcher.pages()]
+        pages = [page for shown in self._shown for page in shown.pages(self)]
         routes += [Route(page.path, self._inside(page), methods=["GET"]) for page in pages]
         routes += admin_routes(self._access, self._admin, self.health)
         routes.append(Route("/readyz", self._readiness, methods=["GET"]))

@@ -29,6 +29,8 @@ from ..prompt import Prompt
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from .deployments import DeploymentHealth
+
 __all__ = [
     "Answer",
     "Answerer",
@@ -36,6 +38,7 @@ __all__ = [
     "Bill",
     "Billed",
     "Caller",
+    "Inside",
     "Outcome",
     "Page",
     "Place",
@@ -175,6 +178,10 @@ class Service(ABC):
     def around(self, inner: Answerer) -> Answerer:
         """This service, with `inner` behind it. Called once."""
 
+    def numbers(self) -> Mapping[str, float]:
+        """What it counts at this moment, for whoever watches: always the same names, of small letters and `_`."""
+        return {}
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -229,8 +236,30 @@ class Page:
     who: Literal["metrics", "admin"]
 
 
+class Inside(Protocol):
+    """What a gateway knows of itself at a moment."""
+
+    def names(self) -> Sequence[str]:
+        """Of the models that are served."""
+        ...
+
+    def health(self) -> Mapping[str, Sequence[DeploymentHealth]]:
+        """The deployments of each model."""
+        ...
+
+    def numbers(self) -> Mapping[str, Mapping[str, float]]:
+        """What its services count, by their places."""
+        ...
+
+
 @runtime_checkable
 class Shown(Protocol):
     """A Watcher that has pages: they are there as soon as it is one of a gateway's."""
 
-    def pages(self) -> Sequence[Page]: ...
+    def pages(self, inside: Inside) -> Sequence[Page]:
+        """Asked for once, when the gateway is made."""
+        ...
+
+    def end_pages(self) -> None:
+        """The gateway is being stopped: pages that stay open end now."""
+        ...

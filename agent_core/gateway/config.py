@@ -25,15 +25,18 @@ from ..errors import ConfigError
 from ..prices import ListedPrices, Price, Prices, PriceTable
 from ..toml_file import toml_tables
 from .access import Access
+from .access_log import LogSettings
 from .admission import AdmissionSettings
 from .app import BODY_S, MAX_BODY_BYTES, Gateway
 from .asking import Service, Watcher
 from .key_settings import AdminSettings, KeySettings, LimitsSettings, insiders_of, memory_or
 from .keys import Key
+from .metrics import MetricsSettings
 from .model_settings import ModelSettings, PriceSettings, RoutingSettings
 from .relay import PING_S
 from .server_tools_settings import ToolsSettings
 from .settings import Count, Given, Seconds, ServiceTable, Table, WatcherTable, checked, placed
+from .status import StatusSettings
 
 __all__ = ["ConfigFile", "GatewaySettings", "gateway_from_toml", "read_config"]
 
@@ -62,6 +65,9 @@ class GatewaySettings(Table):
     # Services and watchers, a line each: name: NameSettings | None = None
     admission: AdmissionSettings = AdmissionSettings()
     tools: ToolsSettings | None = None
+    metrics: MetricsSettings = MetricsSettings()
+    status: StatusSettings = StatusSettings()
+    log: LogSettings = LogSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +154,7 @@ class ConfigFile:
     def _watchers(self, given: Given) -> list[Watcher]:
         watchers: list[Watcher] = []
         for name, table in self.settings:
-            if isinstance(table, WatcherTable):
+            if isinstance(table, WatcherTable) and table.enabled:
                 with placed(f"{self.path}: [{name}]"):
                     watchers.append(table.watcher(given))
         return watchers

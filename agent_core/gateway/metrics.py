@@ -6,7 +6,7 @@ client wrote never becomes one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from prometheus_client import (
@@ -21,12 +21,13 @@ from prometheus_client import (
 
 from .. import __version__
 from ..events import Usage
-from .asking import Ask, Page, Served
+from .asking import Ask, Inside, Page, Served, Watcher
+from .settings import Given, WatcherTable
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-__all__ = ["Metrics", "bounded"]
+__all__ = ["Metrics", "MetricsSettings", "bounded"]
 
 OTHER = "other"
 MAX_VALUES = 200
@@ -52,11 +53,11 @@ def bounded(limit: int) -> Callable[[str], str]:
 
 
 class Metrics:
-    """Counts of one gateway, in a registry of their own. `models`: the names that are served; a request for another
-    name counts under whoever answered."""
+    """Counts of one gateway, in a registry of their own. A request for a model that is not served by its name counts
+    under whoever answered."""
 
-    def __init__(self, models: Collection[str]) -> None:
-        self._models = models
+    def __init__(self) -> None:
+        self._models: frozenset[str] = frozenset()
         self._answering, self._key = bounded(MAX_VALUES), bounded(MAX_VALUES)
         self._word = bounded(MAX_VALUES)
         self.registry = CollectorRegistry()
@@ -69,17 +70,20 @@ class Metrics:
             f"{_PREFIX}_requests_in_flight", "Requests that are not over.", ("wire",), registry=self.registry
         )
         self._duration = self._histogram("request_duration_seconds", "From a request to its end.")
-        self._first = self._histogram("first_byte_seconds", "From a request to the head of its answer.")
+        self._first = self._histogram("first_byte_seconds", "From a request to the head of its stream.")
         Info(_PREFIX, "Of the program.", registry=self.registry).info({"version": __version__})
         ProcessCollector(registry=self.registry)
 
-    def pages(self) -> tuple[Page, ...]:
-        """All of it, in the format the asker negotiates."""
+    def pages(self, inside: Inside) -> tuple[Page, ...]:
+        """All of it, in the format the asker negotiates; with what the gateway's services count."""
+        self._models = frozenset(inside.names())
+        for place, numbers in inside.numbers().items():
+            for name in numbers:
+                self._gauge(inside, place, name)
         return (Page("/metrics", cast("ASGIApp", make_asgi_app(self.registry)), "metrics"),)
 
-    def gauge(self, name: str, says: str, value: Callable[[], float]) -> None:
-        """One more number, asked for whenever somebody looks."""
-        Gauge(f"{_PREFIX}_{name}", says, registry=self.registry).set_function(value)
+    def end_pages(self) -> None:
+        return None
 
     def begun(self, ask: Ask) -> None:
         self._in_flight.labels(ask.wire).inc()
@@ -88,7 +92,7 @@ class Metrics:
         self._in_flight.labels(ask.wire).dec()
         model = self._count(served)
         self._duration.labels(served.wire, model).observe(served.duration_s)
-        if served.first_s is not None:
+        if served.first_s is not None and served.stream:
             self._first.labels(served.wire, model).observe(served.first_s)
         if served.events:
             self._events.labels(served.wire, model).inc(served.events)
@@ -121,8 +125,21 @@ class Metrics:
             if number:
                 self._tokens.labels(backend, key, kind).inc(number)
 
+    def _gauge(self, inside: Inside, place: str, name: str) -> None:
+        """A number that is asked for whenever somebody looks."""
+        words = f"{name.replace('_', ' ')}, as {place.replace('_', ' ')} counts."
+        gauge = Gauge(f"{_PREFIX}_{place}_{name}", words.capitalize(), registry=self.registry)
+        gauge.set_function(lambda: inside.numbers()[place][name])
+
     def _counter(self, name: str, says: str, *labels: str) -> Counter:
         return Counter(f"{_PREFIX}_{name}", says, labels, registry=self.registry)
 
     def _histogram(self, name: str, says: str) -> Histogram:
         return Histogram(f"{_PREFIX}_{name}", says, ("wire", "model"), buckets=_S, registry=self.registry)
+
+
+class MetricsSettings(WatcherTable):
+    """`[metrics]`: counts at `/metrics`."""
+
+    def watcher(self, given: Given) -> Watcher:
+        return Metrics()

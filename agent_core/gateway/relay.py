@@ -114,7 +114,7 @@ class Relay:
             outcome=self._outcome,
             status=out.status,
             duration_s=time.monotonic() - started,
-            first_s=out.begun_at - started if out.status else None,
+            first_s=out.begun_at - started if out.status == 200 else None,
             bill=tuple(ask.bill.entries),
             error=self._error,
             cost=ask.bill.cost,

@@ -36,5 +36,6 @@ class RequestLog:
             first_s=served.first_s,
             events=served.events,
             usage=reduce(add, used) if used else None,
+            cost=served.cost,
             request_id=served.request_id,
         )

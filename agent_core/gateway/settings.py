@@ -105,7 +105,9 @@ class ServiceTable(Table, ABC):
 
 
 class WatcherTable(Table, ABC):
-    """The table of something that is told of every request."""
+    """The table of something that is told of every request, if it is `enabled`."""
+
+    enabled: bool = True
 
     @abstractmethod
     def watcher(self, given: Given) -> Watcher:

@@ -21,11 +21,12 @@ from msgspec import Struct
 from .. import __version__
 from ..codecs.base import json_bytes
 from ..items import JsonObject, JsonValue
-from .asking import Ask, Billed, Page, Served
+from .asking import Ask, Billed, Inside, Page, Served, Watcher
 from .metrics import MAX_VALUES, bounded
+from .settings import Given, WatcherTable
 from .status_page import StatusPage
 
-__all__ = ["RECENT_S", "Status"]
+__all__ = ["RECENT_S", "Status", "StatusSettings"]
 
 RECENT_S = 300.0
 BAR_S = 10.0
@@ -57,19 +58,12 @@ class _Used(Struct):
 
 
 class Status:
-    """What the status page of one gateway shows. `more` adds facts of others (queues, deployments) to each picture of
-    it; `clock` gives a unix time."""
+    """What the status page of one gateway shows, at most every `every_s` seconds anew. `clock` gives a unix time."""
 
-    def __init__(
-        self,
-        *,
-        more: Callable[[], JsonObject] | None = None,
-        clock: Callable[[], float] = time.time,
-        every_s: float = 1.0,
-    ) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.time, every_s: float = 1.0) -> None:
         self.version = 0
         """Changes with every request that begins or ends."""
-        self._more = more
+        self._inside: Inside | None = None
         self._clock = clock
         self._started = clock()
         self._running: dict[int, tuple[float, Ask]] = {}
@@ -80,8 +74,12 @@ class Status:
         self._backend, self._key = bounded(MAX_VALUES), bounded(MAX_VALUES)
         self._page = StatusPage(self, every_s=every_s)
 
-    def pages(self) -> Sequence[Page]:
+    def pages(self, inside: Inside) -> Sequence[Page]:
+        self._inside = inside
         return self._page.pages()
+
+    def end_pages(self) -> None:
+        self._page.end_pages()
 
     def begun(self, ask: Ask) -> None:
         self.version += 1
@@ -96,8 +94,9 @@ class Status:
     def turned_away(self, served: Served) -> None:
         self.version += 1
         now = self._clock()
+        first_s = served.first_s if served.stream else None
         self._outcomes[served.outcome] += 1
-        self._recent.append(_Ended(now, served.outcome, served.duration_s, served.first_s, served.error))
+        self._recent.append(_Ended(now, served.outcome, served.duration_s, first_s, served.error))
         if served.error:
             self._errors.append(
                 {
@@ -128,7 +127,7 @@ class Status:
             "errors": list(reversed(self._errors)),
             "used": self._spent(),
         }
-        return json_bytes(shown if self._more is None else {**shown, **self._more()})
+        return json_bytes(shown if self._inside is None else {**shown, **_facts(self._inside)})
 
     def _add(self, billed: Billed, caller: str) -> None:
         used = self._used.setdefault((self._backend(billed.model), self._key(caller)), _Used())
@@ -188,9 +187,35 @@ class Status:
         ]
 
 
+def _facts(inside: Inside) -> JsonObject:
+    deployments: list[JsonValue] = [
+        {
+            "model": model,
+            "name": one.name,
+            "health": one.health,
+            "in_flight": one.in_flight,
+            "first_s": one.latency_s,
+            "wait_s": one.wait_s,
+        }
+        for model, several in inside.health().items()
+        for one in several
+    ]
+    return {
+        "deployments": deployments[:MAX_SHOWN],
+        "numbers": {place: dict(numbers) for place, numbers in inside.numbers().items()},
+    }
+
+
 def _percentiles(values: list[float]) -> JsonObject | None:
     """Of those that are at most as much: half, and 95 in 100."""
     if not values:
         return None
     ordered = sorted(values)
     return {f"p{of}": ordered[ceil(len(ordered) * of / 100) - 1] for of in (50, 95)}
+
+
+class StatusSettings(WatcherTable):
+    """`[status]`: a page for a person at `/status`."""
+
+    def watcher(self, given: Given) -> Watcher:
+        return Status()

@@ -51,7 +51,7 @@ class StatusPage:
     def __init__(self, status: Pictured, *, every_s: float = 1.0) -> None:
         self._status = status
         self._every_s = every_s
-        self._watching = 0
+        self._watching: set[anyio.CancelScope] = set()
         self._drawn_at = float("-inf")
         self._drawn = (-1, b"")
 
@@ -62,23 +62,29 @@ class StatusPage:
         page, headers = _page()
         await HTMLResponse(page, headers=headers)(scope, receive, send)
 
+    def end_pages(self) -> None:
+        """Who watches is let go."""
+        for scope in list(self._watching):
+            scope.cancel()
+
     async def _follow(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._watching >= MAX_WATCHERS:
+        if len(self._watching) >= MAX_WATCHERS:
             refused = PlainTextResponse(f"{MAX_WATCHERS} watch already", 503, {"retry-after": "10"})
             await refused(scope, receive, send)
             return
-        self._watching += 1
-        try:
-            async with anyio.create_task_group() as tasks:
+        await send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS})
+        async with anyio.create_task_group() as tasks:
+            self._watching.add(tasks.cancel_scope)
+            try:
                 tasks.start_soon(self._send_pictures, send)
                 while (await receive())["type"] != "http.disconnect":
                     pass
                 tasks.cancel_scope.cancel()
-        finally:
-            self._watching -= 1
+            finally:
+                self._watching.discard(tasks.cancel_scope)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send_pictures(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS})
         version, due = -1, 0.0
         while True:
             if self._status.version != version or time.monotonic() >= due:

@@ -62,7 +62,7 @@ async def test_who_may_look(name: str, path: str) -> None:
         default=ModelClient("lab/m", base_url="http://127.0.0.1:1"),
         keys=[] if locked == "open" else [KEY],
         insiders=Insiders({"metrics": Secret(), "admin": Secret()}, open_to_all=False) if locked == "token" else None,
-        watchers=[Metrics([]), Status()],
+        watchers=[Metrics(), Status()],
     )
     got = await call(app, path, method="GET", headers=headers)
     assert (got.status, "www-authenticate" in got.headers) == (status, status == 401)
@@ -71,7 +71,8 @@ async def test_who_may_look(name: str, path: str) -> None:
 
 def test_events_are_guarded_like_the_page() -> None:
     """Both are for those who run the gateway."""
-    assert {page.path: page.who for page in Status().pages()} == {"/status": "admin", "/status/events": "admin"}
+    app = Gateway(default=ModelClient("lab/m", base_url="http://127.0.0.1:1"))
+    assert {page.path: page.who for page in Status().pages(app)} == {"/status": "admin", "/status/events": "admin"}
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ ENDINGS: dict[str, tuple[Playing, str, str]] = {
 async def test_every_request_is_counted_by_how_it_ended(name: str) -> None:
     """Once, and none is in flight afterwards (S0-86: the outcomes; S0-94: what went wrong)."""
     playing, outcome, error = ENDINGS[name]
-    app = gateway(playing, Metrics(["known"]))
+    app = gateway(playing, Metrics())
     async with app:
         await call(app, CHAT, asked(), leave=lambda got: name == "left" and len(got.pieces) > 0)
         found = await samples(app)
@@ -78,7 +78,7 @@ async def test_every_request_is_counted_by_how_it_ended(name: str) -> None:
 
 async def test_tokens_and_events_are_counted() -> None:
     """Tokens by who counted them, each kind once; events as they were relayed."""
-    app = gateway(COMPLETED, Metrics(["known"]))
+    app = gateway(COMPLETED, Metrics())
     async with app:
         await call(app, CHAT, asked())
         await call(app, "/v1/messages", asked(stream=False))
@@ -98,7 +98,7 @@ async def test_in_flight_is_what_is_not_over() -> None:
         begun.set()
         return False
 
-    app = gateway(Playing(*said("a")[:3], go_on, *said("a")[3:]), Metrics(["known"]))
+    app = gateway(Playing(*said("a")[:3], go_on, *said("a")[3:]), Metrics())
     async with app, anyio.create_task_group() as tasks:
         tasks.start_soon(partial(call, app, CHAT, asked(), leave=stays))
         await begun.wait()
@@ -111,7 +111,7 @@ async def test_no_word_of_a_client_becomes_a_label() -> None:
     """A name that is not configured counts under who answered; who was turned away under "other"."""
     client = ModelClient("lab/m", base_url="http://127.0.0.1:1")
     seen_by_all = Insiders({}, open_to_all=True)
-    app = Gateway(default=client, keys=[KEY], services=[COMPLETED], watchers=[Metrics(["lab/m"])], insiders=seen_by_all)
+    app = Gateway(default=client, keys=[KEY], services=[COMPLETED], watchers=[Metrics()], insiders=seen_by_all)
     async with app:
         await call(app, CHAT, asked('x"} 1\nevil{a="'), headers={"x-api-key": KEY})
         await call(app, CHAT, asked(), headers={"x-api-key": "wrong"})
@@ -141,13 +141,13 @@ FORMATS: dict[str, tuple[dict[str, str], str]] = {
 async def test_the_format_is_negotiated(name: str) -> None:
     """As Prometheus asks for it."""
     headers, kind = FORMATS[name]
-    got: Got = await call(gateway(COMPLETED, Metrics(["known"])), "/metrics", method="GET", headers=headers)
+    got: Got = await call(gateway(COMPLETED, Metrics()), "/metrics", method="GET", headers=headers)
     assert (got.status, got.headers["Content-Type"].startswith(kind)) == (200, True)
 
 
 async def test_two_gateways_count_for_themselves() -> None:
     """No registry is shared."""
-    one, other = gateway(COMPLETED, Metrics(["known"])), gateway(COMPLETED, Metrics(["known"]))
+    one, other = gateway(COMPLETED, Metrics()), gateway(COMPLETED, Metrics())
     async with one, other:
         await call(one, CHAT, asked())
         assert "events_total{model=known,wire=chat}" in await samples(one)

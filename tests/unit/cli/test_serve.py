@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from agent_core import ask
@@ -27,15 +28,20 @@ sys.exit(main())"""
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 def test_it_serves_until_it_is_stopped() -> None:
-    """It says where, answers on each wire, and ends quietly when it is interrupted."""
-    argv = [sys.executable, "-c", _MAIN, "serve", "-m", "rehearsal/hello", "--port", "0"]
+    """It says where, answers on each wire, logs what it did, and ends quietly when it is interrupted: at once, also if
+    somebody looks at its status."""
+    argv = [sys.executable, "-c", _MAIN, "serve", "-m", "rehearsal/hello", "--port", "0", "--log"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         answers = {ask("lab/any", "Hello", base_url=f"{url}/v1", wire=wire) for wire in WIRES}
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
-    assert len(answers) == 1 and answers != {""}
+        with httpx2.stream("GET", f"{url}/status/events", timeout=30) as watched:
+            shown = next(watched.iter_lines())
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=30)
+    assert len(answers) == 1 and answers != {""} and '"outcomes":{"completed":3}' in shown
+    assert all(f'completed 200 {wire} "any" by rehearsal/hello' in err for wire in WIRES)
+    assert "timeout graceful shutdown" not in err
     assert (process.returncode, "Traceback" in err) == (Exit.INTERRUPTED, False)
     assert "Gateway(rehearsal/hello) on chat, responses and messages, without a key" in err
 

@@ -40,7 +40,8 @@ class LogSettings(Table):
 
 @contextmanager
 def access_log(form: LogForm, stream: TextIO) -> Generator[None]:
-    """Requests, and what else the gateway has to say, are written to `stream` in the block; what is still to be written at its end, for a moment more."""
+    """Requests, and what else the gateway has to say, are written to `stream` in the block; what is still to be written
+    at its end, for a moment more."""
     if form == "off":
         yield
         return

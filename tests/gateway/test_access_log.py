@@ -85,7 +85,10 @@ async def test_a_line_for_programs() -> None:
 
 def test_what_else_there_is_to_say_is_said() -> None:
     """Warnings of the gateway, in the same log."""
-    forms: dict[LogForm, str] = {"text": r"\d\d:\d\d:\d\d .*'team'.*", "json": r'.*"event":"usage_lost","key":"team"}'}
+    forms: dict[LogForm, str] = {
+        "text": r"\d\d:\d\d:\d\d what the key team used .*",
+        "json": r'.*"event":"usage_lost","key":"team"}',
+    }
     for form, line in forms.items():
         out = io.StringIO()
         with access_log(form, out):

@@ -12,7 +12,7 @@ the answer was whole is no failure.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from math import inf
 from typing import TypeVar
 
@@ -45,7 +45,7 @@ class Timers:
     Before the first byte only `first_event_s` (or, without it, `idle_s`) says how long silence may last.
     """
 
-    __slots__ = ("_first_by", "_grace_by", "_timeouts", "_total_by", "got_bytes", "got_event")
+    __slots__ = ("_clock", "_first_by", "_grace_by", "_scope", "_timeouts", "_total_by", "got_bytes", "got_event")
 
     def __init__(self, timeouts: Timeouts, *, started: float, total_by: float | None) -> None:
         self._timeouts = timeouts
@@ -54,16 +54,19 @@ class Timers:
         self._grace_by: float | None = None
         self.got_bytes = False
         self.got_event = False
+        # Both are wanted for every chunk: anyio looks each time which loop this is, which costs more than they do.
+        self._scope = type(anyio.CancelScope())
+        self._clock = _clock()
 
     def finishing(self) -> None:
         """The answer is whole: what may still come has the grace from now on, once."""
         if self._grace_by is None and self._timeouts.grace_s is not None:
-            self._grace_by = anyio.current_time() + self._timeouts.grace_s
+            self._grace_by = self._clock() + self._timeouts.grace_s
 
     async def bounded(self, step: Awaitable[_Step]) -> _Step:
         """Await one step. Raises TransportTimeout, or _GraceOver after a finish, when a timer runs out before it."""
         timer, deadline, after_s = self._next()
-        with anyio.CancelScope(deadline=deadline):
+        with self._scope(deadline=deadline):
             return await step
         if timer is None:
             raise _GraceOver
@@ -72,17 +75,28 @@ class Timers:
     def _next(self) -> tuple[TimeoutKind | None, float, float]:
         """The timer that runs out first: its name (None for the grace after a finish), its deadline, its length."""
         timeouts = self._timeouts
-        limits: list[tuple[float, TimeoutKind | None, float]] = [(inf, None, 0.0)]
+        timer: TimeoutKind | None = None
+        deadline, after_s = inf, 0.0
         if not self.got_event and self._first_by is not None:
-            limits.append((self._first_by, "first_event", timeouts.first_event_s or 0.0))
+            timer, deadline, after_s = "first_event", self._first_by, timeouts.first_event_s or 0.0
         if timeouts.idle_s is not None and (self.got_bytes or self._first_by is None):
-            limits.append((anyio.current_time() + timeouts.idle_s, "idle", timeouts.idle_s))
-        if self._total_by is not None:
-            limits.append((self._total_by, "total", timeouts.total_s or 0.0))
-        if self._grace_by is not None:
-            limits.append((self._grace_by, None, 0.0))
-        deadline, timer, after_s = min(limits, key=lambda limit: limit[0])
+            silent_by = self._clock() + timeouts.idle_s
+            if silent_by < deadline:
+                timer, deadline, after_s = "idle", silent_by, timeouts.idle_s
+        if self._total_by is not None and self._total_by < deadline:
+            timer, deadline, after_s = "total", self._total_by, timeouts.total_s or 0.0
+        if self._grace_by is not None and self._grace_by < deadline:
+            timer, deadline, after_s = None, self._grace_by, 0.0
         return timer, deadline, after_s
+
+
+def _clock() -> Callable[[], float]:
+    """What `anyio.current_time` asks in the loop that runs."""
+    from asyncio import CancelledError, get_running_loop
+
+    if anyio.get_cancelled_exc_class() is CancelledError:
+        return get_running_loop().time
+    return anyio.current_time
 
 
 class TimedBody:

@@ -102,8 +102,9 @@ def run(args: Namespace) -> int:
             return Exit.OK
         listening = stack.enter_context(_listening(host, port))
         _say_where(listening, gateway, asks_for_keys=gateway.asks_for_keys)
+        server = _stopping(uvicorn.Server(server_config(gateway)), gateway)  # sets logging up, and closes what is open
         with access_log(cast("LogForm", args.log or log), sys.stderr):
-            _stopping(uvicorn.Server(server_config(gateway)), gateway).run(sockets=[listening])
+            server.run(sockets=[listening])
     return Exit.OK
 
 

@@ -4,7 +4,7 @@ with every member held to the vendor's schema."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,9 +23,9 @@ pytest.importorskip("anthropic", reason="the anthropic SDK is not installed")
 
 import anthropic
 import openai
-from anthropic.types import MessageParam, ToolResultBlockParam
-from openai.types.chat import ChatCompletionMessageParam
-from openai.types.responses import ResponseInputParam
+from anthropic.types import MessageParam, ToolParam, ToolResultBlockParam
+from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
+from openai.types.responses import FunctionToolParam, ResponseInputParam
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
@@ -55,10 +55,14 @@ def vendor(url: str) -> Iterator[openai.OpenAI]:
         yield client
 
 
-def chat(vendor: openai.OpenAI, messages: list[ChatCompletionMessageParam]) -> ChatCompletion:
+def chat(
+    vendor: openai.OpenAI,
+    messages: list[ChatCompletionMessageParam],
+    tools: Sequence[ChatCompletionToolParam] = CHAT_TOOLS,
+) -> ChatCompletion:
     """One answer, which is added to the messages with the outputs of its calls."""
     with vendor.chat.completions.stream(
-        model="any", messages=messages, tools=CHAT_TOOLS, stream_options={"include_usage": True}
+        model="any", messages=messages, tools=tools, stream_options={"include_usage": True}
     ) as stream:
         answer = stream.get_final_completion()
     message = answer.choices[0].message
@@ -79,9 +83,11 @@ def test_openai_chat(vendor: openai.OpenAI) -> None:
     assert second.usage is not None and second.usage.total_tokens > 20
 
 
-def respond(vendor: openai.OpenAI, items: ResponseInputParam) -> Response:
+def respond(
+    vendor: openai.OpenAI, items: ResponseInputParam, tools: Sequence[FunctionToolParam] = RESPONSES_TOOLS
+) -> Response:
     """One answer, which is added to the items with the outputs of its calls."""
-    with vendor.responses.stream(model="any", input=items, tools=RESPONSES_TOOLS) as stream:
+    with vendor.responses.stream(model="any", input=items, tools=tools) as stream:
         answer = stream.get_final_response()
     for item in answer.output:
         items.append(item.to_dict())  # type: ignore[arg-type]  # the SDK's own way to send an answer back
@@ -100,9 +106,11 @@ def test_openai_responses(vendor: openai.OpenAI) -> None:
     assert second.usage is not None and second.usage.total_tokens > 20
 
 
-def message(client: anthropic.Anthropic, messages: list[MessageParam]) -> Message:
+def message(
+    client: anthropic.Anthropic, messages: list[MessageParam], tools: Sequence[ToolParam] = MESSAGES_TOOLS
+) -> Message:
     """One answer, which is added to the messages with the results of its calls."""
-    with client.messages.stream(model="any", messages=messages, tools=MESSAGES_TOOLS, max_tokens=1000) as stream:
+    with client.messages.stream(model="any", messages=messages, tools=tools, max_tokens=1000) as stream:
         answer = stream.get_final_message()
     messages.append({"role": "assistant", "content": answer.content})
     results: list[ToolResultBlockParam] = [

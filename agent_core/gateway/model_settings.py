@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Self, cast
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from ..circuit import Circuit
@@ -25,13 +25,14 @@ from ..prices import Price, Prices
 from ..retry import RetryPolicy
 from ..transport import Timeouts
 from .deployments import Deployment
-from .routes import ATTEMPTS, Route
+from .routes import ATTEMPTS, Route, patient
 from .settings import HIDDEN, Count, EnvName, Seconds, Table, Texts, placed, secret_of, unknown_key
 from .strategies import Strategy
 
 __all__ = ["DeploymentSettings", "ModelSettings", "PriceSettings", "RoutingSettings"]
 
 Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_SECRETS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"})
 _ONE = f"{HIDDEN}one"
 
 
@@ -84,6 +85,16 @@ class DeploymentSettings(Table):
     total_s: Seconds | None = None
     headers: dict[str, str] = Field(default_factory=dict[str, str])
     compat: dict[str, object] = Field(default_factory=dict[str, object])
+
+    @field_validator("headers")
+    @classmethod
+    def _no_secrets(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name in headers:
+            if name.lower() in _SECRETS:
+                raise PydanticCustomError(
+                    "secret", "holds a secret ({name}): name its variable with api_key_env", {"name": name}
+                )
+        return headers
 
     def deployment(self, routing: RoutingSettings) -> Deployment:
         """Raises ConfigError for a model, wire or key there is none of."""
@@ -157,7 +168,7 @@ class ModelSettings(Table):
                 deployments,
                 strategy=self.strategy,
                 fallbacks=self.fallbacks,
-                retry=RetryPolicy(max_attempts=routing.attempts),
+                retry=patient(routing.attempts),
                 prices=prices,
             )
 

@@ -11,13 +11,22 @@ from ..retry import RetryPolicy
 from .deployments import Deployment
 from .strategies import Strategy, chooser
 
-__all__ = ["ATTEMPTS", "POLICY", "Route"]
+__all__ = ["ATTEMPTS", "POLICY", "Route", "patient"]
 
 ATTEMPTS = 4
 """How often the whole way is gone, the first time included: three tries more, as the reference has them (S0-87)."""
 
+WAITED_S = 10.0
+"""The longest wait a server may ask for that is kept here, while the client hears nothing. A longer one is told to the
+client: its SDK knows what to do, and who comes next is told the same."""
+
 POLICY = FallbackPolicy(on=(*FallbackPolicy().on, AuthenticationError, PermissionDeniedError))
 """The keys are the gateway's own: where one is refused, another deployment may have a better one."""
+
+
+def patient(attempts: int) -> RetryPolicy:
+    """So many times, waiting no longer than a client should."""
+    return RetryPolicy(max_attempts=attempts, retry_after_cap_s=WAITED_S)
 
 
 class Route:
@@ -45,7 +54,7 @@ class Route:
         self.deployments = tuple(deployments)
         self.strategy: Strategy = strategy
         self.fallbacks = tuple(fallbacks)
-        self.retry = retry or RetryPolicy(max_attempts=ATTEMPTS)
+        self.retry = retry or patient(ATTEMPTS)
         self.policy = policy
         names = [one.name for one in self.deployments]
         twice = next((name for name in names if names.count(name) > 1), None)

@@ -38,9 +38,10 @@ class Way:
     def __init__(self, ask: Ask, model: str, routes: tuple[Route, ...]) -> None:
         self._ask = ask
         self._model = model
-        self._left = [(route, list(route.deployments)) for route in routes]
-        every = [one for route in routes for one in route.deployments]
+        self._routes = routes
+        every = tuple(dict.fromkeys(one for route in routes for one in route.deployments))
         self._every = every
+        self._asked: set[Deployment] = set()
         self._policy = routes[0].policy
         # What went before is kept by the server that gave the id: nobody else can go on from there.
         self._bound = ask.prompt.previous_response_id is not None
@@ -72,16 +73,16 @@ class Way:
 
     def _next(self) -> Deployment | None:
         for resting in (False, True):
-            for route, left in self._left:
-                ready = [one for one in left if one.resting is resting and self._can(one)]
+            for route in self._routes:
+                ready = [one for one in route.deployments if one.resting is resting and self._can(one)]
                 chosen = route.choose(ready, self._ask.prefer)
                 if chosen is not None:
-                    left.remove(chosen)
+                    self._asked.add(chosen)
                     return chosen
         return None
 
     def _can(self, one: Deployment) -> bool:
-        if self._larger_than and (_window(one) or 0) <= self._larger_than:
+        if one in self._asked or (self._larger_than and (_window(one) or 0) <= self._larger_than):
             return False
         return (self._insist or not one.circuit.wait_s) and not one.limiter.wait_s(self._tokens)
 

@@ -24,12 +24,14 @@ ONCE = RetryPolicy(max_attempts=1)
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """After `delay_s`, a status; with 200 an answer whose second half comes after `pause_s`, unless it is `cut`."""
+    """After `delay_s`, a status; with 200 an answer whose second half comes after `pause_s`, unless it is `cut`, or the
+    `body` as it stands."""
 
     status: int = 200
     delay_s: float = 0.0
     pause_s: float = 0.0
     cut: bool = False
+    body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     error: JsonObject = field(default_factory=dict[str, "object"])  # type: ignore[arg-type]
 
@@ -61,6 +63,9 @@ async def _chunks(reply: Reply) -> AsyncGenerator[bytes]:
     if reply.status != 200:
         yield json_bytes({"error": {"message": "no", **reply.error}})
         return
+    if reply.body:
+        yield reply.body
+        return
     yield b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"hi"}}]}\n\n'
     await anyio.sleep(reply.pause_s)
     if not reply.cut:
@@ -85,6 +90,7 @@ def deployment(
     name: str,
     *replies: Reply,
     window: int | None = None,
+    wire: str = "chat",
     weight: int = 1,
     price: Price | None = None,
     rpm: int | None = None,
@@ -93,7 +99,7 @@ def deployment(
     failures: int = 2,
 ) -> Deployment:
     return Deployment(
-        server(name, *replies, window=window),
+        server(name, *replies, window=window, wire=wire),
         name=name,
         weight=weight,
         price=price,

@@ -70,6 +70,11 @@ WRONG: dict[str, tuple[str, str, str]] = {
     "a value for a table": (f"server = 1\n{GOOD}", "server is no table", "write a table"),
     "no time": (f"{GOOD}idle_s = 0", "[models.m] idle_s", "greater than 0"),
     "a secret for its name": (f"{GOOD}api_key_env = 'sk-secret'", "[models.m] api_key_env is no name", "MY_API_KEY"),
+    "a secret in a header": (
+        f"{GOOD}headers = {{ Authorization = 'Bearer sk-secret' }}",
+        "[models.m] headers holds a secret (Authorization)",
+        "name its variable with api_key_env",
+    ),
     "a variable that is not set": (
         f"{GOOD}api_key_env = 'NO_SUCH'",
         "[models.m]: the environment variable NO_SUCH",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import weakref
 from collections.abc import Callable, Sequence
@@ -259,6 +260,63 @@ async def test_the_whole_way_is_gone_again() -> None:
     assert (requests_of(m.deployments[0]), requests_of(large)) == (2, 2)
     assert anyio.current_time() - began == pytest.approx(0.5)
     assert [(billed.model, billed.usage.total) for billed in ask.bill.entries] == [("lab/b", 40)]
+
+
+BEGUN = b"""event: message_start
+data: {"type":"message_start","message":{"id":"m","type":"message","role":"assistant","model":"x","content":[],\
+"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":7,"output_tokens":1}}}
+
+"""
+
+
+async def test_what_failed_attempts_used_is_billed() -> None:
+    """A stream that broke before its first word had been counted by its server; the one that broke later, too."""
+    broke = deployment("a", Reply(body=BEGUN), wire="messages")
+    ask = ask_for()
+    assert await answered(one_route([broke, deployment("b")]), ask) == "b"
+    assert [(billed.model, billed.usage.total) for billed in ask.bill.entries] == [("lab/a", 8), ("lab/b", 40)]
+
+
+async def test_what_a_client_tried_before_is_billed() -> None:
+    """Each attempt that its server had counted, whether the last one opened or not."""
+    for second, total in ((Reply(body=BEGUN), [8, 8]), (Reply(status=500), [8])):
+        client = server("a", Reply(body=BEGUN), second, wire="messages")
+        client.retry = RetryPolicy(max_attempts=2, jitter_s=0)
+        ask = ask_for()
+        with pytest.raises(ModelError):
+            await answered(Backends({"m": client}), ask)
+        assert [billed.usage.total for billed in ask.bill.entries] == total
+
+
+async def test_what_goes_on_from_an_answer_goes_nowhere_else() -> None:
+    """The id is known to the server that gave it: another one cannot go on from there."""
+    b = deployment("b")
+    ask = ask_for()
+    ask = ask.with_prompt(dataclasses.replace(ask.prompt, previous_response_id="resp_1"))
+    with pytest.raises(ServerError):
+        await answered(one_route([deployment("a", Reply(status=500)), b]), ask)
+    assert requests_of(b) == 0
+
+
+LONG_WAIT, SHORT_WAIT = (Reply(status=429, headers={"retry-after": seconds}) for seconds in ("11", "2"))
+
+
+async def test_a_short_wait_is_kept_and_a_long_one_told() -> None:
+    """The client does not sit for more than ten seconds before it hears anything."""
+    began = anyio.current_time()
+    assert await answered(Backends({"m": Route([deployment("a", SHORT_WAIT, Reply())])})) == "a"
+    assert 2 <= anyio.current_time() - began < 3
+    with pytest.raises(RateLimitError) as caught:
+        await answered(Backends({"m": Route([deployment("a", LONG_WAIT, Reply())])}))
+    assert caught.value.retry_after_s == 11
+
+
+async def test_one_that_also_stands_in_is_asked_once() -> None:
+    shared = deployment("a", Reply(status=500))
+    backends = Backends({"m": Route([shared], fallbacks=["n"], retry=ONCE), "n": Route([shared], retry=ONCE)})
+    with pytest.raises(ServerError):
+        await answered(backends)
+    assert requests_of(shared) == 1
 
 
 async def test_a_deployment_may_be_preferred() -> None:

@@ -34,14 +34,14 @@ from ..events import (
 )
 from ..logs import budget_used, price_unknown, usage_lost
 from .access import Access
-from .asking import Answer, Answerer, Ask, Billed, Place, Service, cost_of_all
+from .asking import Answer, Answerer, Ask, Billed, Place, ReadAhead, Service, cost_of_all
 from .estimate import BYTES_PER_TOKEN, estimated_tokens
 from .keys import Key
 from .ledger import Step
 from .shaping import RETRY_HEADER
 from .usage import KEPT_S, Spent, Window, billionths, cost_steps, minute_of, money, period_counters, spent
 
-__all__ = ["KeyLimits", "tighter"]
+__all__ = ["KeyLimits", "Passing", "tighter"]
 
 LEVELS = (100, 95, 80)
 """Per cent of a budget at which a log is told."""
@@ -117,21 +117,32 @@ class _Limited:
                 await tab.close(end, self._limits)
 
 
-class _Passing:
+class Passing:
     """Events that pass, and how many characters they add."""
 
     def __init__(self, events: AsyncIterator[ResponseEvent]) -> None:
         self._events = events
+        self._ready = events.ready if isinstance(events, ReadAhead) else tuple[ResponseEvent, ...]
         self.chars = 0
 
-    def __aiter__(self) -> _Passing:
+    def __aiter__(self) -> Passing:
         return self
 
     async def __anext__(self) -> ResponseEvent:
         event = await anext(self._events)
+        self._count(event)
+        return event
+
+    def ready(self) -> Sequence[ResponseEvent]:
+        """See ReadAhead."""
+        more = self._ready()
+        for event in more:
+            self._count(event)
+        return more
+
+    def _count(self, event: ResponseEvent) -> None:
         if isinstance(event, _DELTAS):
             self.chars += len(event.delta)
-        return event
 
 
 class _Tab:
@@ -150,7 +161,7 @@ class _Tab:
         self._taken: dict[str, Step] = {}
         self._tokens_counter = ""
         self._model = ""
-        self._passing: _Passing | None = None
+        self._passing: Passing | None = None
 
     async def open(self) -> RateLimits | None:
         """Take what the request will need. Raises RateLimitError or QuotaExceededError, and has taken nothing then."""
@@ -184,7 +195,7 @@ class _Tab:
     def counted(self, answer: Answer) -> AsyncIterator[ResponseEvent]:
         """The answer's events; where it matters, what passes is counted, for a client that leaves before its end."""
         self._model = answer.model
-        self._passing = _Passing(answer.events)
+        self._passing = Passing(answer.events)
         return self._passing if self._counts else answer.events
 
     async def close(self, end: _End, limits: KeyLimits) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -194,6 +195,19 @@ def test_what_is_wrong_is_named(name: str, tmp_path: Path, monkeypatch: pytest.M
         gateway_from_toml(file)
     said = f"{caught.value} {caught.value.remedy}"
     assert words in said and KEY not in said and "weak-secret" not in said
+
+
+def test_the_tables_that_are_shown_are_read(tmp_path: Path) -> None:
+    """docs/gateway.md: keys, limits, tokens, admission."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "gateway.md").read_text()
+    tables = [
+        text for text in re.findall(r"```toml\n(.*?)```", page, re.DOTALL) if re.match(r"\[\[keys|\[admission", text)
+    ]
+    assert len(tables) == 2
+    file = tmp_path / "gateway.toml"
+    file.write_text(LAB + "".join(tables))
+    settings = read_config(file).settings
+    assert (settings.keys[0].key().tokens_per_minute, settings.admission.max_in_flight) == (200_000, 200)
 
 
 def test_an_access_is_shown_without_its_keys() -> None:

@@ -25,8 +25,8 @@ from agent_core.errors import (
 )
 from agent_core.events import OutputTextDelta, RateLimits, RateLimitWindow, ResponseEvent
 from agent_core.gateway.access import Access
-from agent_core.gateway.asking import Answer, Ask, Bill, Caller
-from agent_core.gateway.key_limits import KeyLimits, tighter
+from agent_core.gateway.asking import Answer, Ask, Bill, Caller, ReadAhead
+from agent_core.gateway.key_limits import KeyLimits, Passing, tighter
 from agent_core.gateway.keys import Budget, Key, hash_of
 from agent_core.gateway.ledger import Ledger, MemoryLedger, SqliteLedger, Step
 from agent_core.gateway.usage import Window
@@ -185,6 +185,33 @@ async def test_who_leaves_pays_for_what_came() -> None:
     await story.asks(leaves=True)
     assert await story.counted(f"tokens/{int(START // 60)}") > 100
     assert await story.counted("cost") > 1_000_000  # 100 tokens at ten dollars a million, in billionths
+
+
+class Together:
+    """Events that come several at a time."""
+
+    def __init__(self) -> None:
+        self.events: list[ResponseEvent] = [OutputTextDelta(0, "x" * 100) for _ in range(4)]
+
+    def __aiter__(self) -> Together:
+        return self
+
+    async def __anext__(self) -> ResponseEvent:
+        if not self.events:
+            raise StopAsyncIteration
+        return self.events.pop()
+
+    def ready(self) -> list[ResponseEvent]:
+        more, self.events = self.events, []
+        return more
+
+
+async def test_what_comes_together_is_counted_and_stays_so() -> None:
+    """Metering an answer does not take it apart."""
+    passing = Passing(Together())
+    assert isinstance(passing, ReadAhead)
+    await anext(passing)
+    assert (len(passing.ready()), passing.chars) == (3, 400)
 
 
 async def test_a_budget_is_spent() -> None:

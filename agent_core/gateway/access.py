@@ -10,6 +10,7 @@ from starlette.datastructures import Headers
 
 from ..errors import AuthenticationError, PermissionDeniedError
 from .asking import Caller
+from .insiders import is_of_this_machine
 from .keys import Key, keys_of, matches, offered
 from .ledger import Ledger, MemoryLedger, Step
 
@@ -55,8 +56,10 @@ class Access:
 
     async def caller(self, headers: Headers) -> Caller:
         """Whose key it is. Raises AuthenticationError for a request without one that is let in. OpenAI's clients send a
-        bearer token, Anthropic's `x-api-key`; of two keys that are both known, the bearer's counts (T-G12)."""
+        bearer token, Anthropic's `x-api-key`; of two keys that are both known, the bearer's counts (T-G12). Without
+        keys, PermissionDeniedError for what a page of another site sends."""
         if not self.keys:
+            _check_origin(headers)
             return Caller()
         given = offered(headers)
         if not given:
@@ -93,6 +96,14 @@ class Access:
         counter = f"{name}/off"
         now = (await self.ledger.add({counter: Step(0)}))[counter]
         await self.ledger.add({counter: Step(int(off) - now)})
+
+
+def _check_origin(headers: Headers) -> None:
+    """Browsers say whose page it is that asks. One that took its own name for this machine's (DNS rebinding) could use
+    a gateway that asks nobody for a key, and read its answers."""
+    origin = headers.get("origin")
+    if origin is not None and not is_of_this_machine(origin.partition("://")[2]):
+        raise PermissionDeniedError("pages of other sites may not use this", status=403, code="origin_not_allowed")
 
 
 def _refused(why: str, code: str) -> AuthenticationError:

@@ -18,7 +18,7 @@ from typing import Literal, Protocol
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
 
-__all__ = ["Insiders", "Shows", "Who", "password_of"]
+__all__ = ["Insiders", "Shows", "Who", "is_of_this_machine", "password_of"]
 
 Who = Literal["metrics", "admin"]
 
@@ -41,7 +41,7 @@ class Insiders:
         """What is answered to a request that may not see such a page; None for one that may."""
         token = self._tokens.get(who)
         if token is None:
-            if self._open_to_all and _is_of_this_machine(headers.get("host", "")):
+            if self._open_to_all and is_of_this_machine(headers.get("host", "")):
                 return None
             return PlainTextResponse(f"this page is for those who have the {who} token, and none is set\n", 403)
         if token.is_in(headers) or token.is_in(_with_password(headers)):
@@ -65,7 +65,7 @@ def _with_password(headers: Headers) -> Headers:
     return Headers({"x-api-key": password_of(headers)})
 
 
-def _is_of_this_machine(host: str) -> bool:
+def is_of_this_machine(host: str) -> bool:
     """Whether a Host header names loopback, with a port or without."""
     name = host.partition("]")[0].removeprefix("[") if host.startswith("[") else host.partition(":")[0]
     try:

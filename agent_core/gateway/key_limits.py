@@ -195,8 +195,10 @@ class _Tab:
     def counted(self, answer: Answer) -> AsyncIterator[ResponseEvent]:
         """The answer's events; where it matters, what passes is counted, for a client that leaves before its end."""
         self._model = answer.model
+        if not self._counts:
+            return answer.events
         self._passing = Passing(answer.events)
-        return self._passing if self._counts else answer.events
+        return self._passing
 
     async def close(self, end: _End, limits: KeyLimits) -> None:
         """Put the estimate right. Never raises: a request is not failed because it could not be written down."""

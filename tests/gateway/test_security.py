@@ -94,7 +94,7 @@ KINDS: dict[str, tuple[dict[str, str], int]] = {
     "JSON": (JSON, 200),
     "JSON of a vendor": ({"content-type": "application/vnd.x+json; charset=utf-8"}, 200),
     "not said": ({}, 200),
-    "not said, by a browser": ({"origin": "https://evil.example"}, 415),
+    "not said, by a browser": ({"origin": "http://localhost:3000"}, 415),
     "a form": ({"content-type": "application/x-www-form-urlencoded"}, 415),
     "text": ({"content-type": "text/plain"}, 415),
 }
@@ -108,14 +108,29 @@ def test_a_body_says_that_it_is_json(http: httpx2.Client, name: str) -> None:
     assert answer.status_code == status
 
 
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "http://evil.example:8642", "null", "", "http://127.0.0.1.evil"]
+)
+def test_pages_of_other_sites_are_refused(http: httpx2.Client, origin: str) -> None:
+    """Where nobody is asked for a key; a page of this machine is let in."""
+    for asked, status in (
+        (origin, 403),
+        ("http://[::1]:1", 200),
+        ("http://127.0.0.1", 200),
+        ("http://localhost:9", 200),
+    ):
+        answer = http.post(PATHS["chat"], content=HELLO, headers={**JSON, "origin": asked})
+        assert answer.status_code == status
+
+
 @pytest.mark.parametrize("method", ["OPTIONS", "HEAD", "PUT", "TRACE", "PROPFIND"])
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/healthz", "/nothing"])
 def test_other_methods_do_nothing(http: httpx2.Client, method: str, path: str) -> None:
     """And no other site may read what is answered: there is no CORS."""
     asks = {"origin": "https://evil.example", "access-control-request-method": "POST"}
     answer = http.request(method, path, headers=asks)
-    looks = method == "HEAD" and path in ("/v1/models", "/healthz")
-    assert answer.status_code == (200 if looks else 404 if path == "/nothing" else 405)
+    looks = {"/v1/models": 403, "/healthz": 200}.get(path) if method == "HEAD" else None
+    assert answer.status_code == (looks or (404 if path == "/nothing" else 405))
     assert not [name for name in answer.headers if name.startswith("access-control")]
     assert method != "HEAD" or answer.content == b""
 

@@ -158,6 +158,30 @@ async def test_tokens_are_counted_as_they_were_used() -> None:
         await answered(backends, ask_for(text=long))
 
 
+async def test_at_its_limit_others_stand_in() -> None:
+    """T-Q5: a model that has room answers for the one that has none, without a failure in between."""
+    backends = Backends({"m": Route([deployment("a", rpm=1)], fallbacks=["n"]), "n": Route([deployment("b")])})
+    assert [await answered(backends) for _ in range(3)] == ["a", "b", "b"]
+
+
+async def test_one_request_tries_it_for_all() -> None:
+    """Its time is over: of five that come together one is the trial, and four are not kept waiting for it."""
+    a = deployment("a", Reply(status=500), Reply(status=500), Reply(delay_s=5))
+    backends, heard = one_route([a, deployment("b")], "least_busy"), list[str]()
+
+    async def one() -> None:
+        heard.append(await answered(backends))
+
+    for _ in range(4):
+        await answered(backends)
+    assert (a.circuit.state, requests_of(a)) == ("open", 2)
+    await anyio.sleep(30)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(one)
+    assert (sorted(heard), heard[-1], requests_of(a)) == (["a", "b", "b", "b", "b"], "a", 3)
+
+
 async def test_a_wait_the_server_asks_for_is_kept() -> None:
     """Its 429 falls to the next; nobody asks it again before its time."""
     a = deployment("a", Reply(status=429, headers={"retry-after": "20"}), Reply())

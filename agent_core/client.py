@@ -340,6 +340,7 @@ class ModelClient:
         opening = self._transport.open(request, connect_s=self.timeouts.connect_s)
         http = await timers.bounded(stack.enter_async_context(opening))
         body = TimedBody(http.chunks, timers)
+        stack.callback(timers.close)
         if not 200 <= http.status < 300:
             raise await self._refusal(http, body)
         return http, body

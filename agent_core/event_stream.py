@@ -12,7 +12,7 @@ the answer was whole is no failure.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from math import inf
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ import anyio
 
 from .codecs.base import Encoded, Loss, Repair, StreamDecoder
 from .codecs.whole import response_events
+from .deadlines import RanOut, deadlines
 from .errors import EventTooLarge, ModelError, StreamError, TimeoutKind, TransportError, TransportTimeout
 from .events import Attempt, Completed, Created, RateLimits, Response, ResponseEvent
 from .transport import HttpStream, Timeouts
@@ -45,32 +46,47 @@ class Timers:
     Before the first byte only `first_event_s` (or, without it, `idle_s`) says how long silence may last.
     """
 
-    __slots__ = ("_clock", "_first_by", "_grace_by", "_scope", "_timeouts", "_total_by", "got_bytes", "got_event")
+    __slots__ = ("_first_by", "_grace_by", "_reads", "_timeouts", "_total_by", "got_bytes", "got_event")
 
     def __init__(self, timeouts: Timeouts, *, started: float, total_by: float | None) -> None:
         self._timeouts = timeouts
         self._first_by = None if timeouts.first_event_s is None else started + timeouts.first_event_s
         self._total_by = total_by
         self._grace_by: float | None = None
+        self._reads = deadlines()
         self.got_bytes = False
         self.got_event = False
-        # Both are wanted for every chunk: anyio looks each time which loop this is, which costs more than they do.
-        self._scope = type(anyio.CancelScope())
-        self._clock = _clock()
 
     def finishing(self) -> None:
         """The answer is whole: what may still come has the grace from now on, once."""
         if self._grace_by is None and self._timeouts.grace_s is not None:
-            self._grace_by = self._clock() + self._timeouts.grace_s
+            self._grace_by = self._reads.now() + self._timeouts.grace_s
 
     async def bounded(self, step: Awaitable[_Step]) -> _Step:
-        """Await one step. Raises TransportTimeout, or _GraceOver after a finish, when a timer runs out before it."""
+        """Await what opens the stream. Raises TransportTimeout when a timer runs out before it."""
         timer, deadline, after_s = self._next()
-        with self._scope(deadline=deadline):
+        with anyio.CancelScope(deadline=deadline):
             return await step
-        if timer is None:
-            raise _GraceOver
-        raise TransportTimeout(_RAN_OUT[timer].format(after_s), timeout=timer, after_s=after_s)
+        raise _ran_out(timer, after_s)
+
+    async def read(self, step: Awaitable[bytes | None]) -> bytes | None:
+        """Await a chunk. Raises as `bounded` does, and _GraceOver when the grace after a finish is over."""
+        timer, deadline, after_s = self._next()
+        try:
+            return await self._reads.bounded(step, deadline)
+        except RanOut:
+            raise _ran_out(timer, after_s) from None
+
+    async def leftover(self, step: Awaitable[bytes | None], deadline: float) -> bytes | None:
+        """Await a chunk that nobody needs. Raises RanOut."""
+        return await self._reads.bounded(step, deadline)
+
+    def now(self) -> float:
+        return self._reads.now()
+
+    def close(self) -> None:
+        """No read comes any more."""
+        self._reads.close()
 
     def _next(self) -> tuple[TimeoutKind | None, float, float]:
         """The timer that runs out first: its name (None for the grace after a finish), its deadline, its length."""
@@ -80,9 +96,9 @@ class Timers:
         if not self.got_event and self._first_by is not None:
             timer, deadline, after_s = "first_event", self._first_by, timeouts.first_event_s or 0.0
         if timeouts.idle_s is not None and (self.got_bytes or self._first_by is None):
-            silent_by = self._clock() + timeouts.idle_s
-            if silent_by < deadline:
-                timer, deadline, after_s = "idle", silent_by, timeouts.idle_s
+            idle_by = self._reads.now() + timeouts.idle_s
+            if idle_by < deadline:
+                timer, deadline, after_s = "idle", idle_by, timeouts.idle_s
         if self._total_by is not None and self._total_by < deadline:
             timer, deadline, after_s = "total", self._total_by, timeouts.total_s or 0.0
         if self._grace_by is not None and self._grace_by < deadline:
@@ -90,13 +106,10 @@ class Timers:
         return timer, deadline, after_s
 
 
-def _clock() -> Callable[[], float]:
-    """What `anyio.current_time` asks in the loop that runs."""
-    from asyncio import CancelledError, get_running_loop
-
-    if anyio.get_cancelled_exc_class() is CancelledError:
-        return get_running_loop().time
-    return anyio.current_time
+def _ran_out(timer: TimeoutKind | None, after_s: float) -> Exception:
+    if timer is None:
+        return _GraceOver()
+    return TransportTimeout(_RAN_OUT[timer].format(after_s), timeout=timer, after_s=after_s)
 
 
 class TimedBody:
@@ -111,12 +124,15 @@ class TimedBody:
 
     async def read(self) -> bytes | None:
         """The next chunk; None at the end of the body or of the grace. Raises TransportError."""
+        timers = self.timers
         try:
-            chunk = await self.timers.bounded(anext(self._chunks, None))
+            chunk = await timers.read(anext(self._chunks, None))
         except _GraceOver:
             return None
-        self._over = chunk is None
-        self.timers.got_bytes = self.timers.got_bytes or bool(chunk)
+        if chunk:
+            timers.got_bytes = True
+        elif chunk is None:
+            self._over = True
         return chunk
 
     async def head(self) -> bytes:
@@ -143,12 +159,14 @@ class TimedBody:
 
     async def drain(self) -> None:
         """Read what little may be left, so that the connection can be used again; give up at once if more comes."""
-        size = 0
-        with anyio.move_on_after(_DRAIN_S):
+        size, by = 0, self.timers.now() + _DRAIN_S
+        try:
             while not self._over and size < _DRAIN_BYTES:
-                chunk = await anext(self._chunks, None)
+                chunk = await self.timers.leftover(anext(self._chunks, None), by)
                 self._over = chunk is None
                 size += len(chunk or b"")
+        except RanOut:
+            return
 
 
 class _GraceOver(Exception):
@@ -303,12 +321,13 @@ class EventStream:
         self._end(error)
 
     def _take(self, events: Iterable[ResponseEvent]) -> None:
-        for event in events:
-            self._ready.append(event)
-            if not isinstance(event, (Created, RateLimits)):
-                self._content = True
-            if isinstance(event, Completed):
-                self.completed = event
+        ready = self._ready
+        before = len(ready)
+        ready.extend(events)
+        if len(ready) > before and isinstance(ready[-1], Completed):
+            self.completed = ready[-1]
+        if not self._content:
+            self._content = not all(isinstance(event, (Created, RateLimits)) for event in ready)
 
     def _end(self, error: ModelError | None) -> None:
         self._ended = True

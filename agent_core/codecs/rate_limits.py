@@ -145,6 +145,8 @@ def rate_limits(headers: Mapping[str, str], *, now: float | None = None) -> Rate
     header. What does not parse is left out.
     """
     lower = lower_headers(headers)
+    if not _MAY_BE_LIMITS.search("\n".join(lower)):
+        return None
     now = _now(lower, now)
     found: dict[str, dict[str, float]] = {}
     for name, value in lower.items():

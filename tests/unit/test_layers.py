@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "agent_core"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "redaction"),
-    ("state_folder", "cancellation", "blocking", "toml_file"),
+    ("state_folder", "cancellation", "deadlines", "blocking", "toml_file"),
     ("items",),
     ("events",),
     ("prompt",),

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from ..errors import ConfigError
+from ..items import ToolSearchOutput, UnknownItem
 from ..limits import Limits
 from ..logs import tools_missing
 from ..prompt import CustomToolSpec, HostedToolSpec, Prompt, ToolSpec
@@ -134,7 +135,7 @@ class ServerTools(Service):
             policy=self._policy,
             limits=self._limits,
             timeout_s=self._timeout_s,
-            alone=not prompt.tools and all(spec.name in names for spec in offered),
+            alone=not _has_tools(prompt) and all(spec.name in names for spec in offered),
             names=names,
         )
 
@@ -153,6 +154,11 @@ class _Around:
             answering = ToolTurn(self._inner, ask, kit, self._service.keeper(ask)).answer()
         async with answering as answer:
             yield answer
+
+
+def _has_tools(prompt: Prompt) -> bool:
+    """Whether the client has tools: some give theirs, or more of them, as items (codex.md 1.3)."""
+    return bool(prompt.tools) or any(isinstance(item, UnknownItem | ToolSearchOutput) for item in prompt.items)
 
 
 def _tell(servers: McpServers) -> None:

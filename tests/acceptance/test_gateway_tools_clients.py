@@ -62,9 +62,11 @@ def shared(backend: RehearsalServer) -> None:
     assert (len(outputs), outputs[0]) == (2, "13")
 
 
-def test_codex(tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", ["lab-model", "gpt-6.1-sol"])
+def test_codex(model: str, tmp_path: Path) -> None:
+    """The newest models' tools come as an item of the input."""
     with served("chat", exec_command(WRITE)) as (url, backend):
-        ran = codex(url, "lab-model", TASK, tmp_path)
+        ran = codex(url, model, TASK, tmp_path)
     assert (ran.returncode, (ran.folder / "made.txt").is_file()) == (0, True), ran
     shared(backend)
 

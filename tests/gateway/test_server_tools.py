@@ -29,6 +29,7 @@ from agent_core.gateway.server_tools_kept import KeptTurns
 from agent_core.items import (
     FunctionCallOutput,
     ResponseItem,
+    UnknownItem,
     assistant_message,
     user_message,
 )
@@ -220,6 +221,14 @@ async def test_what_the_model_is_offered() -> None:
     await told(answerer, replace(ask(), prompt=Prompt("go", model="other")))
     offered = [[getattr(spec, "name", "") for spec in prompt.tools] for prompt in backend.prompts]
     assert offered == [["theirs", "echo", "upper", "fails", "stuck", "asks", "passed"], ["theirs"], []]
+
+
+async def test_a_client_that_gives_its_tools_as_items() -> None:
+    """Codex: a call of theirs is no name the model made up."""
+    backend = Backend(calls(call("x", "exec")))
+    given = UnknownItem(raw={"type": "additional_tools", "tools": [{"type": "function", "name": "exec"}]})
+    seen = await told(ServerTools(probes()).around(backend), ask(items=(given, GO)))
+    assert [item.call_id for item in fold(seen.events).tool_calls] == ["x"]
 
 
 async def test_only_the_first_answer_is_forced() -> None:

@@ -29,8 +29,9 @@ STEPS = [
 ]
 
 
-def test_the_time_for_a_client_that_has_no_tools(tmp_path: Path) -> None:
-    """What a rule allows runs, what has to be asked about does not; the client of Messages is told text."""
+def test_the_time_for_a_client_that_has_no_tools(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What a rule allows runs, what has to be asked about does not; the client of Messages is told text, and a log
+    which server is not there."""
     program, *args = mcp_python_command("time", "--local-timezone", "UTC")
     with RehearsalServer(STEPS, pace_s=0) as backend:
         (tmp_path / "gateway.toml").write_text(
@@ -42,6 +43,8 @@ def test_the_time_for_a_client_that_has_no_tools(tmp_path: Path) -> None:
             command = {json.dumps(program)}
             args = {json.dumps(args)}
             required = true
+            [tools.mcp.gone]
+            command = "no-such-command-anywhere"
             [[tools.rules]]
             name = "mcp__time__get_*"
             action = "allow"
@@ -60,3 +63,5 @@ def test_the_time_for_a_client_that_has_no_tools(tmp_path: Path) -> None:
     time, refused = (item.output for item in second.items if isinstance(item, FunctionCallOutput))
     assert '"timezone": "Europe/Oslo"' in str(time)
     assert "denied" in str(refused)
+    (missing,) = (record.__dict__ for record in caplog.records if record.levelname == "WARNING")
+    assert (missing["event"], missing["server"], missing["error"]) == ("tools_missing", "gone", "ToolError")

@@ -107,8 +107,7 @@ async def test_a_client_sees_one_answer(backend: tuple[str, RehearsalServer], wi
     assert asked is not None and [str(output) for _, output in outputs(asked.items)] == ["5", "5"]
 
 
-@pytest.mark.parametrize("wire", WIRES)
-@pytest.mark.parametrize("streamed", [True, False], ids=["stream", "whole"])
+@pytest.mark.parametrize(("wire", "streamed"), [("chat", True), ("responses", False), ("messages", True)])
 async def test_a_client_answers_its_own_calls(
     backend: tuple[str, RehearsalServer], wire: WireName, streamed: bool
 ) -> None:
@@ -126,18 +125,6 @@ async def test_a_client_answers_its_own_calls(
     assert [output for _, output in outputs(asked.items)] == ["5", "5", "Ada"]
     named = [item.name for item in asked.items if isinstance(item, FunctionCall)]
     assert named == ["add", "add", "ask_user"]
-
-
-@pytest.mark.parametrize("wire", WIRES)
-@pytest.mark.parametrize("streamed", [True, False], ids=["stream", "whole"])
-async def test_a_follow_up_that_fails_is_an_error(
-    backend: tuple[str, RehearsalServer], wire: WireName, streamed: bool
-) -> None:
-    """X-S0-16: no answer that looks whole, and no call to run."""
-    with pytest.raises(ModelError) as caught:
-        await answered(backend[0], wire, Prompt("fails"), streamed=streamed)
-    partial = caught.value.partial
-    assert partial is None or not partial.tool_calls
 
 
 def raw(url: str, wire: WireName, text: str) -> list[dict[str, Any]]:
@@ -158,6 +145,16 @@ def chat_url() -> Iterator[str]:
         client = ModelClient("rehearsal/m", provider=server.provider, retry=ONCE)
         with running(Gateway(default=client, services=[ServerTools([add])])) as url:
             yield url
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("streamed", [True, False], ids=["stream", "whole"])
+async def test_a_follow_up_that_fails_is_an_error(chat_url: str, wire: WireName, streamed: bool) -> None:
+    """X-S0-16: no answer that looks whole, and no call to run."""
+    with pytest.raises(ModelError) as caught:
+        await answered(chat_url, wire, Prompt("fails"), streamed=streamed)
+    partial = caught.value.partial
+    assert partial is None or not partial.tool_calls
 
 
 def test_one_stream_of_chat(chat_url: str) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "request_served",
     "retry_scheduled",
     "session_warned",
+    "store_unreachable",
     "tool_served",
     "tools_missing",
     "usage_lost",
@@ -61,6 +62,7 @@ fields_of: dict[str, tuple[str, ...]] = {
     "usage_lost": ("key",),
     "tool": ("tool", "outcome", "duration_s", "caller", "request_id"),
     "tools_missing": ("server", "error"),
+    "store": ("store", "error", "failures"),
     "writes": ("settled", "files"),
 }  # fmt: skip
 """The fields of each `event`, which is one itself."""
@@ -139,6 +141,16 @@ def compaction_failed(reason: str, error: str, *, session_id: str) -> None:
         "compaction failed (%s)",
         error,
         extra={"event": "compaction", "session_id": session_id, "reason": reason, "error": error},
+    )
+
+
+def store_unreachable(store: str, error: str, failures: int) -> None:
+    """The gateway's store failed so often since this was last said; `error` is the class of the last one."""
+    _GATEWAY.warning(
+        "%s cannot be used: %s",
+        store,
+        error,
+        extra={"event": "store", "store": store, "error": error, "failures": failures},
     )
 
 

@@ -78,14 +78,16 @@ def run(args: Namespace) -> int:
         from ..gateway.connections import server_config
         from ..gateway.metrics import Metrics
         from ..gateway.status import Status
+        from ..gateway.stored import Stored
     except ImportError as error:
         raise ConfigError(f"serving needs {error.name}", remedy="pip install 'agent-core[gateway]'") from None
     if args.new_key is not None:
         return _new_key(cast("str", args.new_key))
     with ExitStack() as stack:
         if args.config is None:
+            services = [Admission(), Stored()]
             gateway = Gateway(
-                default=_client(args, stack), keys=keys, services=[Admission()], watchers=[Metrics(), Status()]
+                default=_client(args, stack), keys=keys, services=services, watchers=[Metrics(), Status()]
             )
             place, log = (_HOST, _PORT), "off"
         else:

@@ -75,6 +75,7 @@ _TAKEN = frozenset(
 _DEFAULTS: JsonObject = {"background": False, "truncation": "disabled"}
 """Members that say nothing when they have this value; others that are not taken are losses."""
 _PASSED_ON = (
+    "cache_ttl_secs",  # of no API: a word to a cache on the way (behaviours.md S0-40), which takes it out
     "client_metadata",
     "context_management",
     "conversation",

@@ -37,7 +37,7 @@ from ..prices import Prices
 from ..telemetry import Telemetry
 from .access import Access
 from .admin import admin_routes
-from .asking import Answerer, Ask, Bill, Caller, Page, Served, Service, Shown, Watcher
+from .asking import Answerer, Ask, Bill, Caller, Door, Page, Served, Service, Shown, Watcher
 from .backends import Backends
 from .deployments import DeploymentHealth
 from .estimate import estimated_tokens
@@ -182,6 +182,11 @@ class Gateway:
             ("/messages/count_tokens", "POST", self._checked("messages", self._count_tokens)),
             ("/models", "GET", self._checked("chat", self._list_models)),
             ("/models/{name:path}", "GET", self._checked("chat", self._show_model)),
+            *(
+                (door.path, door.method, self._checked(door.wire, partial(_through, door)))
+                for service in self._services
+                for door in service.doors()
+            ),
         ]
         routes: list[BaseRoute] = [
             Route(prefix + path, endpoint, methods=[method])
@@ -339,6 +344,10 @@ class _Answer(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._answer(scope, receive, send)
+
+
+async def _through(door: Door, request: Request, known: _Known) -> ASGIApp:
+    return await door.answer(request, known.caller, known.request_id)
 
 
 def _says_json(headers: Headers) -> bool:

@@ -10,7 +10,7 @@ answer's whole life: what a service holds for it is given back when the block is
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
@@ -27,6 +27,7 @@ from ..prices import Cost, Prices, cost_of
 from ..prompt import Prompt
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
     from starlette.types import ASGIApp
 
     from .deployments import DeploymentHealth
@@ -38,6 +39,7 @@ __all__ = [
     "Bill",
     "Billed",
     "Caller",
+    "Door",
     "Inside",
     "Outcome",
     "Page",
@@ -168,6 +170,16 @@ class Place(IntEnum):
     AFFINITY = 6  # follow-ups go where their beginning is known
 
 
+class Door(Struct, frozen=True):
+    """A path of a service's own, with `/v1` and without. `answer` gets the request, who asks, and the request's id;
+    what it raises is told in the words of `wire`."""
+
+    method: str
+    path: str
+    answer: Callable[[Request, Caller, str], Awaitable[ASGIApp]]
+    wire: WireName
+
+
 class Service(ABC):
     """One of the things between the client and the backends. Used in the order of `place`, whatever order they are
     given in. Open for as long as the gateway is: `async with` brings and closes what it needs."""
@@ -177,6 +189,10 @@ class Service(ABC):
     @abstractmethod
     def around(self, inner: Answerer) -> Answerer:
         """This service, with `inner` behind it. Called once."""
+
+    def doors(self) -> Sequence[Door]:
+        """What else can be asked of it. Called once."""
+        return ()
 
     def numbers(self) -> Mapping[str, float]:
         """What it counts at this moment, for whoever watches: always the same names, of small letters and `_`."""

@@ -27,16 +27,21 @@ from ..toml_file import toml_tables
 from .access import Access
 from .access_log import LogSettings
 from .admission import AdmissionSettings
+from .affinity import AffinitySettings
 from .app import BODY_S, MAX_BODY_BYTES, Gateway
 from .asking import Service, Watcher
+from .cache import CacheSettings
 from .key_settings import AdminSettings, KeySettings, LimitsSettings, insiders_of, memory_or
 from .keys import Key
 from .metrics import MetricsSettings
 from .model_settings import ModelSettings, PriceSettings, RoutingSettings
+from .redis_store import RedisSettings
 from .relay import PING_S
 from .server_tools_settings import ToolsSettings
 from .settings import Count, Given, Seconds, ServiceTable, Table, WatcherTable, checked, placed
 from .status import StatusSettings
+from .stored import StoredSettings
+from .stores import Store
 
 __all__ = ["ConfigFile", "GatewaySettings", "gateway_from_toml", "read_config"]
 
@@ -62,8 +67,12 @@ class GatewaySettings(Table):
     keys: Annotated[tuple[KeySettings, ...], Field(strict=False)] = ()
     limits: LimitsSettings | None = None
     admin: AdminSettings = AdminSettings()
+    redis: RedisSettings | None = None
     # Services and watchers, a line each: name: NameSettings | None = None
     admission: AdmissionSettings = AdmissionSettings()
+    store: StoredSettings = StoredSettings()
+    cache: CacheSettings | None = None
+    affinity: AffinitySettings | None = None
     tools: ToolsSettings | None = None
     metrics: MetricsSettings = MetricsSettings()
     status: StatusSettings = StatusSettings()
@@ -86,7 +95,7 @@ class ConfigFile:
             name: model.route(f"{self.path}: [models.{name}]", settings.routing, prices)
             for name, model in settings.models.items()
         }
-        given = Given(self.path.resolve().parent, prices, tuple(routes))
+        given = Given(self.path.resolve().parent, prices, tuple(routes), self._shared())
         services, watchers = self._services(given), self._watchers(given)
         access = self._access(keys, given.folder)
         with placed(f"{self.path}: [admin]"):
@@ -142,6 +151,12 @@ class ConfigFile:
             with placed(f"{self.path}: [models.{name}]"):
                 own = {**model.prices(), **own}
         return PriceTable(own, otherwise=ListedPrices() if ListedPrices.installed() else None)
+
+    def _shared(self) -> Store | None:
+        if self.settings.redis is None:
+            return None
+        with placed(f"{self.path}: [redis]"):
+            return self.settings.redis.store()
 
     def _services(self, given: Given) -> list[Service]:
         services: list[Service] = []

@@ -20,7 +20,7 @@ from ..items import CustomToolCallOutput, FunctionCallOutput, GhostSnapshot, Res
 from ..prompt import Prompt
 from .asking import Ask, ReadAhead
 
-__all__ = ["Fitted", "fitted"]
+__all__ = ["BETA_HEADER", "Fitted", "fitted"]
 
 BETA_HEADER = "anthropic-beta"
 

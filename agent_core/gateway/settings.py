@@ -31,6 +31,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from ..errors import ConfigError
 from ..prices import Prices
 from .asking import Service, Watcher
+from .stores import MemoryStore, Store
 
 __all__ = [
     "HIDDEN",
@@ -73,11 +74,17 @@ _Table = TypeVar("_Table", bound="Table")
 @dataclass(frozen=True, slots=True)
 class Given:
     """What there is besides a table when its service is built: the `folder` of the file, for relative paths; what
-    tokens cost, by "provider/model"; the `models` that are served, by name."""
+    tokens cost, by "provider/model"; the `models` that are served, by name; what several gateways share, if `[redis]`
+    says so."""
 
     folder: Path
     prices: Prices
     models: Sequence[str] = ()
+    shared: Store | None = None
+
+    def store(self, *, max_entries: int, max_bytes: int) -> Store:
+        """The shared one, else one in this process."""
+        return MemoryStore(max_entries=max_entries, max_bytes=max_bytes) if self.shared is None else self.shared
 
 
 class Table(BaseModel):

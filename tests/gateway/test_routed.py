@@ -12,6 +12,7 @@ import httpx2
 import pytest
 
 from agent_core import ModelClient, RetryPolicy, ask
+from agent_core.circuit import Circuit
 from agent_core.codecs import WIRES
 from agent_core.gateway import Deployment, Gateway, Route, gateway_from_toml
 from agent_core.gateway.asking import Ask, Served
@@ -103,6 +104,22 @@ def test_who_nobody_can_answer_for_is_not_ready() -> None:
         ready = httpx2.get(f"{url}/readyz")
         assert (ready.status_code, ready.json()) == (503, {"status": "unavailable", "models": 1, "ready": 0})
         assert httpx2.get(f"{url}/healthz").status_code == 200
+
+
+LEFT_ALONE: dict[WireName, int] = {"chat": 503, "responses": 503, "messages": 529}
+
+
+def test_all_left_alone_in_the_words_of_the_wire() -> None:
+    """An overload with Retry-After, and nobody is asked."""
+    with RehearsalServer([Step(status=500, error="broken")], pace_s=0) as failing:
+        both = [Deployment(_client(failing), name=name, circuit=Circuit(failures=1)) for name in "ab"]
+        with running(Gateway({"m": Route(both, retry=ONCE)})) as url:
+            assert httpx2.post(url + PATHS["chat"], json=asked("chat")).status_code == 500
+            for wire, status in LEFT_ALONE.items():
+                answer = httpx2.post(url + PATHS[wire], json=asked(wire, max_tokens=9))
+                assert (answer.status_code, 0 < int(answer.headers["retry-after"]) <= 30) == (status, True)
+                assert "is left alone" in answer.json()["error"]["message"]
+        assert len(failing.requests) == 2
 
 
 def _client(server: RehearsalServer, wire: WireName = "chat", **compat: object) -> ModelClient:

@@ -7,6 +7,7 @@ A rehearsed backend answers on each of three wires; clients ask on each of three
 
     sdk        the wire's official SDK, with every member held to the vendor's schema, makes of it what was said
     grammar    the events it decodes to are in their legal order (agent_core.codecs.grammar)
+    shape      what the wire's documentation says of a stream: names, numbers, ids, one block after the other
     end        what was cut, refused or broken is told as that, and never looks whole
 
 Prints a row for each pair and case, and what each judge said where it was not content.
@@ -226,12 +227,12 @@ def difference(heard: Heard, wanted: Heard) -> str:
     return "; ".join(f"{name} {getattr(heard, name)!r}, not {getattr(wanted, name)!r}"[:160] for name in names)
 
 
-def broken_grammar(url: str, wire: WireName, case: Case, body: bytes) -> Iterator[str]:
+def broken_grammar(url: str, wire: WireName, case: Case, asked: bytes) -> Iterator[str]:
     headers = {"authorization": "Bearer sk-lab", "x-api-key": "sk-lab", "content-type": "application/json"}
     decoder = CODECS[wire].stream_decoder(case.prompt.with_model("m"), Compat())
     events: list[ResponseEvent] = []
     cut: Exception | None = None
-    with httpx2.stream("POST", url + PATHS[wire], content=body, headers=headers, timeout=30) as answer:
+    with httpx2.stream("POST", url + PATHS[wire], content=asked, headers=headers, timeout=30) as answer:
         if answer.status_code != 200:
             answer.read()
             retry = answer.headers.get("retry-after")
@@ -240,8 +241,10 @@ def broken_grammar(url: str, wire: WireName, case: Case, body: bytes) -> Iterato
             elif case.step.status != 200 and (answer.status_code, retry) != (case.step.status, "1"):
                 yield f"end: HTTP {answer.status_code} with retry-after {retry}, not {case.step.status} with 1"
             return
+        body = bytearray()
         try:
             for data in answer.iter_bytes():
+                body += data
                 events += decoder.feed(data)
         except httpx2.HTTPError as error:
             cut = error
@@ -257,11 +260,117 @@ def broken_grammar(url: str, wire: WireName, case: Case, body: bytes) -> Iterato
     except GrammarError as wrong:
         yield f"grammar: {wrong}"
     if not case.fails:
+        yield from (f"shape: {what}" for what in dict.fromkeys(misshapen(wire, bytes(body))))
         items = [event.item for event in events if isinstance(event, OutputItemDone)]
         text = "".join(text_of(item) for item in items if isinstance(item, Message))
         calls = [item for item in items if isinstance(item, CallItem)]
         if (text, len(calls)) != (case.step.text, len(case.step.calls)):
             yield f"grammar: decodes to {text!r} and {len(calls)} calls"
+
+
+# what the documentation of each wire says of a stream
+
+
+def misshapen(wire: WireName, body: bytes) -> Iterator[str]:
+    frames: list[tuple[str, JsonObject | None]] = []
+    for block in body.decode().replace("\r\n", "\n").split("\n\n"):
+        lines = dict(line.partition(": ")[::2] for line in block.splitlines() if line and not line.startswith(":"))
+        if "data" in lines:
+            done = lines["data"] == "[DONE]"
+            frames.append((lines.get("event", ""), None if done else cast("JsonObject", json.loads(lines["data"]))))
+    yield from _SHAPES[wire](frames)
+
+
+Frames = list[tuple[str, JsonObject | None]]
+
+
+def chat_shape(frames: Frames) -> Iterator[str]:
+    chunks = [frame for _, frame in frames if frame is not None]
+    if not frames or frames[-1][1] is not None:
+        yield "no [DONE] at the end"
+    if len({json.dumps(chunk.get("id")) for chunk in chunks}) != 1:
+        yield "more than one id"
+    choices = [choice for chunk in chunks for choice in cast("list[JsonObject]", chunk.get("choices") or [])]
+    deltas = [cast("JsonObject", choice.get("delta") or {}) for choice in choices]
+    if sum("role" in delta for delta in deltas) != 1:
+        yield f"the role is said {sum('role' in delta for delta in deltas)} times"
+    ends = [n for n, choice in enumerate(choices) if choice.get("finish_reason")]
+    if len(ends) != 1:
+        yield f"{len(ends)} finish reasons"
+    elif any(deltas[n] for n in range(ends[0] + 1, len(deltas))):
+        yield "content after the finish reason"
+    used = [chunk for chunk in chunks if chunk.get("usage")]
+    if len(used) != 1 or used[0].get("choices") != []:
+        yield "usage is not one chunk of its own"
+
+
+def responses_shape(frames: Frames) -> Iterator[str]:
+    events = [(name, frame) for name, frame in frames if frame is not None]
+    if len(events) != len(frames):
+        yield "[DONE], which this wire has not"
+    if any(name != frame.get("type") for name, frame in events):
+        yield "events without their name on the event line"
+    numbers = [frame.get("sequence_number") for _, frame in events]
+    if numbers != list(range(len(numbers))):
+        yield (
+            "sequence numbers are not 0, 1, 2, …"
+            if any(number is not None for number in numbers)
+            else "no sequence numbers"
+        )
+    kinds = [str(frame.get("type")) for _, frame in events]
+    if kinds[:1] != ["response.created"]:
+        yield f"it begins with {kinds[:1]}"
+    whole = [cast("JsonObject", frame["response"]) for _, frame in events if "response" in frame]
+    if len({json.dumps(one.get("id")) for one in whole}) != 1:
+        yield "more than one response id"
+    added = [frame.get("output_index") for _, frame in events if frame.get("type") == "response.output_item.added"]
+    done = [frame for _, frame in events if frame.get("type") == "response.output_item.done"]
+    if sorted(map(str, added)) != sorted(str(frame.get("output_index")) for frame in done):
+        yield "items that are added are not those that are done"
+    ids = [
+        cast("JsonObject", frame["item"]).get("id")
+        for frame in sorted(done, key=lambda one: str(one.get("output_index")))
+    ]
+    if whole and ids != [item.get("id") for item in cast("list[JsonObject]", whole[-1].get("output") or [])]:
+        yield "the last event's output is not the items that were streamed"
+    deltas = [frame for _, frame in events if frame.get("type") == "response.output_text.delta"]
+    known = {json.dumps(item) for item in ids}
+    if any(json.dumps(frame.get("item_id")) not in known for frame in deltas):
+        yield "text of an item that there is not"
+
+
+def messages_shape(frames: Frames) -> Iterator[str]:
+    events = [(name, frame) for name, frame in frames if frame is not None]
+    if len(events) != len(frames):
+        yield "[DONE], which this wire has not"
+    if any(name != frame.get("type") for name, frame in events):
+        yield "events without their name on the event line"
+    kinds = [str(frame.get("type")) for _, frame in events if frame.get("type") != "ping"]
+    if kinds[:1] != ["message_start"] or kinds[-2:] != ["message_delta", "message_stop"]:
+        yield f"it goes from {kinds[:1]} to {kinds[-2:]}"
+    open_block: object = None
+    following = 0
+    for _, frame in events:
+        kind, index = frame.get("type"), frame.get("index")
+        if kind == "content_block_start":
+            if open_block is not None:
+                yield "a block begins in another"
+            if index != following:
+                yield "blocks are not numbered 0, 1, 2, …"
+            open_block, following = index, following + 1
+        elif kind == "content_block_delta" and index != open_block:
+            yield "a delta of a block that is not open"
+        elif kind == "content_block_stop":
+            if index != open_block:
+                yield "a block stops that is not open"
+            open_block = None
+
+
+_SHAPES: dict[WireName, Callable[[Frames], Iterator[str]]] = {
+    "chat": chat_shape,
+    "responses": responses_shape,
+    "messages": messages_shape,
+}
 
 
 def script(prompt: Prompt) -> Step:

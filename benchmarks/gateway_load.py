@@ -40,8 +40,12 @@ from agent_core.prompt import Prompt
 
 PATHS = {"chat": "/v1/chat/completions", "responses": "/v1/responses", "messages": "/v1/messages"}
 STAMP = re.compile(rb"@(\d{19});")
-ENDS = {"chat": b"data: [DONE]", "responses": b'"type":"response.completed"', "messages": b'"type":"message_stop"'}
-FAILED = (b'"error"', b"response.failed")
+ENDS = {
+    "chat": re.compile(rb"^data: ?\[DONE\]", re.M),
+    "responses": re.compile(rb'"type": ?"response\.completed"'),
+    "messages": re.compile(rb'"type": ?"message_stop"'),
+}
+FAILED = re.compile(rb'"type": ?"(?:error|response\.failed)"|^data: ?\{"error"', re.M)
 BEHIND = b"@0000000000000000000;"  # a place for nanoseconds
 SHORT = 5  # events of an answer of --requests
 SLICES = 20  # of a tick: events of different streams do not come all at once
@@ -206,10 +210,10 @@ class Stream(asyncio.Protocol):
             self.counts.refused += 1
             self.failed = True
             self.transport.close()
-        elif ENDS[self.wire] in data:
+        elif ENDS[self.wire].search(data):
             self.ended = True
             self.transport.close()
-        elif any(mark in data for mark in FAILED):
+        elif FAILED.search(data):
             self.failed = True
             self.transport.close()
         elif 0 <= self.leaves_after <= self.events:

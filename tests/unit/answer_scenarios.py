@@ -18,12 +18,11 @@ ANSWERS = (
     "X-S3-05",
     *(f"X-S0-{n:02}" for n in (1, 2, 3, 4, 5, 9, 10, 18, 20, 21, 22, 23, 25, 26, 27, 28, 29)),
     *(f"X-S2-{n:02}" for n in range(1, 9)),
-    *(f"X-S3-{n:02}" for n in (1, 2, 3, 4, 6, 7, 8, 9, 10, 12, 13, 14, 15, 16, 18)),
+    *(f"X-S3-{n:02}" for n in (1, 2, 3, 4, 6, 7, 8, 9, 10, 12, 13, 14, 15, 16, 17, 18)),
 )
 """behaviours.md 6.E to 6.N and 6.Q, and of 6.R what concerns answers: all that is a codec's."""
 
 GATEWAY: dict[str, tuple[str, ...]] = {
     "a callback per frame": ("T-I4",),
-    "admission: who holds a slot, and for how long": ("X-S3-17",),
 }
 """What a codec cannot do: left for the gateway, by what it takes. An id that gets a test goes from here to above."""

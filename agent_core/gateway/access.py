@@ -8,7 +8,7 @@ from types import TracebackType
 
 from starlette.datastructures import Headers
 
-from ..errors import AuthenticationError, PermissionDeniedError
+from ..errors import AuthenticationError, PermissionDeniedError, ServerError
 from .asking import Caller
 from .insiders import is_of_this_machine
 from .keys import Key, keys_of, matches, offered
@@ -37,6 +37,7 @@ class Access:
         self.ledger = MemoryLedger(clock=clock) if ledger is None else ledger
         self.clock = clock
         self._hashes = [key.hash for key in self.keys.values()]
+        self._off: dict[str, bool] = {}
         self._in_order = tuple(self.keys.values())
 
     def __repr__(self) -> str:
@@ -68,7 +69,7 @@ class Access:
         if not found:
             raise _refused("this API key is not known here", "invalid_api_key")
         key = self._in_order[found[0]]
-        if key.disabled or await self.is_off(key.name):
+        if key.disabled or await self._switched_off(key.name):
             raise _refused("this API key is disabled", "key_disabled")
         if key.expired(self.clock()):
             raise _refused("this API key has expired", "key_expired")
@@ -86,6 +87,15 @@ class Access:
                 status=403,
                 code="model_not_allowed",
             )
+
+    async def _switched_off(self, name: str) -> bool:
+        """As it is; where the ledger cannot be reached, as it last was. Raises ServerError where it never was."""
+        try:
+            self._off[name] = await self.is_off(name)
+        except ServerError:
+            if name not in self._off:
+                raise
+        return self._off[name]
 
     async def is_off(self, name: str) -> bool:
         counter = f"{name}/off"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -12,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
-from agent_core.errors import AuthenticationError, ConfigError
+from agent_core.errors import AuthenticationError, ConfigError, ServerError
 from agent_core.gateway.access import Access
 from agent_core.gateway.keys import Budget, Key, Token, hash_of, keys_of, matches, new_key
+from agent_core.gateway.ledger import MemoryLedger, Step
 
 pytestmark = pytest.mark.anyio
 
@@ -138,6 +140,35 @@ async def test_who_is_let_in_no_more() -> None:
         await access.caller(headers)
     await access.switch("alice", off=False)
     assert (await access.caller(headers)).name == "alice"
+
+
+class Away(MemoryLedger):
+    """A ledger that can be gone for a while."""
+
+    away = False
+
+    async def add(self, steps: Mapping[str, Step]) -> dict[str, int]:
+        if self.away:
+            raise ServerError("gone", status=503)
+        return await super().add(steps)
+
+
+async def test_a_ledger_that_is_away_changes_nobodys_switch() -> None:
+    """Who was known stays what they were; who was not is not let in."""
+    ledger = Away()
+    access = Access([key(), Key("bob", hash_of(TWO))], ledger=ledger)
+    await access.switch("alice", off=True)
+    alice, bob = Headers({"x-api-key": ONE}), Headers({"x-api-key": TWO})
+    for away in (False, True):
+        ledger.away = away
+        with pytest.raises(AuthenticationError, match="disabled"):
+            await access.caller(alice)
+    with pytest.raises(ServerError):
+        await access.caller(bob)
+    ledger.away = False
+    assert (await access.caller(bob)).name == "bob"
+    ledger.away = True
+    assert (await access.caller(bob)).name == "bob"
 
 
 def test_every_hash_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,7 +97,7 @@ class ConfigFile:
         }
         given = Given(self.path.resolve().parent, prices, tuple(routes), self._shared())
         services, watchers = self._services(given), self._watchers(given)
-        access = self._access(keys, given.folder)
+        access = self._access(keys, given)
         with placed(f"{self.path}: [admin]"):
             admin, metrics = settings.admin.token(), settings.admin.metrics_token()
             insiders = insiders_of(admin, metrics, open_to_all=not access)
@@ -117,14 +117,14 @@ class ConfigFile:
                 ping_s=settings.server.ping_s,
             )
 
-    def _access(self, keys: Iterable[str], folder: Path) -> Access:
+    def _access(self, keys: Iterable[str], given: Given) -> Access:
         """The keys of the file, and others that were given."""
         made: list[str | Key] = [*keys]
         for nth, key in enumerate(self.settings.keys, 1):
             with placed(f"{self.path}: [[keys]] {nth}"):
                 made.append(key.key())
         with placed(f"{self.path}: [limits]"):
-            ledger = memory_or(self.settings.limits, folder)
+            ledger = memory_or(self.settings.limits, given)
         with placed(f"{self.path}: [[keys]]"):
             return Access(made, ledger=ledger)
 

@@ -13,7 +13,9 @@ from ..errors import ConfigError
 from .insiders import Insiders, Shows, Who
 from .keys import Budget, Key, Token, hash_of, strong
 from .ledger import Ledger, MemoryLedger, SqliteLedger
-from .settings import Count, EnvName, Table, Texts, secret_of
+from .redis_ledger import RedisLedger
+from .redis_store import RedisStore
+from .settings import Count, EnvName, Given, Table, Texts, secret_of
 
 __all__ = ["AdminSettings", "BudgetSettings", "KeySettings", "LimitsSettings", "insiders_of", "memory_or"]
 
@@ -62,13 +64,20 @@ class KeySettings(Table):
 
 class LimitsSettings(Table):
     """`[limits]`: where it is written down what keys used: a `file`, beside the configuration, for all processes of one
-    machine. Without the table it is in memory, and forgotten at the end."""
+    machine, or the Redis of `[redis]`, for several. Without the table it is in memory, and forgotten at the end."""
 
-    file: str
+    file: str = ""
+    redis: bool = False
 
-    def ledger(self, folder: Path) -> Ledger:
-        """Raises ConfigError for a file that cannot be opened."""
-        return SqliteLedger(folder / Path(self.file).expanduser())
+    def ledger(self, given: Given) -> Ledger:
+        """Raises ConfigError for both or none of them, and for a folder or a Redis that is not there."""
+        if self.redis == bool(self.file):
+            raise ConfigError("one of file and redis is needed", remedy='write file = "used.sqlite" or redis = true')
+        if self.file:
+            return SqliteLedger(given.folder / Path(self.file).expanduser())
+        if not isinstance(given.shared, RedisStore):
+            raise ConfigError("redis = true needs a [redis]", remedy="write the table, or name a file")
+        return RedisLedger(given.shared)
 
 
 class AdminSettings(Table):
@@ -97,8 +106,8 @@ def insiders_of(admin: Token | None, metrics: Token | None, *, open_to_all: bool
     return Insiders(tokens, open_to_all=open_to_all)
 
 
-def memory_or(limits: LimitsSettings | None, folder: Path) -> Ledger:
-    return MemoryLedger() if limits is None else limits.ledger(folder)
+def memory_or(limits: LimitsSettings | None, given: Given) -> Ledger:
+    return MemoryLedger() if limits is None else limits.ledger(given)
 
 
 def _token(hashed: str, env: str | None, what: str) -> Token | None:

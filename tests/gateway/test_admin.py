@@ -180,6 +180,8 @@ WRONG: dict[str, tuple[str, str]] = {
     ),
     "a token that is no hash": ('[admin]\nhash = "sha256:1"', "[admin]: the hash of a token is no hash"),
     "a folder that is not there": ('[limits]\nfile = "nowhere/used.sqlite"', "[limits]: "),
+    "a file and a Redis": ('[limits]\nfile = "a"\nredis = true', "[limits]: one of file and redis"),
+    "a Redis that is not there": ("[limits]\nredis = true", "[limits]: redis = true needs a [redis]"),
     "no room at all": ("[admission]\nmax_in_flight = 0", "[admission] max_in_flight"),
 }
 

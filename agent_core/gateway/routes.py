@@ -65,10 +65,11 @@ class Route:
     def __repr__(self) -> str:
         return f"Route({', '.join(one.name for one in self.deployments)})"
 
-    def choose(self, ready: Sequence[Deployment], prefer: str = "") -> Deployment | None:
-        """One of `ready`, which are some of its deployments: that of the name `prefer` if it is among them."""
+    def choose(self, ready: Sequence[Deployment], prefer: str = "", *, counts: bool = True) -> Deployment | None:
+        """One of `ready`, which are some of its deployments: that of the name `prefer` if it is among them. `counts`:
+        whether it is its turn, or it stands in for one that failed."""
         if prefer:
             for one in ready:
                 if one.name == prefer:
                     return one
-        return self._chooser.choose(ready) if ready else None
+        return self._chooser.choose(ready, counts=counts) if ready else None

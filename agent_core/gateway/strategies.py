@@ -23,8 +23,9 @@ _PRICED = Usage(input=1_000_000, output=1_000_000)
 
 
 class Chooser(Protocol):
-    def choose(self, ready: Sequence[Deployment]) -> Deployment:
-        """One of `ready`, which is not empty."""
+    def choose(self, ready: Sequence[Deployment], *, counts: bool) -> Deployment:
+        """One of `ready`, which is not empty. `counts`: whether it was its turn; not where it stands in for one that
+        failed, or two of which one fails would send every request to that one first."""
         ...
 
 
@@ -51,9 +52,10 @@ class _InTurn:
         self._places = {one: place for place, one in enumerate(deployments)}
         self._next = 0
 
-    def choose(self, ready: Sequence[Deployment]) -> Deployment:
+    def choose(self, ready: Sequence[Deployment], *, counts: bool) -> Deployment:
         chosen = min(ready, key=lambda one: (self._places[one] - self._next) % len(self._places))
-        self._next = self._places[chosen] + 1
+        if counts:
+            self._next = self._places[chosen] + 1
         return chosen
 
 
@@ -64,10 +66,11 @@ class _Least:
         self._measure = measure
         self._in_turn = _InTurn(deployments)
 
-    def choose(self, ready: Sequence[Deployment]) -> Deployment:
+    def choose(self, ready: Sequence[Deployment], *, counts: bool) -> Deployment:
         measures = [self._measure(one) for one in ready]
         least = min(measures)
-        return self._in_turn.choose([one for one, measure in zip(ready, measures, strict=True) if measure == least])
+        equals = [one for one, measure in zip(ready, measures, strict=True) if measure == least]
+        return self._in_turn.choose(equals, counts=counts)
 
 
 class _Weighted:
@@ -77,12 +80,13 @@ class _Weighted:
     def __init__(self) -> None:
         self._credit: dict[Deployment, int] = {}
 
-    def choose(self, ready: Sequence[Deployment]) -> Deployment:
+    def choose(self, ready: Sequence[Deployment], *, counts: bool) -> Deployment:
         credit = self._credit
-        for one in ready:
-            credit[one] = credit.get(one, 0) + one.weight
-        chosen = max(ready, key=lambda one: credit[one])
-        credit[chosen] -= sum(one.weight for one in ready)
+        chosen = max(ready, key=lambda one: credit.get(one, 0) + one.weight)
+        if counts:
+            for one in ready:
+                credit[one] = credit.get(one, 0) + one.weight
+            credit[chosen] -= sum(one.weight for one in ready)
         return chosen
 
 

@@ -75,7 +75,7 @@ class Way:
         for resting in (False, True):
             for route in self._routes:
                 ready = [one for one in route.deployments if one.resting is resting and self._can(one)]
-                chosen = route.choose(ready, self._ask.prefer)
+                chosen = route.choose(ready, self._ask.prefer, counts=not self._failed)
                 if chosen is not None:
                     self._asked.add(chosen)
                     return chosen

@@ -203,6 +203,15 @@ async def test_who_keeps_failing_is_left_alone_and_tried_again() -> None:
     assert a.health().health == "ready"
 
 
+@pytest.mark.parametrize("strategy", ["round_robin", "weighted", "least_busy"])
+async def test_standing_in_takes_no_turn(strategy: Strategy) -> None:
+    """Of two of which one fails, each is asked first by half of the requests."""
+    a, b = deployment("a", Reply(status=500), failures=99), deployment("b")
+    backends = one_route([a, b], strategy)
+    assert [await answered(backends) for _ in range(10)] == ["b"] * 10
+    assert (requests_of(a), requests_of(b)) == (5, 10)
+
+
 async def test_all_left_alone_is_an_overload() -> None:
     """Nobody is asked; it says when, and that the model is not ready."""
     backends = one_route([deployment("a", Reply(status=500)), deployment("b", Reply(status=500))])

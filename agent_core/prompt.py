@@ -6,7 +6,7 @@ Plain frozen records, cheap to make: a prompt is built for every sampling step, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
@@ -188,7 +188,14 @@ class Prompt:
 
     def with_model(self, model: str) -> Prompt:
         """The same prompt for another model."""
-        return replace(self, model=model)
+        put, other = object.__setattr__, object.__new__(Prompt)
+        for name in _MEMBERS:  # what was checked is not checked again: a history may be long
+            put(other, name, getattr(self, name))
+        put(other, "model", model)
+        return other
+
+
+_MEMBERS = tuple(member.name for member in fields(Prompt))
 
 
 def _items(items: str | Iterable[ResponseItem | Mapping[str, JsonValue]]) -> tuple[ResponseItem, ...]:

@@ -38,6 +38,12 @@ MAX_HEAD_BYTES = 8 * 1024 * 1024
 _SSE_FIELDS = (b"data", b"event", b"id", b"retry", b":")
 
 
+_PLAIN_MEMBERS = frozenset(
+    ("id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier", "obfuscation")
+)
+"""In none of them is an error: nearly every chunk has no others."""
+
+
 class ChatStreamDecoder:
     """A `StreamDecoder` of the Chat wire. `bad_frames` counts frames that were skipped: no JSON, or no chunk."""
 
@@ -135,7 +141,8 @@ class ChatStreamDecoder:
             self._no_object(event, data, out)
             return
         error = self._answer.chunk(chunk, out)
-        error = error_in(chunk) or error or (chunk if event == b"error" else None)
+        plain = chunk.keys() <= _PLAIN_MEMBERS and chunk.get("object") == "chat.completion.chunk"
+        error = (None if plain else error_in(chunk)) or error or (chunk if event == b"error" else None)
         if error is not None:
             self._fail_stated(data, out, error)
         elif "choices" in chunk or chunk.get("object") == "chat.completion.chunk":

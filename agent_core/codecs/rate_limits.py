@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from ..events import RateLimits, RateLimitWindow
@@ -75,6 +76,7 @@ _FAMILIES = (
 _MEANS = {
     "balance": "remaining", "reset-at": "reset", "reset-after-seconds": "reset", "utilization": "used-percent",
 }  # fmt: skip
+_MAX_NAME = 200
 _STRUCTURED = ("ratelimit", "ratelimit-policy")
 _STRUCTURED_WORDS = {
     "r": "remaining", "remaining": "remaining", "t": "reset", "reset": "reset", "q": "limit", "limit": "limit",
@@ -201,19 +203,27 @@ def _said(name: str, value: str, now: float | None) -> Iterator[tuple[str, str, 
     if name in _STRUCTURED:
         yield from _structured(value)
         return
-    if not _MAY_BE_LIMITS.search(name):
+    if len(name) > _MAX_NAME or (named := _named(name)) is None:
         return
+    kind, what = named
+    number = _value(what, value, now)
+    if number is not None and not (what == "status" and kind.endswith("overage")):  # paid use beyond the plan
+        yield kind, _MEANS.get(what, what), number
+
+
+@lru_cache(maxsize=512)  # a server sends the same thirty with every answer
+def _named(name: str) -> tuple[str, str] | None:
+    """The kind of window that a header's name tells of, and what of it."""
+    if not _MAY_BE_LIMITS.search(name):
+        return None
     for family in _FAMILIES:
         if (match := re.fullmatch(family.name, name)) is None:
             continue
-        kind, what = match["kind"] or family.unnamed, match["what"]
+        kind = match["kind"] or family.unnamed
         if family.unnamed == "tokens" and "token" not in kind:
             kind = f"tokens-{kind}"
-        kind = kind.replace("-", "_") if family.snake else kind
-        number = _value(what, value, now)
-        if number is not None and not (what == "status" and kind.endswith("overage")):  # paid use beyond the plan
-            yield kind, _MEANS.get(what, what), number
-        return
+        return kind.replace("-", "_") if family.snake else kind, match["what"]
+    return None
 
 
 def _value(what: str, value: str, now: float | None) -> float | None:

@@ -8,7 +8,7 @@ which session it is of (S3-9), that of the session, which holds when a client sh
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from hashlib import sha256
@@ -57,6 +57,10 @@ class Affinity(Service):
             raise ConfigError("ttl_s is a time", remedy="give a number above 0")
         self.store: Store = MemoryStore(max_entries=MAX_ENTRIES, max_bytes=MAX_BYTES) if store is None else store
         self.ttl_s = ttl_s
+        self._known = self._unknown = 0
+
+    def numbers(self) -> Mapping[str, float]:
+        return {"known": self._known, "unknown": self._unknown}
 
     def around(self, inner: Answerer) -> Answerer:
         return _Sticky(self, inner)
@@ -71,10 +75,12 @@ class Affinity(Service):
         try:
             named = await self.store.get(*keys)
         except StoreDown:
-            return "", []
+            named = []
         first = next((value for value in named if value is not None), None)
         if first is None:
+            self._unknown += 1
             return "", []
+        self._known += 1
         return first.decode("utf-8", "replace"), [key for key, value in zip(keys, named, strict=True) if value == first]
 
     async def remember(self, keys: Sequence[str], deployment: str) -> None:

@@ -8,7 +8,7 @@ Equal requests that come while the first is being answered wait for it (`flights
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import TracebackType
@@ -70,9 +70,19 @@ class Cache(Service):
         self.calls = calls
         self.max_bytes = max_bytes
         self.flights: Flights[GivenAnswer] = Flights(wait_s)
+        self._states: dict[str, int] = {"hit": 0, "miss": 0, "bypass": 0}
 
     def around(self, inner: Answerer) -> Answerer:
         return _Cached(self, inner)
+
+    def numbers(self) -> Mapping[str, float]:
+        hits, misses, bypassed = self._states.values()
+        return {"hits": hits, "misses": misses, "bypassed": bypassed, "in_flight": len(self.flights)}
+
+    def told(self, answer: Answer, state: str) -> Answer:
+        """The answer that says how it came."""
+        self._states[state] += 1
+        return replace(answer, headers={**answer.headers, CACHE_HEADER: state})
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -131,7 +141,7 @@ class _Cached:
         wishes = _wishes(ask)
         if not ttl_s or "no-store" in wishes:
             async with self._inner.answer(ask) as answer:
-                yield _told(answer, "bypass")
+                yield self._cache.told(answer, "bypass")
             return
         key = f"cache:{cache_key(ask)}"
         cache = self._cache
@@ -141,7 +151,7 @@ class _Cached:
         else:
             begun = await cache.flights.join(key, cache.read)
         if isinstance(begun, GivenAnswer):
-            yield _again(begun, ask.wire)
+            yield cache.told(_again(begun, ask.wire), "hit")
             return
         async with begun, self._asked(ask, key, ttl_s, begun) as answer:
             yield answer
@@ -158,7 +168,7 @@ class _Cached:
                 else:
                     flight.landed(None)
 
-            yield _told(replace(answer, events=Tapped(answer.events, whole)), "miss")
+            yield self._cache.told(replace(answer, events=Tapped(answer.events, whole)), "miss")
 
 
 def _ttl_s(value: JsonValue, default_s: float) -> float:
@@ -179,15 +189,11 @@ def _wishes(ask: Ask) -> set[str]:
     return {word.strip().lower() for word in ask.headers.get("cache-control", "").split(",")}
 
 
-def _told(answer: Answer, state: str) -> Answer:
-    return replace(answer, headers={**answer.headers, CACHE_HEADER: state})
-
-
 def _again(given: GivenAnswer, wire: WireName) -> Answer:
     """The same words under another id (S0-43), with nothing on the bill."""
     named = own_id(f"resp_{os.urandom(16).hex()}", wire)
     response = structs.replace(given.response, id=named, items=tuple(map(_unnamed, given.response.items)))
-    return _told(Answer(Replayed(response_events(response)), given.model, losses=given.losses), "hit")
+    return Answer(Replayed(response_events(response)), given.model, losses=given.losses)
 
 
 def _unnamed(item: ResponseItem) -> ResponseItem:

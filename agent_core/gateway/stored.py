@@ -8,7 +8,7 @@ backend's own are unknown here: a name may have many backends, and a history goe
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import TracebackType
@@ -59,6 +59,9 @@ class Stored(Service):
 
     def doors(self) -> Sequence[Door]:
         return doors(self)
+
+    def numbers(self) -> Mapping[str, float]:
+        return {"in_flight": len(self.running)}
 
     async def cancel(self, caller: str, response_id: str) -> bytes | None:
         """End an answer that is being given: its client is told, and what there was of it is kept. The object that it

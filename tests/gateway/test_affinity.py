@@ -77,10 +77,16 @@ async def test_what_follows(name: str) -> None:
 
 
 async def test_callers_know_nothing_of_each_other() -> None:
-    sticky = Affinity().around(backing := Backing(said("hello"), deployment="b"))
-    await heard(sticky, asking(turn("hi"), caller="one"))
-    await heard(sticky, asking(turn("hi", "hello", "more"), caller="other"))
-    assert backing.asks[-1].prefer == ""
+    affinity = Affinity()
+    sticky = affinity.around(backing := Backing(said("hello"), deployment="b"))
+    for prompt, caller in (
+        (turn("hi"), "one"),
+        (turn("hi", "hello", "more"), "other"),
+        (turn("hi", "hello", "on"), "one"),
+    ):
+        await heard(sticky, asking(prompt, caller=caller))
+    assert [ask.prefer for ask in backing.asks] == ["", "", "b"]
+    assert affinity.numbers() == {"known": 1, "unknown": 2}
 
 
 # the answer as it comes back

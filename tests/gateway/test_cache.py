@@ -245,6 +245,15 @@ async def test_what_is_written_is_read() -> None:
     assert lone is not None and lone.response.text == "\ufffd"
 
 
+async def test_it_counts() -> None:
+    """For whoever watches the gateway."""
+    cache = Cache()
+    cached = cache.around(Backing())
+    for headers in ({}, {}, {}, {"cache-control": "no-store"}):
+        await heard(cached, asking(headers=headers))
+    assert cache.numbers() == {"hits": 2, "misses": 1, "bypassed": 1, "in_flight": 0}
+
+
 # at the same time
 
 

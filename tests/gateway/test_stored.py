@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 
 import anyio
 import httpx2
@@ -44,15 +45,23 @@ def answering(prompt: Prompt) -> Step:
     return Step(text=f"to {last_user_text(prompt)}")
 
 
-@pytest.fixture(scope="module", params=WIRES)
-def kept(request: pytest.FixtureRequest) -> Iterator[tuple[httpx2.Client, RehearsalServer]]:
-    """A gateway with two tenants before a backend of each wire; none of them keeps anything itself."""
-    wire: WireName = request.param
+Backed = tuple[httpx2.Client, RehearsalServer]
+
+
+@contextmanager
+def keeping(wire: WireName) -> Generator[Backed]:
+    """A gateway with two tenants before a backend of this wire that keeps nothing itself."""
     with RehearsalServer(answering, pace_s=0) as server:
         client = ModelClient("rehearsal/m", provider=server.provider, wire=wire)
         gateway = Gateway(default=client, keys=KEYS, services=[Stored()])
         with running(gateway) as url, httpx2.Client(base_url=url, headers={"x-api-key": KEYS[0]}) as http:
             yield http, server
+
+
+@pytest.fixture(scope="module", params=WIRES)
+def kept(request: pytest.FixtureRequest) -> Iterator[Backed]:
+    with keeping(request.param) as pair:
+        yield pair
 
 
 def ask(http: httpx2.Client, text: object, **members: object) -> JsonObject:
@@ -68,7 +77,7 @@ def heard_by(server: RehearsalServer) -> tuple[str, list[str]]:
     return prompt.instructions, [text_of(item) for item in prompt.items if isinstance(item, Message)]
 
 
-def test_a_conversation_by_ids(kept: tuple[httpx2.Client, RehearsalServer]) -> None:
+def test_a_conversation_by_ids(kept: Backed) -> None:
     """S2-29: the backend hears all that was said before, questions too; instructions are those of the request alone."""
     http, server = kept
     first = ask(http, "one", instructions="Be brief.")
@@ -80,7 +89,7 @@ def test_a_conversation_by_ids(kept: tuple[httpx2.Client, RehearsalServer]) -> N
     assert second["previous_response_id"] == first["id"]
 
 
-def test_a_call_is_answered_by_id(kept: tuple[httpx2.Client, RehearsalServer]) -> None:
+def test_a_call_is_answered_by_id(kept: Backed) -> None:
     """The output alone is sent: the call it answers is kept."""
     http, server = kept
     tools = [{"type": "function", "name": "add", "parameters": {"type": "object"}}]
@@ -93,7 +102,7 @@ def test_a_call_is_answered_by_id(kept: tuple[httpx2.Client, RehearsalServer]) -
     assert [item.type for item in prompt.items] == ["message", "function_call", "function_call_output"]
 
 
-def test_a_streamed_answer_is_kept(kept: tuple[httpx2.Client, RehearsalServer]) -> None:
+def test_a_streamed_answer_is_kept(kept: Backed) -> None:
     """As soon as its end is there; what is found later is what its end said."""
     http, server = kept
     streamed = http.post("/v1/responses", json={"model": "any", "input": "one", "stream": True}).text
@@ -105,7 +114,7 @@ def test_a_streamed_answer_is_kept(kept: tuple[httpx2.Client, RehearsalServer]) 
     assert heard_by(server)[1] == ["one", "to one", "two"]
 
 
-def test_what_can_be_asked_later(kept: tuple[httpx2.Client, RehearsalServer]) -> None:
+def test_what_can_be_asked_later(kept: Backed) -> None:
     """By the official SDK: the object, what it was made of, and its end."""
     http, _ = kept
     with openai.OpenAI(base_url=str(http.base_url.join("/v1")), api_key=KEYS[0], max_retries=0) as client:
@@ -124,10 +133,10 @@ def test_what_can_be_asked_later(kept: tuple[httpx2.Client, RehearsalServer]) ->
 
 
 @pytest.fixture(scope="module")
-def one(kept: tuple[httpx2.Client, RehearsalServer]) -> tuple[httpx2.Client, str, str]:
+def one() -> Iterator[tuple[httpx2.Client, str, str]]:
     """A response that is kept, and one that is not."""
-    http, _ = kept
-    return http, str(ask(http, "one")["id"]), str(ask(http, "one", store=False)["id"])
+    with keeping("chat") as (http, _):
+        yield http, str(ask(http, "one")["id"]), str(ask(http, "one", store=False)["id"])
 
 
 REFUSED: dict[str, tuple[str, str, JsonObject, int, str]] = {

@@ -22,7 +22,7 @@ from .items import OutputPart
 from .tools.base import ToolCall
 from .tools.run import Answer
 
-__all__ = ["GuardStop", "Guards", "canonical"]
+__all__ = ["GuardStop", "Guards", "canonical_arguments"]
 
 GuardStop: TypeAlias = Literal["repeated", "all_failed", "bad_calls"]
 
@@ -92,10 +92,11 @@ class Guards:
 
 def _made(call: ToolCall, answer: Answer) -> _Made:
     content = answer.output.content
-    return call.name, canonical(call.arguments), _DURATION.sub("…", content) if isinstance(content, str) else content
+    said = _DURATION.sub("…", content) if isinstance(content, str) else content
+    return call.name, canonical_arguments(call.arguments), said
 
 
-def canonical(arguments: str) -> str:
+def canonical_arguments(arguments: str) -> str:
     """Arguments that mean the same are the same text."""
     try:
         return json.dumps(json.loads(arguments), sort_keys=True)

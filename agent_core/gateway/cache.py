@@ -161,7 +161,8 @@ class _Cached:
         async with self._inner.answer(ask) as answer:
 
             async def whole(response: Response) -> None:
-                if self._cache.may_keep(response):
+                several = len(ask.bill.entries) > 1  # tools of the gateway ran: they may say something else tomorrow
+                if self._cache.may_keep(response) and not several:
                     given = GivenAnswer(response, answer.model, answer.losses)
                     await self._cache.keep(key, given, ttl_s)
                     flight.landed(given)

@@ -85,6 +85,7 @@ class ServerTools(Service):
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._kept.aclose)
             stack.push_async_callback(self._toolbox.aclose)
             for entry in self._entries:
                 if isinstance(entry, AbstractAsyncContextManager):
@@ -101,7 +102,7 @@ class ServerTools(Service):
 
     async def equipped(self, ask: Ask) -> tuple[Ask, Kit | None]:
         """The request with what is kept of its history, and what it has of the tools."""
-        items = self._kept.put_back(ask.caller.name, ask.prompt.items)
+        items = await self._kept.put_back(ask.caller.name, ask.prompt.items)
         if items is not ask.prompt.items:
             ask = ask.with_prompt(replace(ask.prompt, items=items))
         return ask, await self._kit(ask.prompt)

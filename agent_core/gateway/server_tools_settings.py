@@ -16,6 +16,7 @@ from ..tools.mcp import McpServers
 from ..tools.mcp.toml import server_of
 from .asking import Service
 from .server_tools import DEADLINE_S, LIMITS, MAX_CALLS, MAX_TURNS, TIMEOUT_S, ServerTools
+from .server_tools_kept import KEPT_S, MAX_BYTES_KEPT, MAX_TURNS_KEPT, KeptTurns
 from .settings import Count, Given, Seconds, ServiceTable, Table, Texts
 
 __all__ = ["ToolsSettings"]
@@ -36,7 +37,8 @@ class RuleSettings(Table):
 
 class ToolsSettings(ServiceTable):
     """`[tools]`, with `[tools.mcp.NAME]` for each MCP server, under the keys of `[mcp_servers.NAME]` elsewhere
-    (docs/mcp.md). `functions`: "module:attribute", a tool or a list of them. `max_calls`: of one answer."""
+    (docs/mcp.md). `functions`: "module:attribute", a tool or a list of them. `max_calls`: of one answer. `kept_s`: how
+    long a turn waits that the client has to answer a part of; `[redis]` says where."""
 
     functions: Texts = ()
     mcp: dict[str, dict[str, object]] = Field(default_factory=dict[str, dict[str, object]])
@@ -46,6 +48,7 @@ class ToolsSettings(ServiceTable):
     deadline_s: Seconds = DEADLINE_S
     max_turns: Count = MAX_TURNS
     max_calls: Count = MAX_CALLS
+    kept_s: Seconds = KEPT_S
 
     def service(self, given: Given) -> Service:
         servers = [server_of(name, table, f"[tools.mcp.{name}]", given.folder) for name, table in self.mcp.items()]
@@ -62,6 +65,7 @@ class ToolsSettings(ServiceTable):
                 limits=limits,
                 timeout_s=self.timeout_s,
                 models=self.models,
+                kept=KeptTurns(given.store(max_entries=MAX_TURNS_KEPT, max_bytes=MAX_BYTES_KEPT), kept_s=self.kept_s),
             )
         except CallerError as error:
             raise ConfigError(error.message, remedy=error.remedy) from error

@@ -12,7 +12,7 @@ only the gateway could run. A stream that breaks is the client's to know: no too
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +48,7 @@ QUEUE = 64
 _CUT = ("length", "content_filter", "refusal")
 
 
-Keep: TypeAlias = Callable[[Sequence[CallItem], Sequence[ResponseItem]], None]
+Keep: TypeAlias = Callable[[Sequence[CallItem], Sequence[ResponseItem]], Awaitable[None]]
 """Told the calls a client was shown, and all that was made with them."""
 
 
@@ -155,7 +155,7 @@ class ToolTurn:
                 last = acted.stop is not None
             if theirs or not ours:
                 if theirs and (ours or state.samples > 1):
-                    self._keep(theirs, made)
+                    await self._keep(theirs, made)
                 return await self._queue.put(self._end(response, dropped=bool(response.tool_calls) and not theirs))
             last = last or state.limit_reached(kit.limits) is not None
             ask = self._following(made, calls=not last)

@@ -24,8 +24,10 @@ from agent_core.events import (
     Usage,
 )
 from agent_core.gateway.asking import Answer, Ask, Caller
+from agent_core.gateway.cache import Cache
 from agent_core.gateway.server_tools import LIMITS, ServerTools
 from agent_core.gateway.server_tools_kept import KeptTurns
+from agent_core.gateway.stores import MemoryStore, StoreDown
 from agent_core.items import (
     FunctionCallOutput,
     ResponseItem,
@@ -41,6 +43,7 @@ from agent_core.tool_policy import ToolPolicy, ToolRule
 from agent_core.tools.base import ToolCall, ToolOutput
 
 from ..unit.stage import Probe, call, calls, says
+from .backing import Broken
 from .rounds import Backend, told
 
 pytestmark = pytest.mark.anyio
@@ -323,18 +326,18 @@ async def test_the_whole_turn_is_what_was_run(name: str) -> None:
     assert backend.prompts[-1].items == (GO, *whole, ANSWERED)
 
 
-def test_what_was_asked_for_last_is_kept_longest() -> None:
+async def test_what_was_asked_for_last_is_kept_longest() -> None:
     """Of turns that do not all fit; a clock that runs on does not matter to one that is in use."""
     now = [0.0]
-    kept = KeptTurns(max_turns=2, kept_s=10.0, clock=lambda: now[0])
+    kept = KeptTurns(MemoryStore(max_entries=2, clock=lambda: now[0]), kept_s=10.0)
     histories = {n: (user_message(n), call("t", "theirs")) for n in "abc"}
     for n in "ab":
-        kept.keep("key-1", histories[n][:1], [call("t", "theirs")], [call(n)])
+        await kept.keep("key-1", histories[n][:1], [call("t", "theirs")], [call(n)])
     now[0] = 9.0
-    assert kept.put_back("key-1", histories["a"]) == (histories["a"][0], call("a"))
-    kept.keep("key-1", histories["c"][:1], [call("t", "theirs")], [call("c")])
+    assert await kept.put_back("key-1", histories["a"]) == (histories["a"][0], call("a"))
+    await kept.keep("key-1", histories["c"][:1], [call("t", "theirs")], [call("c")])
     now[0] = 18.0
-    found = [kept.put_back("key-1", histories[n])[1:] for n in "abc"]
+    found = [(await kept.put_back("key-1", histories[n]))[1:] for n in "abc"]
     assert found == [(call("a"),), histories["b"][1:], (call("c"),)]
 
 
@@ -354,12 +357,19 @@ async def test_what_is_not_that_turn_stays_as_it_is(name: str) -> None:
     assert prompt.items == (user_message(said), *back, ANSWERED)
 
 
-@pytest.mark.parametrize("kept", [KeptTurns(max_turns=0), KeptTurns(max_bytes=10), KeptTurns(kept_s=-1.0)])
-async def test_turns_are_kept_within_bounds(kept: KeptTurns) -> None:
-    """In number, bytes and time; what is gone is left out of the history."""
+UNKEPT = {
+    "too large": KeptTurns(max_bytes=10),
+    "no time": KeptTurns(kept_s=0.0),
+    "a store that is down": KeptTurns(Broken(StoreDown())),
+}
+
+
+@pytest.mark.parametrize("name", UNKEPT)
+async def test_what_is_not_kept_is_left_out(name: str) -> None:
+    """The history is then what the client says it is."""
+    kept = UNKEPT[name]
     prompt = await follow_up(ServerTools(probes(), kept=kept), *BACK["as it was"])
     assert prompt.items == (GO, *BACK["as it was"], ANSWERED)
-    assert len(kept) == 0
 
 
 async def test_a_backend_that_fails_after_tools_ran() -> None:
@@ -479,3 +489,22 @@ async def test_what_a_log_is_told(caplog: pytest.LogCaptureFixture) -> None:
         ("made\\nup", "failed", "key-1"),
     ]
     assert "secret" not in str([record.__dict__ for record in caplog.records])
+
+
+@pytest.mark.parametrize(("first", "requests"), [(DONE, 1), (SAME, 4)], ids=["no call", "a call"])
+async def test_what_tools_said_is_not_cached(first: Response, requests: int) -> None:
+    """It may be something else the next time; an answer without their calls is kept as ever."""
+
+    class Billing(Backend):
+        @asynccontextmanager
+        async def answer(self, ask: Ask) -> AsyncGenerator[Answer]:
+            async with super().answer(ask) as answer:
+                yield answer
+            ask.bill.add("scripted/m", Usage(input=10, output=1))
+
+    backend = Billing(first, DONE, first, DONE)
+    async with Cache() as cache:
+        answerer = cache.around(ServerTools(probes()).around(backend))
+        for _ in range(2):
+            assert fold((await told(answerer, ask())).events).text == "done"
+    assert len(backend.prompts) == requests

@@ -15,7 +15,9 @@ from agent_core import ModelClient, Prompt, Response, ToolSpec, Usage, tool
 from agent_core.codecs import WIRES
 from agent_core.errors import ModelError
 from agent_core.gateway import Gateway
+from agent_core.gateway.redis_store import RedisStore
 from agent_core.gateway.server_tools import ServerTools
+from agent_core.gateway.server_tools_kept import KeptTurns
 from agent_core.items import (
     FunctionCall,
     FunctionCallOutput,
@@ -249,3 +251,22 @@ async def test_a_client_that_leaves_ends_the_tool() -> None:
                 tasks.cancel_scope.cancel()
             assert await anyio.to_thread.run_sync(ended.wait, 10)
     assert ([served.outcome for served in seen.served], len(server.requests)) == (["client_left"], 1)
+
+
+async def test_several_gateways_share_turns(redis_url: str) -> None:
+    """The client's answer may come to another one than its question."""
+    first = Prompt("both", tools=[ASK_USER])
+    with RehearsalServer(play, pace_s=0) as server:
+
+        def gateway() -> Gateway:
+            client = ModelClient("rehearsal/m", provider=server.provider, retry=ONCE)
+            kept = KeptTurns(RedisStore(redis_url, prefix="turns:"))
+            return Gateway(default=client, services=[ServerTools([add], kept=kept)])
+
+        with running(gateway()) as one, running(gateway()) as other:
+            response = await answered(one, "chat", first, streamed=True)
+            answer = FunctionCallOutput(call_id=response.tool_calls[0].call_id or "", output="Ada")
+            second = Prompt([*first.items, *response.items, answer], tools=[ASK_USER])
+            await answered(other, "chat", second, streamed=True)
+        asked = server.requests[-1].prompt
+    assert asked is not None and [str(output) for _, output in outputs(asked.items)] == ["5", "5", "Ada"]

@@ -50,7 +50,7 @@ ENDPOINTS = (
     Endpoint("get", "/metrics", "For Prometheus", kind="text/plain", refuses=(401, 403), key="token"),
     Endpoint("get", "/status", "What it does now, for people", kind="text/html", refuses=(401, 403), key="token"),
     Endpoint(
-        "get", "/status/events", "The same, as it goes", kind="text/event-stream", refuses=(401, 403), key="token"
+        "get", "/status/events", "The same, as it goes", kind="text/event-stream", refuses=(401, 403, 503), key="token"
     ),
     Endpoint("get", "/admin/keys", "What every key has used", refuses=_ADMIN, key="token"),
     Endpoint("get", "/admin/keys/{name}", "What a key has used", refuses=_ADMIN, key="token"),

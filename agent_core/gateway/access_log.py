@@ -115,6 +115,7 @@ class _Text(logging.Formatter):
             facts["wire"],
             f'"{facts["asked"]}"',
             f"by {facts['deployment'] or facts['model']}" if facts["model"] else "",
+            f"(cache: {facts['cache']})" if facts["cache"] else "",
             f"{facts['duration_s']:.2f} s",
             f"(first {first_s:.2f} s)" if first_s is not None and facts["stream"] else "",
             f"{facts['tokens_in']}+{facts['tokens_out']} tokens" if facts["tokens_in"] is not None else "",

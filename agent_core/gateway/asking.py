@@ -212,7 +212,8 @@ class Served(Struct, frozen=True):
     text: bound and quote it), `model` who answered, empty if nobody did, and `deployment` which one; `status` what the
     client was told, 0 for nothing; times in seconds, `first_s` until the answer's head was sent, None if none was;
     `events` is how many of the answer came; `error` is what went wrong, in one word: a ModelError's `reason`, or a
-    class; `cost` is None where no price is known, and "at least" where not all are."""
+    class; `cache` is what the answer's cache says (hit, miss or bypass), empty without one; `cost` is None where no
+    price is known, and "at least" where not all are."""
 
     wire: WireName
     asked: str
@@ -229,6 +230,7 @@ class Served(Struct, frozen=True):
     cost: Cost | None = None
     deployment: str = ""
     events: int = 0
+    cache: str = ""
 
 
 class Watcher(Protocol):

@@ -33,6 +33,8 @@ __all__ = ["Relay"]
 PING_S = 15.0
 """A stream that is silent for so long gets a sign of life: proxies and clients give up on silence after 30 to 300 s."""
 
+_CACHE_HEADER = "x-agent-core-cache"  # of an answer that a cache has seen
+
 _STREAM_HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-cache",
@@ -66,7 +68,7 @@ class Relay:
         self._codec = CODECS[ask.wire]
         self._ping_s = ping_s
         self._outcome: Outcome = "client_left"
-        self._model = self._deployment = ""
+        self._model = self._deployment = self._cache = ""
         self._error = ""
         self._events = 0
         self._watching = anyio.CancelScope()
@@ -120,12 +122,14 @@ class Relay:
             cost=ask.bill.cost,
             deployment=self._deployment,
             events=self._events,
+            cache=self._cache,
         )
 
     async def _answer(self, out: _Out, tasks: TaskGroup) -> None:
         try:
             async with self._answerer.answer(self._ask) as answer:
                 self._model, self._deployment = answer.model, answer.deployment
+                self._cache = answer.headers.get(_CACHE_HEADER, "")
                 if self._ask.stream:
                     await self._stream(answer, out, tasks)
                 else:

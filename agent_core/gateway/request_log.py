@@ -35,6 +35,7 @@ class RequestLog:
             duration_s=served.duration_s,
             first_s=served.first_s,
             events=served.events,
+            cache=served.cache,
             usage=reduce(add, used) if used else None,
             cost=served.cost,
             request_id=served.request_id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import anyio
@@ -39,9 +39,15 @@ class Playing(Service):
 
     place = Place.AFFINITY
 
-    def __init__(self, *script: ResponseEvent | Exception | anyio.Event, model: str = "lab/m") -> None:
+    def __init__(
+        self,
+        *script: ResponseEvent | Exception | anyio.Event,
+        model: str = "lab/m",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self.script = script
         self.model = model
+        self.headers = headers or {}
 
     def around(self, inner: Answerer) -> Answerer:
         return self
@@ -52,7 +58,7 @@ class Playing(Service):
             raise self.script[0]
         usage = next((event.usage for event in self.script if isinstance(event, Completed)), None)
         try:
-            yield Answer(self._played(), self.model)
+            yield Answer(self._played(), self.model, headers=self.headers)
         finally:
             if usage is not None:
                 ask.bill.add(self.model, usage)

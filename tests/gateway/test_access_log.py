@@ -52,6 +52,11 @@ LINES: dict[str, tuple[Playing, JsonObject, str]] = {
         asked(),
         r'completed 200 chat "known" by lab/m \d\.\d\d s \(first \d\.\d\d s\) 10\+5 tokens 0\.02 USD mine-1',
     ),
+    "from the cache": (
+        Playing(*said("sesame"), headers={"x-agent-core-cache": "hit"}),
+        asked(),
+        r'completed 200 chat "known" by lab/m \(cache: hit\) \d\.\d\d s \(first \d\.\d\d s\) .* mine-1',
+    ),
     "failed": (BUSY, asked(), r'backend_error \(overloaded\) 529 chat "known" \d\.\d\d s mine-1'),
     "a name with a line in it": (
         BUSY,

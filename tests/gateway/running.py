@@ -7,6 +7,7 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 
+import httpx2
 import uvicorn
 from starlette.types import ASGIApp
 
@@ -25,6 +26,11 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.ready.set()
+
+
+def client(url: str) -> httpx2.Client:
+    """Of a gateway on loopback, without certificates: to load them takes longer than most tests."""
+    return httpx2.Client(base_url=url, verify=False, timeout=20)
 
 
 @contextmanager

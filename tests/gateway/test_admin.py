@@ -23,7 +23,7 @@ from agent_core.gateway.keys import Budget, Key, Token, hash_of
 from agent_core.prices import Price, PriceTable
 from agent_core.testing import RehearsalServer, Step
 
-from .running import running
+from .running import client, running
 
 KEY, ADMIN = "a-key-of-the-gateway-1", "the-token-of-those-who-run-it"
 HELLO = {"model": "any", "messages": [{"role": "user", "content": "hi"}]}
@@ -39,7 +39,7 @@ PATHS = ("/admin/keys", "/admin/keys/alice", "/admin/deployments")
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
+def http() -> Iterator[httpx2.Client]:
     with RehearsalServer([Step(text="hello", usage=Usage(input=1000, output=500))], pace_s=0) as server:
         gateway = Gateway(
             default=ModelClient("rehearsal/m", provider=server.provider),
@@ -47,56 +47,55 @@ def url() -> Iterator[str]:
             admin=Token(hash_of(ADMIN)),
             prices=PriceTable({"rehearsal/*": Price(input=1, output=10)}),
         )
-        with running(gateway) as url:
-            yield url
+        with running(gateway) as url, client(url) as http:
+            yield http
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_token_of_its_own_is_asked_for(url: str, path: str) -> None:
+def test_a_token_of_its_own_is_asked_for(http: httpx2.Client, path: str) -> None:
     """No caller's key opens it, nor a password a browser would keep."""
     for headers in ({}, {"x-api-key": KEY}, {"authorization": f"Bearer {ADMIN}x"}):
-        refused = httpx2.get(url + path, headers=headers)
+        refused = http.get(path, headers=headers)
         assert (refused.status_code, refused.json()["error"]["code"]) == (401, "invalid_token")
-    assert httpx2.get(url + path, auth=("admin", ADMIN)).status_code == 401
-    assert httpx2.get(url + path, headers=BY).status_code == 200
-    assert httpx2.post(f"{url}/v1/chat/completions", json=HELLO, headers=BY).status_code == 401
+    assert http.get(path, auth=("admin", ADMIN)).status_code == 401
+    assert http.get(path, headers=BY).status_code == 200
+    assert http.post("/v1/chat/completions", json=HELLO, headers=BY).status_code == 401
 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_without_a_token_there_is_nothing(path: str) -> None:
     """404, as for any other path."""
-    client = ModelClient("lab/m", base_url="http://127.0.0.1:1")
-    with running(Gateway(default=client, keys=[KEY])) as url:
+    model = ModelClient("lab/m", base_url="http://127.0.0.1:1")
+    with running(Gateway(default=model, keys=[KEY])) as url, client(url) as http:
         for headers in ({}, BY, {"x-api-key": KEY}):
-            assert httpx2.get(url + path, headers=headers).status_code == 404
+            assert http.get(path, headers=headers).status_code == 404
 
 
-def test_what_keys_have_used_is_shown(url: str) -> None:
+def test_what_keys_have_used_is_shown(http: httpx2.Client) -> None:
     """Limits, what was used of them, and no hash; a key that is switched off is let in no more, and is again."""
     ask = {"x-api-key": KEY}
-    with httpx2.Client(base_url=url) as http:
-        answer = http.post("/v1/chat/completions", json=HELLO, headers=ask)
-        assert answer.status_code == 200
-        for _ in range(1000):  # it is written down when the answer is over
-            answer = http.get("/admin/keys", headers=BY)
-            if answer.json()["keys"][0]["used"]["requests"]:
-                break
-        alice, bob = answer.json()["keys"]
-        assert "sha256" not in answer.text and KEY not in answer.text
-        assert (alice["enabled"], bob["enabled"], alice["expires"]) == (True, False, "2100-01-01T00:00:00+00:00")
-        assert alice["used"] == {
-            "requests": 1, "input_tokens": 1000, "output_tokens": 500, "cost": "0.006", "answers_without_price": 0,
-        }  # fmt: skip
-        assert (alice["budget"]["day"]["limit"], alice["budget"]["total"]["spent"]) == ("2", "0.006")
-        assert http.post("/admin/keys/alice/disable", headers=BY).json()["enabled"] is False
-        refused = http.post("/v1/chat/completions", json=HELLO, headers=ask)
-        assert (refused.status_code, refused.json()["error"]["code"]) == (401, "key_disabled")
-        assert http.post("/admin/keys/alice/enable", headers=BY).json()["enabled"] is True
-        assert http.get("/v1/models", headers=ask).status_code == 200
-        assert http.get("/admin/keys/nobody", headers=BY).status_code == 404
-        assert http.get("/admin/keys/alice/disable", headers=BY).status_code == 405
-        (deployment,) = http.get("/admin/deployments", headers=BY).json()["models"]["rehearsal/m"]
-        assert (deployment["health"], deployment["in_flight"]) == ("ready", 0)
+    answer = http.post("/v1/chat/completions", json=HELLO, headers=ask)
+    assert answer.status_code == 200
+    for _ in range(1000):  # it is written down when the answer is over
+        answer = http.get("/admin/keys", headers=BY)
+        if answer.json()["keys"][0]["used"]["requests"]:
+            break
+    alice, bob = answer.json()["keys"]
+    assert "sha256" not in answer.text and KEY not in answer.text
+    assert (alice["enabled"], bob["enabled"], alice["expires"]) == (True, False, "2100-01-01T00:00:00+00:00")
+    assert alice["used"] == {
+        "requests": 1, "input_tokens": 1000, "output_tokens": 500, "cost": "0.006", "answers_without_price": 0,
+    }  # fmt: skip
+    assert (alice["budget"]["day"]["limit"], alice["budget"]["total"]["spent"]) == ("2", "0.006")
+    assert http.post("/admin/keys/alice/disable", headers=BY).json()["enabled"] is False
+    refused = http.post("/v1/chat/completions", json=HELLO, headers=ask)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (401, "key_disabled")
+    assert http.post("/admin/keys/alice/enable", headers=BY).json()["enabled"] is True
+    assert http.get("/v1/models", headers=ask).status_code == 200
+    assert http.get("/admin/keys/nobody", headers=BY).status_code == 404
+    assert http.get("/admin/keys/alice/disable", headers=BY).status_code == 405
+    (deployment,) = http.get("/admin/deployments", headers=BY).json()["models"]["rehearsal/m"]
+    assert (deployment["health"], deployment["in_flight"]) == ("ready", 0)
 
 
 LAB = '[models.m]\nmodel = "lab/m"\nbase_url = "http://127.0.0.1:1/v1"\n'
@@ -140,10 +139,11 @@ def test_keys_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         expires=datetime(2100, 1, 1, tzinfo=UTC),
     )
     assert (bob.hash, bob.disabled) == (hash_of("the-key-of-bob-1"), True)
-    with running(gateway_from_toml(file, keys=["one-more-of-the-environment"])) as url:
+    gateway = gateway_from_toml(file, keys=["one-more-of-the-environment"])
+    with running(gateway) as url, client(url) as http:
         for given, status in ((KEY, 200), ("one-more-of-the-environment", 200), ("the-key-of-bob-1", 401)):
-            assert httpx2.get(f"{url}/v1/models", headers={"x-api-key": given}).status_code == status
-        assert len(httpx2.get(f"{url}/admin/keys", headers=BY).json()["keys"]) == 3
+            assert http.get("/v1/models", headers={"x-api-key": given}).status_code == status
+        assert len(http.get("/admin/keys", headers=BY).json()["keys"]) == 3
     assert (tmp_path / "used.sqlite").exists()
 
 

@@ -16,7 +16,7 @@ from agent_core.items import JsonObject, WireName
 from agent_core.testing import RehearsalServer, Step
 
 from ..loopback import exchange, reply, serve
-from .running import running
+from .running import client, running
 
 ONCE = RetryPolicy(max_attempts=1)
 SECRET = "a-key-of-the-gateway-"
@@ -35,7 +35,8 @@ def body(wire: WireName, **more: object) -> JsonObject:
 
 
 def ask(url: str, wire: WireName, name: str, **more: object) -> httpx2.Response:
-    return httpx2.post(url + PATHS[wire], json=body(wire, **more), headers={"x-api-key": SECRET + name})
+    with client(url) as http:
+        return http.post(PATHS[wire], json=body(wire, **more), headers={"x-api-key": SECRET + name})
 
 
 REFUSED: dict[str, tuple[Key, dict[WireName, tuple[int, str, str | None]]]] = {
@@ -90,8 +91,8 @@ TURNS: tuple[tuple[WireName, bool], ...] = (("chat", False), ("responses", True)
 def test_own_limits_are_told_with_every_answer() -> None:
     """What is left after this one; streamed or whole."""
     with RehearsalServer([Step(text="hello")], pace_s=0) as server:
-        client = ModelClient("rehearsal/m", provider=server.provider)
-        with running(Gateway(default=client, keys=[key("k", requests_per_minute=10, tokens_per_minute=5000)])) as url:
+        model = ModelClient("rehearsal/m", provider=server.provider)
+        with running(Gateway(default=model, keys=[key("k", requests_per_minute=10, tokens_per_minute=5000)])) as url:
             for n, (wire, stream) in enumerate(TURNS, 1):
                 answer = ask(url, wire, "k", stream=stream)
                 told = {window.kind: window for window in (rate_limits(dict(answer.headers)) or pytest.fail()).windows}
@@ -120,9 +121,9 @@ async def test_a_backends_limits_are_told_in_the_callers_words(theirs: str) -> N
     """S0-14, S0-89, X-S0-01: also with its refusals, whose own type and code stay."""
     error = b'{"error": {"message": "slow down", "type": "tokens", "code": "rate_limit_exceeded", "param": null}}'
     async with serve(exchange(reply(429, error, THEIRS[theirs]))) as backend:
-        client = ModelClient("lab/m", base_url=backend.url, retry=ONCE)
-        with running(Gateway(default=client)) as url:
-            async with httpx2.AsyncClient(base_url=url) as http:
+        model = ModelClient("lab/m", base_url=backend.url, retry=ONCE)
+        with running(Gateway(default=model)) as url:
+            async with httpx2.AsyncClient(base_url=url, verify=False) as http:
                 for wire in WIRES:
                     refused = await http.post(PATHS[wire], json=body(wire))
                     (window,) = (rate_limits(dict(refused.headers)) or pytest.fail()).windows
@@ -145,7 +146,8 @@ def test_a_key_sees_what_it_may_use() -> None:
         models = {name: ModelClient(f"rehearsal/{name}", provider=server.provider) for name in ("one", "org/two")}
         with running(Gateway(models, keys=[key("some", models=("org/*",)), key("none", models=())])) as url:
             for name, seen in (("some", ["org/two"]), ("none", [])):
-                with httpx2.Client(base_url=url, headers={"x-api-key": SECRET + name}) as http:
+                with client(url) as http:
+                    http.headers["x-api-key"] = SECRET + name
                     assert [row["id"] for row in http.get("/v1/models").json()["data"]] == seen
                     assert http.get("/v1/models/org/two").status_code == (200 if seen else 403)
                     assert http.get("/v1/models/one").status_code == 403

@@ -12,15 +12,15 @@ from agent_core.gateway import Gateway
 from agent_core.items import JsonObject
 from agent_core.testing import RehearsalServer, Step
 
-from .running import running
+from .running import client, running
 
 
 @pytest.fixture(scope="module")
 def http() -> Iterator[httpx2.Client]:
     """Of a gateway whose backend speaks Messages."""
     with RehearsalServer([Step(text="hello")], pace_s=0) as server:
-        client = ModelClient("rehearsal/m", provider=server.provider, wire="messages")
-        with running(Gateway(default=client)) as url, httpx2.Client(base_url=url) as http:
+        model = ModelClient("rehearsal/m", provider=server.provider, wire="messages")
+        with running(Gateway(default=model)) as url, client(url) as http:
             yield http
 
 

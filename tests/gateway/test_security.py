@@ -20,7 +20,7 @@ from agent_core.gateway.openapi import ENDPOINTS
 from agent_core.items import JsonObject, WireName
 from agent_core.testing import RehearsalServer, Step, last_user_text
 
-from .running import running
+from .running import client, running
 
 ONCE = RetryPolicy(max_attempts=1)
 PATHS: dict[WireName, str] = {
@@ -33,9 +33,9 @@ JSON = {"content-type": "application/json"}
 def http() -> Iterator[httpx2.Client]:
     """Of a gateway without keys, small bodies only."""
     with RehearsalServer([Step(text="hello")], pace_s=0) as server:
-        client = ModelClient("rehearsal/m", provider=server.provider)
-        gateway = Gateway({"m": client}, default="m", max_body_bytes=4000)
-        with running(gateway) as url, httpx2.Client(base_url=url) as http:
+        model = ModelClient("rehearsal/m", provider=server.provider)
+        gateway = Gateway({"m": model}, default="m", max_body_bytes=4000)
+        with running(gateway) as url, client(url) as http:
             yield http
 
 
@@ -151,9 +151,9 @@ def test_an_address_is_passed_on_and_never_fetched(wire: WireName, spoken: WireN
         inside.setblocking(False)
         address = f"http://127.0.0.1:{inside.getsockname()[1]}/secret.png"
         picture = json.loads(json.dumps(PICTURES[wire]).replace("URL", address))
-        client = ModelClient("rehearsal/m", provider=server.provider, wire=spoken)
-        with running(Gateway(default=client)) as url:
-            assert httpx2.post(url + PATHS[wire], json=body(wire, [picture])).status_code == 200
+        model = ModelClient("rehearsal/m", provider=server.provider, wire=spoken)
+        with running(Gateway(default=model)) as url, client(url) as http:
+            assert http.post(PATHS[wire], json=body(wire, [picture])).status_code == 200
         assert address in str(server.requests[-1].body)
         with pytest.raises(BlockingIOError):
             inside.accept()
@@ -182,9 +182,9 @@ def test_no_secret_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "agent_core")
     caplog.set_level(logging.DEBUG, "uvicorn")
     with RehearsalServer(lambda prompt: FAILURES[last_user_text(prompt).partition(" ")[0]], pace_s=0) as server:
-        client = ModelClient("rehearsal/m", provider=server.provider, api_key=SECRETS["backend"], retry=ONCE)
+        model = ModelClient("rehearsal/m", provider=server.provider, api_key=SECRETS["backend"], retry=ONCE)
         keys = [Key("alice", hash_of(SECRETS["key"]), requests_per_minute=20, tokens_per_minute=10**6)]
-        gateway = Gateway(default=client, keys=keys, admin=Token(SECRETS["admin"]), services=[Admission(5)])
+        gateway = Gateway(default=model, keys=keys, admin=Token(SECRETS["admin"]), services=[Admission(5)])
         with running(gateway) as url, httpx2.Client(base_url=url, headers={"x-api-key": SECRETS["key"]}) as http:
             for wire in WIRES:
                 for name in FAILURES:

@@ -39,7 +39,11 @@ from agent_core.items import Message, WireName, assistant_message
 from agent_core.prompt import Prompt
 
 PATHS = {"chat": "/v1/chat/completions", "responses": "/v1/responses", "messages": "/v1/messages"}
-STAMP = re.compile(rb"@(\d{19});")
+STAMPS = {
+    "chat": re.compile(rb"@(\d{19});"),
+    "responses": re.compile(rb"output_text\.delta[^\n]*?@(\d{19});"),  # its last events say the text again
+    "messages": re.compile(rb"@(\d{19});"),
+}
 ENDS = {
     "chat": re.compile(rb"^data: ?\[DONE\]", re.M),
     "responses": re.compile(rb'"type": ?"response\.completed"'),
@@ -48,6 +52,7 @@ ENDS = {
 FAILED = re.compile(rb'"type": ?"(?:error|response\.failed)"|^data: ?\{"error"', re.M)
 BEHIND = b"@0000000000000000000;"  # a place for nanoseconds
 SHORT = 5  # events of an answer of --requests
+READY_S = 300.0
 SLICES = 20  # of a tick: events of different streams do not come all at once
 
 
@@ -72,15 +77,15 @@ def script(wire: WireName) -> tuple[bytes, bytes, bytes]:
 
 
 class Backend(asyncio.Protocol):
-    """One connection: reads a request, is then written to by the pacer."""
+    """One connection: reads a request, whose path says the wire; is then written to by the pacer."""
 
     live: ClassVar[set[Backend]] = set()
     begun = 0
 
-    def __init__(self, wire: WireName, *, short: bool, fail_every: float) -> None:
-        self.head, self.event, self.end = SCRIPTS[wire]
+    def __init__(self, *, short: bool, fail_share: float) -> None:
+        self.head = self.event = self.end = b""
         self.short = short
-        self.fail_share = fail_every
+        self.fail_share = fail_share
         self.buffer = b""
         self.left = 0
         self.breaks_at = -1
@@ -106,6 +111,8 @@ class Backend(asyncio.Protocol):
         if head.startswith(b"GET"):
             self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
             return
+        path = head.split(b" ", 2)[1].decode().removeprefix("/v1").partition("?")[0]
+        self.head, self.event, self.end = SCRIPTS[path]
         self.transport.write(
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
             + chunk(self.head)
@@ -151,10 +158,10 @@ async def backend(options: argparse.Namespace) -> None:
     """Serves until it is ended; its port is its first line."""
     global EVENTS
     EVENTS = round(options.rate * options.seconds)
-    SCRIPTS.update((wire, script(wire)) for wire in WIRES)
+    SCRIPTS.update((PATHS[wire].removeprefix("/v1"), script(wire)) for wire in WIRES)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
-        lambda: Backend(options.upstream, short=options.requests, fail_every=options.fail), "127.0.0.1", 0, backlog=4096
+        lambda: Backend(short=options.requests, fail_share=options.fail), "127.0.0.1", 0, backlog=4096
     )
     print(server.sockets[0].getsockname()[1], flush=True)
     pause = 1 / options.rate / SLICES
@@ -202,7 +209,7 @@ class Stream(asyncio.Protocol):
         data = self.tail + data
         cut = data.rfind(b"\n") + 1
         self.tail, data = data[cut:], data[:cut]
-        found = STAMP.findall(data)
+        found = STAMPS[self.wire].findall(data)
         self.events += len(found)
         self.counts.events += len(found)
         self.counts.latencies += [now - int(stamp) for stamp in found]
@@ -329,14 +336,19 @@ def litellm(upstream: int, wire: WireName) -> Iterator[tuple[str, int]]:
         quiet = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False", "LITELLM_LOG": "ERROR"}
         command = [str(python.with_name("litellm")), "--config", str(path), "--host", "127.0.0.1", "--port", str(port)]
         with child(command, {**os.environ, **quiet}, quiet=True) as process:
-            deadline = time.monotonic() + 120
-            while time.monotonic() < deadline:
-                try:
-                    socket.create_connection(("127.0.0.1", port), 1).close()
-                    break
-                except OSError:
-                    time.sleep(0.2)
+            _wait_for(port)
             yield f"http://127.0.0.1:{port}", process.pid
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + READY_S
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.2)
+    raise SystemExit(f"the LiteLLM proxy was not ready after {READY_S:g} s")
 
 
 @contextmanager
@@ -404,7 +416,7 @@ def read(options: argparse.Namespace, url: str, wire: WireName, **changed: objec
 
 @contextmanager
 def upstream(options: argparse.Namespace) -> Iterator[int]:
-    names = ("rate", "seconds", "fail", "upstream")
+    names = ("rate", "seconds", "fail")
     command = [sys.executable, __file__, "--role", "backend"]
     command += [word for name in names for word in (f"--{name}", str(getattr(options, name)))]
     command += ["--requests"] if options.requests else []

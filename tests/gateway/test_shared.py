@@ -15,6 +15,7 @@ from agent_core.gateway import gateway_from_toml
 from agent_core.gateway.config import read_config
 from agent_core.testing import RehearsalServer, Step
 
+from .redis_server import redis_server
 from .running import running
 
 CONFIG = """
@@ -121,3 +122,20 @@ def test_a_redis_that_is_none(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=r"\[redis\]") as caught:
         read_config(config).gateway()
     assert says in str(caught.value) and "secret" not in str(caught.value)
+
+
+def test_a_redis_that_dies_is_nobodys_error(tmp_path: Path) -> None:
+    """What was known is asked again; only who names a stored response is told, with a 503: it may well be there."""
+    config = tmp_path / "gateway.toml"
+    with redis_server() as (url, redis), RehearsalServer(named("one"), pace_s=0) as server:
+        config.write_text(CONFIG.format(one=server.base_url, two=server.base_url, redis=f'url = "{url}"'))
+        with running(gateway_from_toml(config)) as at, httpx2.Client(base_url=at) as http:
+            asked = {"model": "any", "input": "hi"}
+            answers = [http.post("/v1/responses", json=asked) for _ in range(2)]
+            redis.kill()
+            redis.wait()
+            answers += [http.post("/v1/responses", json=asked) for _ in range(2)]
+            more = http.post("/v1/responses", json={**asked, "previous_response_id": answers[0].json()["id"]})
+    assert [answer.headers["x-agent-core-cache"] for answer in answers] == ["miss", "hit", "miss", "miss"]
+    assert {answer.status_code for answer in answers} == {200}
+    assert (more.status_code, more.headers["retry-after"]) == (503, "1")

@@ -79,19 +79,18 @@ class Flights(Generic[T]):
 
     async def join(self, key: str, known: Callable[[str], Awaitable[T | None]]) -> T | Flight[T]:
         """What is known under the key, or comes of a flight; else a flight of one's own, to be entered."""
-        failures = 0
-        with anyio.move_on_after(self._wait_s):
-            while failures < MAX_FAILURES:
-                found = await known(key)
-                if found is not None:
-                    return found
-                flight = self._flights.get(key)
-                if flight is None:
-                    break
+        failures, until = 0, anyio.current_time() + self._wait_s
+        while True:
+            found = await known(key)
+            if found is not None:
+                return found
+            flight = self._flights.get(key)
+            if flight is None or failures == MAX_FAILURES:
+                return self.begin(key)
+            with anyio.CancelScope(deadline=until) as waiting:
                 await flight.wait()
-                if flight.value is not None:
-                    return flight.value
-                if not flight.shared:
-                    break
-                failures += flight.failed
-        return self.begin(key)
+            if flight.value is not None:
+                return flight.value
+            if waiting.cancelled_caught or not flight.shared:
+                return self.begin(key)
+            failures += flight.failed

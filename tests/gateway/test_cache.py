@@ -340,3 +340,18 @@ async def test_nobody_waits_for_ever() -> None:
         _, second = await heard(cached, asking())
         assert [answer.headers["x-agent-core-cache"] for answer in (first, second)] == ["miss", "miss"]
     assert len(backing.asks) == 2
+
+
+class Slow(MemoryStore):
+    """Takes a turn of the event loop for everything."""
+
+    async def get(self, *keys: str, renew_s: float | None = None) -> list[bytes | None]:
+        await anyio.lowlevel.checkpoint()
+        return await super().get(*keys, renew_s=renew_s)
+
+
+async def test_what_is_known_is_read_however_short_the_wait() -> None:
+    """How long a request waits for another is no limit of the store's."""
+    cached = Cache(Slow(), wait_s=0).around(Backing())
+    states = [(await heard(cached, asking()))[1].headers["x-agent-core-cache"] for _ in range(2)]
+    assert states == ["miss", "hit"]

@@ -17,6 +17,7 @@ from agent_core.codecs.sse import SseReader
 from agent_core.events import OutputTextDelta, ToolCallInputDelta
 from agent_core.items import FunctionCall
 from agent_core.retry import RetryPolicy
+from agent_core.transport import Timeouts
 
 STREAM = "a_bulk,a_paced,a_coal,a_tool,a_req,a_tls,h_long"
 TOOL = ToolSpec(P.TOOL_NAME, "Read a file of the workspace", P.TOOL_PARAMS)
@@ -32,6 +33,7 @@ def make_client(ctx: Ctx, sender: str) -> ModelClient:
         base_url=ctx.base(),
         api_key="sk-bench",
         retry=RetryPolicy(max_attempts=1),
+        timeouts=Timeouts(connect_s=None),  # a thousand at once on one core
         transport=sender,
     )
 

@@ -136,11 +136,13 @@ class Dispatcher:
     ) -> None:
         # The block's own error is not given to the task group, which would wrap it: early tools never raise.
         tasks, self._tasks = self._tasks, None
-        if tasks is not None:
-            tasks.cancel_scope.cancel()
-            await tasks.__aexit__(None, None, None)
-        if self._interrupt is not None:
-            raise self._interrupt  # KeyboardInterrupt and its like, from a tool whose answer nobody waited for
+        try:
+            if tasks is not None:
+                tasks.cancel_scope.cancel()
+                await tasks.__aexit__(None, None, None)
+        finally:  # also where the turn was cancelled in the same moment
+            if self._interrupt is not None:
+                raise self._interrupt  # KeyboardInterrupt and its like, from a tool whose answer nobody waited for
 
     def use(self, tools: Sequence[Tool]) -> None:
         """These are the tools from the next response on."""

@@ -25,6 +25,7 @@ from ssl import SSLContext
 from typing import TYPE_CHECKING
 
 import aiohttp
+import anyio
 from aiohttp import encode_basic_auth  # since 3.14, as much else that is used here
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
@@ -82,7 +83,8 @@ class AiohttpTransport:
         if session is not None:
             for response in self._open:
                 response.close()
-            await session.close()
+            with anyio.CancelScope(shield=True):  # nobody is waited for: connections are cut
+                await session.close()
 
     def __del__(self) -> None:
         if self._session is not None:  # left open by its owner: closed without a word, by the connector

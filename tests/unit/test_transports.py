@@ -369,3 +369,15 @@ async def test_closing_a_transport_that_is_at_work(transport: Transport) -> None
                 assert await anext(aiter(http.chunks)) == b"data: 1\n\n"
                 await transport.aclose()
                 await anext(aiter(http.chunks))
+
+
+async def test_closing_where_all_is_cancelled(transport: Transport) -> None:
+    """It is done, and what is on its way there is not replaced by a cancellation."""
+    async with serve(exchange(reply(200))) as server:
+        await fetched(transport, server.url)
+        with pytest.raises(ZeroDivisionError), anyio.CancelScope() as scope:
+            try:
+                scope.cancel()
+                raise ZeroDivisionError
+            finally:
+                await transport.aclose()

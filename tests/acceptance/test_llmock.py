@@ -9,7 +9,7 @@ What it cannot see is held here: which events the turn had, and that no tool was
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass
 from itertools import product
 
@@ -115,14 +115,12 @@ async def seen(turn: Turn) -> tuple[str, ...]:
     return tuple(happened)
 
 
-def on_loops(names: Iterable[str]) -> pytest.MarkDecorator:
-    """Every name on every wire; everyday on the two loops by turns, else on both."""
+def on_loops(names: Collection[str]) -> pytest.MarkDecorator:
+    """Every name on every wire and both loops; everyday once each, on a wire and a loop by turns."""
     loops = ("asyncio", "trio")
-    cells = [
-        (name, wire, loop)
-        for n, (name, wire) in enumerate(product(names, WIRES))
-        for loop in (loops if LONG else (loops[n % 2],))
-    ]
+    every = list(product(names, WIRES, loops))
+    turns = [(name, WIRES[n % len(WIRES)], loops[n % len(loops)]) for n, name in enumerate(names)]
+    cells = every if LONG else turns
     return pytest.mark.parametrize(("name", "wire", "anyio_backend"), cells)
 
 

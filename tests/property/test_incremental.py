@@ -30,7 +30,7 @@ from agent_core.prompt import (
 
 from .test_replay_properties import COMPATS, histories, wires
 
-EXAMPLES = 20_000 if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 200
+EXAMPLES = 20_000 if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 100
 LIMITS = settings(
     max_examples=EXAMPLES,
     deadline=None,

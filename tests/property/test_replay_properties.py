@@ -47,7 +47,7 @@ from agent_core.items import (
     dump_item,
 )
 
-EXAMPLES = 20_000 if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 200
+EXAMPLES = 20_000 if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 100
 LIMITS = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
 WIRES: tuple[WireName, ...] = ("chat", "responses", "messages")
 COMPATS = (

@@ -25,7 +25,7 @@ CI = os.environ.get("AGENT_CORE_HYPOTHESIS") == "ci"
 SHARDS = 8
 """The profiles in eight parts, so that several processes can share them; a history is tried on one profile."""
 LIMITS = settings(
-    max_examples=2600 if CI else 60,
+    max_examples=2600 if CI else 30,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -97,7 +97,7 @@ def test_a_request_is_steady(shard: int, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
-@settings(LIMITS, max_examples=60)
+@settings(LIMITS, max_examples=30)
 @given(st.data())
 def test_a_kept_encoder_writes_the_same(shard: int, data: st.DataObject) -> None:
     """Whatever was asked before, and in whatever order a history grew: the bytes are those of a fresh encoder."""

@@ -134,7 +134,7 @@ def decode(parts: list[bytes]) -> tuple[list[ResponseEvent], ResponsesStreamDeco
     return found, decoder
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(bodies, st.data())
 def test_any_stream_ends_legally(body: bytes, data: st.DataObject) -> None:
     """No stream raises; its events are legal, the same at every split, and every announced item is done."""
@@ -148,7 +148,7 @@ def test_any_stream_ends_legally(body: bytes, data: st.DataObject) -> None:
     assert type(other.error) is type(decoder.error)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(bodies)
 def test_any_answer_can_be_written_and_sent_back(body: bytes) -> None:
     """What a stream became can be written as a stream, as a whole answer, and as history, and says the same again."""

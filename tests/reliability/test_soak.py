@@ -19,7 +19,7 @@ from . import LONG
 from .serving import FAULTS, fault_of
 
 ROOT = Path(__file__).resolve().parents[2]
-STREAMS, TURNS = (1000, 2000) if LONG else (40, 20)
+STREAMS, TURNS = (1000, 2000) if LONG else (24, 12)
 SECONDS = 600
 MOST_PERCENT = 5.0
 

@@ -50,7 +50,10 @@ class Points:
             return
         self.count += 1
         if self.count in self._at:
-            self.fired = self.fired or f"point {self.count}, before {where!r}"
+            # No repr of it: that of an aiohttp answer keeps for good what its headers are, before they have come.
+            self.fired = (
+                self.fired or f"point {self.count}, before {getattr(where, '__qualname__', type(where).__name__)}"
+            )
             self._cancel()
 
 

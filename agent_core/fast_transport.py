@@ -1,11 +1,14 @@
-"""Requests by aiohttp, on asyncio: half the CPU for a request, a quarter to a half for a delta (docs/performance.md).
+"""Requests by aiohttp's parts, on asyncio: a third of the CPU for a request, a quarter to a half for a delta
+(docs/performance.md).
 
-What `transport.HttpxTransport` does with httpx2, done with aiohttp: the same pool, errors, limits and manners. It is a
-module of its own because importing it imports aiohttp (extra `fast`), which takes 100 ms; `transport_choice` does so
-when the first request is sent. It speaks HTTP/1.1 and goes through no proxy.
+What `transport.HttpxTransport` does with httpx2: the same pool, errors, limits and manners. It is a module of its own
+because importing it imports aiohttp (extra `fast`), which takes 100 ms; `transport_choice` does so when the first
+request is sent. It speaks HTTP/1.1 and goes through no proxy.
 
-aiohttp is a client for people who browse. So: no cookies, no redirects, no headers of its own, nothing decompressed
-behind our back, none of its timers. Four of its ways are changed:
+Of aiohttp come names, sockets, TLS and the pool (its connector) and the parser in C; its session, a client for people
+who browse, would cost more than all of these: cookies, redirects, middlewares, timers, and a task for each body. What
+is left of it for one POST is here: a head is written, with the body behind it, and the parser's answer is waited for.
+Four ways of those parts are changed:
 
 - Closing a connection throws away what was not yet sent. aiohttp would send it first, to whoever does not read it.
 - A connection on which something came that nobody asked for is not used again.
@@ -16,25 +19,24 @@ behind our back, none of its timers. Four of its ways are changed:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from functools import partial
-from io import BytesIO
 from math import inf
 from ssl import SSLContext
+from types import TracebackType
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 import aiohttp
 import anyio
 from aiohttp import encode_basic_auth  # since 3.14, as much else that is used here
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.payload import TOO_LARGE_BYTES_BODY
 from yarl import URL
 
 from . import http_faults
 from .errors import CallerError
-from .http_faults import HttpFault, check_sendable, inflater, is_loopback
+from .http_faults import HttpFault, check_headers, inflater, is_loopback
 from .transport import HttpRequest, HttpStream
 
 if TYPE_CHECKING:
@@ -47,7 +49,9 @@ __all__ = ["AiohttpTransport"]
 _KEPT_S = 30.0
 _HEAD_BYTES = 64 * 1024  # of one line; httpx2 takes 100 KB for all of them
 _HEAD_LINES = 256
-_OWN_HEADERS = ("accept", "accept-encoding", "content-type", "user-agent")
+_JOINED_BYTES = 64 * 1024  # up to here a copy of the body is cheaper than a packet of its own for the head
+_MAX_TARGETS = 64
+_FRAMING = frozenset({"content-length", "transfer-encoding"})
 
 
 class AiohttpTransport:
@@ -58,81 +62,69 @@ class AiohttpTransport:
     """
 
     def __init__(self) -> None:
-        self._session: aiohttp.ClientSession | None = None
+        self._connector: _Connector | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._targets: dict[str, _Target] = {}
         self._tls: SSLContext | None = None
-        self._open: set[aiohttp.ClientResponse] = set()
+        self._open: WeakSet[_Exchange] = WeakSet()
         self._closed = False
 
-    @asynccontextmanager
-    async def open(self, request: HttpRequest, *, connect_s: float | None = None) -> AsyncGenerator[HttpStream]:
-        if self._closed:
-            raise CallerError("this transport is closed", remedy="make a new client")
-        check_sendable(request.url, request.headers)
-        response = await self._send(request, connect_s)
-        self._open.add(response)
-        try:
-            yield HttpStream(response.status, _headers(response), _body(response, request.url))
-        finally:
-            self._open.discard(response)
-            response.close()  # at the end of its body its connection is back in the pool already
+    def open(self, request: HttpRequest, *, connect_s: float | None = None) -> _Exchange:
+        return _Exchange(self, request, connect_s)
 
     async def aclose(self) -> None:
         self._closed = True
-        session, self._session = self._session, None
-        if session is not None:
-            for response in self._open:
-                response.close()
+        connector, self._connector = self._connector, None
+        if connector is not None:
+            for exchange in tuple(self._open):
+                exchange.close()
             with anyio.CancelScope(shield=True):  # nobody is waited for: connections are cut
-                await session.close()
+                await connector.close()
 
-    def __del__(self) -> None:
-        if self._session is not None:  # left open by its owner: closed without a word, by the connector
-            self._session.detach()
-
-    async def _send(self, request: HttpRequest, connect_s: float | None) -> aiohttp.ClientResponse:
-        url = request.url
+    async def connected(self, target: _Target, connect_s: float | None, exchange: _Exchange) -> Connection:
+        """A connection for one exchange, which has to close itself."""
+        url = target.url
+        timeout = aiohttp.ClientTimeout(total=None, connect=connect_s, ceil_threshold=inf)
         try:
-            target, headers = _addressed(url, request.headers)
-            body = request.body if len(request.body) <= TOO_LARGE_BYTES_BODY else BytesIO(request.body)
-            return await self._session_here().post(
-                target,
-                data=body,
-                headers=headers,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=None, connect=connect_s, ceil_threshold=inf),
-                ssl=True if is_loopback(url) or not url.startswith("https:") else self._tls_context(),
-            )
-        except aiohttp.ConnectionTimeoutError as error:
+            connection = await self._connector_here().connect(target.asked, [], timeout)
+        except TimeoutError as error:
             raise http_faults.not_connected(url, connect_s) from error
-        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, UnicodeError) as error:
-            raise http_faults.no_url(url, error) from error
-        except aiohttp.ClientResponseError as error:  # holds the request's headers, key and all
-            fault, cause = _rule_broken(error.__cause__), error.__cause__
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise _fault(error).error(url) from error
-        raise fault.error(url) from cause
+        self._open.add(exchange)
+        return connection
 
-    def _session_here(self) -> aiohttp.ClientSession:
-        """The session of the loop that runs."""
+    def dropped(self, connection: Connection) -> None:
+        """Its exchange was entered and never left."""
+        if self._connector is not None and self._loop is not None and self._loop.is_closed():
+            self._connector.forget()
+        connection.close()
+
+    def target(self, url: str) -> _Target:
+        """What is the same for all requests to a URL. Raises ConfigError where there is no such place, CallerError
+        where the connections are not of the loop that runs."""
+        if self._closed:
+            raise CallerError("this transport is closed", remedy="make a new client")
+        self._connector_here()
+        target = self._targets.get(url)
+        if target is None:
+            if len(self._targets) >= _MAX_TARGETS:
+                self._targets.clear()
+            target = self._targets[url] = _Target(url, self._tls_context)
+        return target
+
+    def _connector_here(self) -> _Connector:
+        """The connections of the loop that runs."""
         loop = asyncio.get_running_loop()
-        if self._session is not None and self._loop is not loop:
+        if self._connector is not None and self._loop is not loop:
             if self._loop is not None and not self._loop.is_closed():
                 raise CallerError("this client's connections belong to another event loop", remedy="make one for each")
-            self._session.detach()
-            self._session = None
-        if self._session is None:
+            self._connector = None  # it closes what is left
+            self._targets.clear()
+        if self._connector is None:
             self._loop = loop
-            self._session = aiohttp.ClientSession(
-                connector=_Connector(),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                skip_auto_headers=_OWN_HEADERS,
-                auto_decompress=False,
-                max_line_size=_HEAD_BYTES,
-                max_field_size=_HEAD_BYTES,
-                max_headers=_HEAD_LINES,
-            )
-        return self._session
+            self._connector = _Connector()
+        return self._connector
 
     def _tls_context(self) -> SSLContext:
         """The one httpx2 would use: whom it trusts must not depend on the transport."""
@@ -147,6 +139,131 @@ class AiohttpTransport:
         return self._tls
 
 
+class _Target:
+    """A URL: the beginning of its heads, and the request its connections are asked for with, which is never sent. A
+    name and password in it are the authorization."""
+
+    __slots__ = ("_authorization", "_host", "_line", "asked", "url")
+
+    def __init__(self, url: str, tls_context: Callable[[], SSLContext]) -> None:
+        try:
+            place = URL(url)
+            host = place.host_port_subcomponent
+            if place.scheme not in ("http", "https") or not place.raw_host or host is None:
+                raise ValueError
+        except ValueError as error:
+            raise http_faults.no_url(url, aiohttp.InvalidURL("")) from error
+        named = place.user is not None or place.password is not None
+        self._authorization = encode_basic_auth(place.user or "", place.password or "") if named else ""
+        self._line = f"POST {place.raw_path_qs} HTTP/1.1"
+        self._host = host
+        self.url = url
+        self.asked: ClientRequest = aiohttp.ClientRequest(
+            "POST",
+            place.with_user(None),
+            loop=asyncio.get_running_loop(),
+            ssl=True if is_loopback(url) or place.scheme == "http" else tls_context(),
+        )
+
+    def head(self, headers: Mapping[str, str], size: int) -> bytes:
+        """The head of a request with `size` bytes of body. Raises ConfigError for headers that cannot be sent."""
+        check_headers(self.url, headers)
+        host, authorization = self._host, self._authorization
+        lines: list[str] = []
+        for name, value in headers.items():
+            lower = name.lower()
+            if lower == "host":
+                host = value
+            elif not (lower in _FRAMING or (authorization and lower == "authorization")):
+                lines.append(f"{name}: {value}")
+        if authorization:
+            lines.append(f"authorization: {authorization}")
+        return "\r\n".join((self._line, f"host: {host}", *lines, f"content-length: {size}", "\r\n")).encode("ascii")
+
+
+class _Exchange:
+    """One request and its answer: entered once, left once."""
+
+    __slots__ = ("__weakref__", "_connect_s", "_connection", "_content", "_request", "_transport")
+
+    def __init__(self, transport: AiohttpTransport, request: HttpRequest, connect_s: float | None) -> None:
+        self._transport = transport
+        self._request = request
+        self._connect_s = connect_s
+        self._connection: Connection | None = None
+        self._content: aiohttp.StreamReader | None = None
+
+    async def __aenter__(self) -> HttpStream:
+        request, transport = self._request, self._transport
+        target = transport.target(request.url)
+        head = target.head(request.headers, len(request.body))
+        self._connection = await transport.connected(target, self._connect_s, self)
+        try:
+            return await self._asked(self._connection, head)
+        except BaseException:
+            self.close()
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if self._connection is not None and self._connection.protocol is not None:
+            self._transport.dropped(self._connection)
+
+    def close(self) -> None:
+        """At the end of the body its connection is back in the pool already; anywhere else it is cut, and whoever waits
+        for more is told."""
+        connection = self._connection
+        if connection is None or connection.protocol is None:
+            return
+        if self._content is not None and self._content.exception() is None:
+            self._content.set_exception(aiohttp.ClientConnectionError("closed"))
+        connection.close()
+
+    async def _asked(self, connection: Connection, head: bytes) -> HttpStream:
+        url, body = self._request.url, self._request.body
+        protocol = connection.protocol
+        if protocol is None or protocol.transport is None:
+            raise http_faults.RESET.error(url)
+        protocol.set_response_params(
+            read_until_eof=True,
+            auto_decompress=False,
+            max_line_size=_HEAD_BYTES,
+            max_field_size=_HEAD_BYTES,
+            max_headers=_HEAD_LINES,
+        )
+        if len(body) <= _JOINED_BYTES:
+            protocol.transport.write(head + body)
+        else:
+            protocol.transport.write(head)
+            protocol.transport.write(body)
+        try:
+            message, content = await protocol.read()
+            while 100 <= message.code < 200 and message.code != 101:
+                message, content = await protocol.read()
+        except HttpProcessingError as error:
+            raise _rule_broken(error).error(url) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise _fault(error).error(url) from error
+        headers = _headers(message.headers)
+        chunks = _body(content, protocol, headers, url)
+        self._content = content
+        content.on_eof(partial(_over, connection))
+        return HttpStream(message.code, headers, chunks)
+
+
+def _over(connection: Connection) -> None:
+    """The body has come to its end: the connection is the next request's, unless this one was answered before all of
+    it was sent."""
+    if connection.transport is not None and connection.transport.get_write_buffer_size():
+        connection.close()
+    else:
+        connection.release()
+
+
 class _Connector(aiohttp.TCPConnector):
     def __init__(self) -> None:
         super().__init__(limit=0, keepalive_timeout=_KEPT_S, resolver=aiohttp.ThreadedResolver())  # pyright: ignore[reportUnknownMemberType]
@@ -159,6 +276,10 @@ class _Connector(aiohttp.TCPConnector):
             if connection.protocol is not None and not connection.protocol.should_close:
                 return connection
             connection.close()
+
+    def forget(self) -> None:
+        """Close at once, and without a word; where the loop is closed, nothing is left to do."""
+        self._close()
 
     def __del__(self, _warnings: object = None) -> None:
         self._close()
@@ -176,20 +297,10 @@ class _Connection(ResponseHandler):
             body.set_exception(exc)
 
 
-def _addressed(url: str, headers: Mapping[str, str]) -> tuple[URL, dict[str, str]]:
-    """Where to, and with which headers. A name and password in the URL are its authorization."""
-    target = URL(url)
-    if target.user is None and target.password is None:
-        return target, dict(headers)
-    basic = encode_basic_auth(target.user or "", target.password or "")
-    kept = {name: value for name, value in headers.items() if name.lower() != "authorization"}
-    return target.with_user(None), {**kept, "authorization": basic}
-
-
-def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
+def _headers(given: Mapping[str, str]) -> dict[str, str]:
     # Cookies are credentials too, and these headers travel with errors.
     headers: dict[str, str] = {}
-    for key, value in response.headers.items():
+    for key, value in given.items():
         name = key.lower()
         if name in headers:
             headers[name] += f", {value}"
@@ -198,9 +309,13 @@ def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
     return headers
 
 
-def _body(response: aiohttp.ClientResponse, url: str) -> AsyncIterator[bytes]:
-    body = _Body(response, url)
-    inflate = inflater(response.headers.get("content-encoding", ""), url)
+def _body(
+    content: aiohttp.StreamReader, protocol: ResponseHandler, headers: Mapping[str, str], url: str
+) -> AsyncIterator[bytes]:
+    ends_with_connection = "content-length" not in headers and "transfer-encoding" not in headers
+    body = _Body(content, protocol, url, ends_with_connection=ends_with_connection)
+    encoding = headers.get("content-encoding")
+    inflate = None if encoding is None else inflater(encoding, url)
     return body if inflate is None else _Inflated(body, inflate)
 
 
@@ -209,10 +324,12 @@ class _Body(AsyncIterator[bytes]):
 
     __slots__ = ("_content", "_ends_with_connection", "_protocol", "_url")
 
-    def __init__(self, response: aiohttp.ClientResponse, url: str) -> None:
-        self._content = response.content
-        self._protocol = None if response.connection is None else response.connection.protocol
-        self._ends_with_connection = not {"content-length", "transfer-encoding"} & response.headers.keys()
+    def __init__(
+        self, content: aiohttp.StreamReader, protocol: ResponseHandler, url: str, *, ends_with_connection: bool
+    ) -> None:
+        self._content = content
+        self._protocol = protocol
+        self._ends_with_connection = ends_with_connection
         self._url = url
 
     async def __anext__(self) -> bytes:
@@ -230,7 +347,7 @@ class _Body(AsyncIterator[bytes]):
 
     def _fault(self) -> HttpFault:
         """How the connection ended; aiohttp says of the body no more than that it is not whole."""
-        match None if self._protocol is None else self._protocol.exception():
+        match self._protocol.exception():
             case HttpProcessingError():
                 return http_faults.DAMAGED
             case aiohttp.ServerDisconnectedError():
@@ -254,7 +371,7 @@ class _Inflated(AsyncIterator[bytes]):
             self._pieces = iter(self._inflate(await anext(self._body)))
 
 
-def _fault(error: aiohttp.ClientError) -> HttpFault:
+def _fault(error: aiohttp.ClientError | OSError) -> HttpFault:
     """What kept an answer from coming."""
     below = http_faults.system_fault(error.__cause__ or error)
     if below is not None:
@@ -266,7 +383,7 @@ def _fault(error: aiohttp.ClientError) -> HttpFault:
     return http_faults.RESET if isinstance(error, OSError) else http_faults.failed(error)
 
 
-def _rule_broken(error: BaseException | None) -> HttpFault:
+def _rule_broken(error: HttpProcessingError) -> HttpFault:
     """A chunk that breaks the rules among the first bytes of an answer keeps its head from being seen."""
-    rule = error.message.partition("\n")[0] if isinstance(error, HttpProcessingError) else ""
+    rule = error.message.partition("\n")[0]
     return http_faults.DAMAGED if "chunk" in rule.lower() else http_faults.NOT_HTTP

@@ -147,6 +147,11 @@ def check_sendable(url: str, headers: Mapping[str, str]) -> None:
         _ = urlsplit(url).port
     except ValueError as error:
         raise no_url(url, error) from error
+    check_headers(url, headers)
+
+
+def check_headers(url: str, headers: Mapping[str, str]) -> None:
+    """Raises ConfigError for headers that HTTP has no room for."""
     if not all(map(_NAME.fullmatch, headers)) or not all(map(_VALUE.fullmatch, headers.values())):
         raise no_header(url)
 

@@ -97,6 +97,23 @@ async def test_a_name_and_a_password_in_the_url(transport: Transport) -> None:
     assert server.requests[0].headers["authorization"] == "Basic bWU6cEBzcw=="
 
 
+async def test_a_host_of_the_callers(transport: Transport) -> None:
+    """Goes out once, in the place of the URL's."""
+    async with serve(exchange(reply(200))) as server:
+        async with transport.open(post(server.url, headers={"Host": "model.test", "x-a": "1"})) as http:
+            assert [piece async for piece in http.chunks] == []
+        await transport.aclose()
+    assert (server.requests[0].headers["host"], server.requests[0].headers["x-a"]) == ("model.test", "1")
+
+
+async def test_what_is_said_before_an_answer(transport: Transport) -> None:
+    """Hints and "go on" are none."""
+    early = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
+    async with serve(exchange(early, reply(200, b"hello"))) as server:
+        assert await fetched(transport, server.url) == (200, b"hello")
+        await transport.aclose()
+
+
 def gzip_of(data: bytes) -> bytes:
     """The beginning of a compressed body."""
     squeezer = zlib.compressobj(wbits=31)

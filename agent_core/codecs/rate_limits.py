@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
@@ -146,14 +146,15 @@ def rate_limits(headers: Mapping[str, str], *, now: float | None = None) -> Rate
     are all zero is none; and the structured `RateLimit` of the IETF's drafts. Windows come in the order of their first
     header. What does not parse is left out.
     """
-    lower = lower_headers(headers)
-    if not _MAY_BE_LIMITS.search("\n".join(lower)):
-        return None
-    now = _now(lower, now)
+
+    def at() -> float | None:  # asked only where a header tells a time of day
+        return _now(lower_headers(headers), now)
+
     found: dict[str, dict[str, float]] = {}
-    for name, value in lower.items():
-        for kind, what, number in _said(name, value, now):
-            found.setdefault(kind, {}).setdefault(what, number)
+    for name, value in headers.items():
+        if len(name) <= _MAX_NAME and (named := _named(name)) is not None:
+            for kind, what, number in _said(named, value, at):
+                found.setdefault(kind, {}).setdefault(what, number)
     windows = tuple(_window(kind, values) for kind, values in found.items() if _says_something(values))
     return RateLimits(windows) if windows else None
 
@@ -198,24 +199,25 @@ def _duration(after_s: float) -> str:
     return f"{hours}h{minutes}m{seconds}" if hours else f"{minutes}m{seconds}" if minutes else seconds
 
 
-def _said(name: str, value: str, now: float | None) -> Iterator[tuple[str, str, float]]:
+def _said(named: tuple[str, str], value: str, now: Callable[[], float | None]) -> Iterator[tuple[str, str, float]]:
     """What one header says: (kind of window, what of it, number)."""
-    if name in _STRUCTURED:
+    kind, what = named
+    if what in _STRUCTURED:
         yield from _structured(value)
         return
-    if len(name) > _MAX_NAME or (named := _named(name)) is None:
-        return
-    kind, what = named
     number = _value(what, value, now)
     if number is not None and not (what == "status" and kind.endswith("overage")):  # paid use beyond the plan
         yield kind, _MEANS.get(what, what), number
 
 
 @lru_cache(maxsize=512)  # a server sends the same thirty with every answer
-def _named(name: str) -> tuple[str, str] | None:
-    """The kind of window that a header's name tells of, and what of it."""
+def _named(header: str) -> tuple[str, str] | None:
+    """The kind of window that a header's name tells of, and what of it; of a structured one its value tells both."""
+    name = header.lower()
     if not _MAY_BE_LIMITS.search(name):
         return None
+    if name in _STRUCTURED:
+        return "", name
     for family in _FAMILIES:
         if (match := re.fullmatch(family.name, name)) is None:
             continue
@@ -226,7 +228,7 @@ def _named(name: str) -> tuple[str, str] | None:
     return None
 
 
-def _value(what: str, value: str, now: float | None) -> float | None:
+def _value(what: str, value: str, now: Callable[[], float | None]) -> float | None:
     match what:
         case "reset" | "reset-at":
             return _reset_after(value, now)
@@ -285,16 +287,16 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) and value >= 0 else None
 
 
-def _reset_after(text: str, now: float | None) -> float | None:
+def _reset_after(text: str, now: Callable[[], float | None]) -> float | None:
     """A reset as seconds, a duration, a unix time in s or ms, or an ISO time."""
     number = _number(text)
     if number is not None:
         if number < _EPOCH_S:
             return number
-        return _until(number / 1000 if number >= _EPOCH_MS else number, now, past=0.0)
+        return _until(number / 1000 if number >= _EPOCH_MS else number, now(), past=0.0)
     if (duration := duration_s(text)) is not None:
         return duration
-    return _until(_iso_time(text), now, past=0.0)
+    return _until(_iso_time(text), now(), past=0.0)
 
 
 def _until(moment: float | None, now: float | None, *, past: float | None = None) -> float | None:
@@ -307,6 +309,7 @@ def _now(headers: Mapping[str, str], now: float | None) -> float | None:
     return server_time(headers) if now is None else now
 
 
+@lru_cache(maxsize=32)  # several resets of one answer
 def _http_date(text: str) -> float | None:
     if not text:
         return None

@@ -8,7 +8,7 @@ what the answer took. Without limiter and circuit all of this does nothing.
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, nullcontext
 from math import inf
 
 import anyio
@@ -22,6 +22,8 @@ from .retry import Tries
 
 __all__ = ["Admission", "Gates"]
 
+_UNWATCHED = nullcontext()
+
 
 class Gates:
     """The gates of one client. Both may be shared with others."""
@@ -32,11 +34,9 @@ class Gates:
         self._limiter = limiter
         self._circuit = circuit
 
-    async def enter(
-        self, stack: AsyncExitStack, prompt: Prompt, body: bytes, tries: Tries, total_by: float | None
-    ) -> Admission:
-        """Stand in line for one attempt; the place is `stack`'s to give back. Raises CircuitOpen, NotAdmitted, or
-        TransportTimeout where the call's own time is up first. The wait is no part of the retries' budget."""
+    async def enter(self, prompt: Prompt, body: bytes, tries: Tries, total_by: float | None) -> Admission:
+        """Stand in line for one attempt, which has to `leave`. Raises CircuitOpen, NotAdmitted, or TransportTimeout
+        where the call's own time is up first. The wait is no part of the retries' budget."""
         if self._circuit is not None:
             self._circuit.check()
         if self._limiter is None:
@@ -44,9 +44,10 @@ class Gates:
         tokens = request_tokens(prompt, body) if self._limiter.tokens_per_minute is not None else 0
         began = anyio.current_time()
         with anyio.CancelScope(deadline=inf if total_by is None else total_by):
-            place = await stack.enter_async_context(self._limiter.admit(tokens))
+            in_line = self._limiter.admit(tokens)
+            place = await in_line.__aenter__()
             tries.spent_s -= place.waited_s
-            return Admission(self._limiter, place, self._circuit)
+            return Admission(self._limiter, place, self._circuit, in_line)
         after_s = anyio.current_time() - began
         raise TransportTimeout(
             f"not admitted in the {after_s:.1f} s left of the call", timeout="total", after_s=after_s
@@ -54,18 +55,33 @@ class Gates:
 
 
 class Admission:
-    """One attempt that was let through. Tell it how it goes."""
+    """One attempt that was let through. Tell it how it goes. `in_line` is what its place is given back by."""
 
-    __slots__ = ("_circuit", "_limiter", "_place")
+    __slots__ = ("_circuit", "_in_line", "_limiter", "_place")
 
-    def __init__(self, limiter: RateLimiter | None, place: Place | None, circuit: Circuit | None) -> None:
+    def __init__(
+        self,
+        limiter: RateLimiter | None,
+        place: Place | None,
+        circuit: Circuit | None,
+        in_line: AbstractAsyncContextManager[Place] | None = None,
+    ) -> None:
+        self._in_line = in_line
         self._limiter = limiter
         self._place = place
         self._circuit = circuit
 
-    @contextmanager
-    def opening(self, *, insist: bool = False) -> Generator[None]:
+    async def leave(self) -> None:
+        """Give the place back."""
+        if self._in_line is not None:
+            await self._in_line.__aexit__(None, None, None)
+
+    def opening(self, *, insist: bool = False) -> AbstractContextManager[None]:
         """Around the attempt up to its first content. `insist`: whatever the circuit says (circuit.Circuit.request)."""
+        return _UNWATCHED if self._limiter is None and self._circuit is None else self._watched(insist)
+
+    @contextmanager
+    def _watched(self, insist: bool) -> Generator[None]:
         try:
             if self._circuit is None:
                 yield

@@ -41,7 +41,7 @@ class Credentials:
     `required`; else nothing is sent.
     """
 
-    __slots__ = ("_api_key", "_env", "_last", "_provider", "_required", "_style")
+    __slots__ = ("_api_key", "_env", "_header", "_last", "_provider", "_required", "_style")
 
     def __init__(
         self,
@@ -58,16 +58,18 @@ class Credentials:
         self._required = required
         self._env = os.environ if env is None else env
         self._last = ""
+        self._header: Mapping[str, str] = {}
 
     def __repr__(self) -> str:
         return f"Credentials({self._provider.name!r}, {self._style!r})"
 
-    async def headers(self) -> dict[str, str]:
+    async def headers(self) -> Mapping[str, str]:
         """The header that authenticates, or none. Raises MissingKeyError; ConfigError for a key no header can carry."""
         if self._style == "none":
             return {}
-        name, prefix = _HEADERS[self._style]
         key = (await self._key()).strip()
+        if key and key == self._last:
+            return self._header
         if not key:
             if self._required:
                 raise self._missing()
@@ -77,8 +79,9 @@ class Credentials:
                 f"the API key for {self._provider.name!r} holds characters that no header can carry",
                 remedy="copy the key again: no spaces, line breaks or typographic quotes",
             )
-        self._last = key
-        return {name: f"{prefix}{key}"}
+        name, prefix = _HEADERS[self._style]
+        self._last, self._header = key, {name: f"{prefix}{key}"}
+        return self._header
 
     def hide(self, body: bytes) -> bytes:
         """`body` without the key last used, should a server have echoed it."""

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from functools import partial
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -32,6 +32,7 @@ from .codecs.api_errors import html_title, request_id
 from .codecs.base import Compat, Encoded, RequestEncoder
 from .codecs.rate_limits import rate_limits
 from .codecs.whole import cut_answer
+from .deadlines import Deadlines, deadlines
 from .errors import ApiError, ConfigError, MalformedStream, ModelError, TransportError, UnsupportedError
 from .event_stream import EventStream, TimedBody, Timers
 from .events import Attempt, Response
@@ -62,21 +63,53 @@ _NO_STREAM = (b"{", b"[", b"<")  # no line of an event stream begins like that
 _AUTH_HEADERS = frozenset({"authorization", "x-api-key", "api-key"})
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _ERROR_BODY_S = 5.0  # an error that takes longer to say is reported without its explanation
 _WHOLE_ANSWER_S = 900.0  # behaviours.md S0-88
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """What all attempts of one call share; it has to be over `total_s` seconds after it began, at `total_by`."""
+class _Call(msgspec.Struct, frozen=True):
+    """What all attempts of one call share; it has to be over `total_s` seconds after it began, at `total_by` of the
+    clock of `reads`."""
 
     prompt: Prompt
     encoded: Encoded
     url: str
     tries: Tries
+    reads: Deadlines
     total_s: float | None
     total_by: float | None
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str]
+
+
+class _Held:
+    """What one attempt holds: its place in the line, a timer, and once it is opened a connection. Left once."""
+
+    __slots__ = ("_opened", "admission", "timers")
+
+    def __init__(self, admission: Admission, timers: Timers) -> None:
+        self.admission = admission
+        self.timers = timers
+        self._opened: AbstractAsyncContextManager[HttpStream] | None = None
+
+    async def open(self, opening: AbstractAsyncContextManager[HttpStream]) -> HttpStream:
+        """Raises as Transport.open does, and TransportTimeout."""
+        http = await self.timers.bounded(opening.__aenter__())
+        self._opened = opening
+        return http
+
+    async def __aenter__(self) -> _Held:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.timers.close()
+        try:
+            if self._opened is not None:
+                await self._opened.__aexit__(kind, error, trace)
+        finally:
+            await self.admission.leave()
 
 
 class KeptBodies:
@@ -139,6 +172,7 @@ class ModelClient:
         if http is not None and transport is not None:
             raise ConfigError("http= and transport= are two ways to send a request", remedy="pass one of them")
         self.resolved: Resolved = resolve(model, provider=provider, wire=wire, base_url=base_url, compat=compat)
+        self._model = f"{self.resolved.provider.name}/{self.resolved.model}"
         self.retry = _checked(retry, RetryPolicy, "retry")
         self.timeouts = _checked(timeouts, Timeouts, "timeouts")
         self._codec = codec_for(self.resolved.wire)
@@ -165,7 +199,7 @@ class ModelClient:
     @property
     def model(self) -> str:
         """As it was asked for: provider/model."""
-        return f"{self.resolved.provider.name}/{self.resolved.model}"
+        return self._model
 
     @property
     def wire(self) -> WireName:
@@ -186,22 +220,22 @@ class ModelClient:
         what is written stays for the next request: where no prompt goes on with the items of the one before.
         `headers`: for this request; the client's own win.
         """
-        call = self._call(prompt, tries or Tries(), self.timeouts.total_s, streamed=True, keep=keep)
-        call = replace(call, headers=_checked_headers(headers)) if headers else call
+        more = _checked_headers(headers) if headers else _NO_HEADERS
+        call = self._call(prompt, tries or Tries(), self.timeouts.total_s, streamed=True, keep=keep, headers=more)
         span = call_span(self._telemetry, self.resolved, call.prompt, streamed=True)
         earlier: list[Attempt] = []
         try:
             with span.current():
-                open_once = partial(self._open_stream, call)
-                stack, events = await self._with_retries(open_once, call.tries, span, earlier)
+                held, events = await self._with_retries(partial(self._open_stream, call), call, span, earlier)
             events.earlier = tuple(earlier)
-            async with stack:
+            async with held:
                 span.opened(events.request_id, events.earlier)
                 try:
                     yield events
                     await events.drain()
                 finally:
                     span.ended(events.completed, events.error, events.snapshot)
+                    held.admission.ended(events.completed, events.error)
         finally:
             span.end()
 
@@ -219,7 +253,7 @@ class ModelClient:
         call = self._call(prompt, Tries(), self._whole_s, streamed=False)
         parts = urlsplit(call.url)
         url = urlunsplit(parts._replace(path=parts.path + COMPACT_PATH))
-        return await self._whole(replace(call, encoded=compact_request(call.encoded), url=url))
+        return await self._whole(msgspec.structs.replace(call, encoded=compact_request(call.encoded), url=url))
 
     @property
     def _whole_s(self) -> float:
@@ -230,7 +264,7 @@ class ModelClient:
         earlier: list[Attempt] = []
         try:
             with span.current():
-                response = await self._with_retries(lambda _: self._fetch_whole(call), call.tries, span, earlier)
+                response = await self._with_retries(lambda _: self._fetch_whole(call), call, span, earlier)
             span.answered(response, earlier)
             return msgspec.structs.replace(response, earlier=tuple(earlier)) if earlier else response
         finally:
@@ -251,10 +285,10 @@ class ModelClient:
         await self.aclose()
 
     async def _with_retries(
-        self, open_once: Callable[[int], Awaitable[_Opened]], tries: Tries, span: CallSpan, earlier: list[Attempt]
+        self, open_once: Callable[[int], Awaitable[_Opened]], call: _Call, span: CallSpan, earlier: list[Attempt]
     ) -> _Opened:
         """`earlier` gets what failed attempts had used, where the server had counted it."""
-        policy, total_s = self.retry, self.timeouts.total_s
+        policy, tries, total_s = self.retry, call.tries, self.timeouts.total_s
         if total_s is not None and (policy.budget_s is None or policy.budget_s > total_s):
             policy = replace(policy, budget_s=total_s)
 
@@ -267,7 +301,7 @@ class ModelClient:
                 if told is not None:
                     told(scheduled)
 
-        clock = anyio.current_time
+        clock = call.reads.now
         try:
             return await with_retries(
                 open_once, policy, tries, observe=observe, sleep=self._sleep, clock=clock, model=self.model
@@ -279,15 +313,19 @@ class ModelClient:
             span.failed(error)
             raise
 
-    async def _open_stream(self, call: _Call, attempt: int) -> tuple[AsyncExitStack, EventStream]:
-        """One attempt, up to its first content event. The stack that is returned closes the connection."""
-        async with AsyncExitStack() as stack:
-            admission = await self._gates.enter(stack, call.prompt, call.encoded.body, call.tries, call.total_by)
-            with admission.opening():
-                timers = Timers(self.timeouts, started=anyio.current_time(), total_by=call.total_by)
-                http, body = await self._send(stack, call, timers, accept="text/event-stream")
+    async def _held(self, call: _Call, timeouts: Timeouts) -> _Held:
+        """The beginning of an attempt. Whoever gets it has to leave it."""
+        admission = await self._gates.enter(call.prompt, call.encoded.body, call.tries, call.total_by)
+        return _Held(admission, Timers(timeouts, call.reads, total_by=call.total_by))
+
+    async def _open_stream(self, call: _Call, attempt: int) -> tuple[_Held, EventStream]:
+        """One attempt, up to its first content event. Leaving what is returned closes the connection."""
+        held = await self._held(call, self.timeouts)
+        try:
+            with held.admission.opening():
+                http, body = await self._send(call, held, accept="text/event-stream")
                 limits = rate_limits(http.headers)
-                admission.heard(limits)
+                held.admission.heard(limits)
                 head = await body.head()
                 whole: Response | None = None
                 if head.lstrip(_BLANK)[:1] in _NO_STREAM:
@@ -299,27 +337,24 @@ class ModelClient:
                     decoder, body, http, call.encoded, attempt=attempt, request_id=named, model=self.model
                 )
                 await events.open(head, whole, limits)
-            stack.callback(lambda: admission.ended(events.completed, events.error))
-            return stack.pop_all(), events
-        raise AssertionError("unreachable: the stack swallows nothing")
+        except BaseException as error:
+            await held.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return held, events
 
     async def _fetch_whole(self, call: _Call) -> Response:
         """One attempt at an answer that is not streamed."""
-        async with AsyncExitStack() as stack:
-            admission = await self._gates.enter(stack, call.prompt, call.encoded.body, call.tries, call.total_by)
-            with admission.opening():
-                response = await self._read_whole(call, admission)
-            admission.answered(response.usage)
-            return response
-        raise AssertionError("unreachable: the stack swallows nothing")
-
-    async def _read_whole(self, call: _Call, admission: Admission) -> Response:
         timeouts = replace(self.timeouts, first_event_s=None, idle_s=None, total_s=call.total_s)
-        timers = Timers(timeouts, started=anyio.current_time(), total_by=call.total_by)
-        async with AsyncExitStack() as stack:
-            http, body = await self._send(stack, call, timers, accept="application/json")
-            admission.heard(rate_limits(http.headers))
-            data, broken = await body.rest(b"", MAX_ANSWER_BYTES)
+        async with await self._held(call, timeouts) as held:
+            with held.admission.opening():
+                response = await self._read_whole(call, held)
+            held.admission.answered(response.usage)
+            return response
+
+    async def _read_whole(self, call: _Call, held: _Held) -> Response:
+        http, body = await self._send(call, held, accept="application/json")
+        held.admission.heard(rate_limits(http.headers))
+        data, broken = await body.rest(b"", MAX_ANSWER_BYTES)
         if not data.lstrip(_BLANK).startswith((b"data:", b"event:", b":")):
             return self._decode_whole(data, broken, call.prompt)
         # Asked for a whole answer, the server streams (partners.md 2): read it as what it is.
@@ -331,16 +366,12 @@ class ModelClient:
             raise decoder.error from broken
         return decoder.snapshot()
 
-    async def _send(
-        self, stack: AsyncExitStack, call: _Call, timers: Timers, *, accept: str
-    ) -> tuple[HttpStream, TimedBody]:
+    async def _send(self, call: _Call, held: _Held, *, accept: str) -> tuple[HttpStream, TimedBody]:
         """Send, and take the head of a good answer. Raises ApiError for any status but 2xx."""
-        headers = await timers.bounded(self._request_headers(call, accept))  # a key may have to be fetched
+        headers = await held.timers.bounded(self._request_headers(call, accept))  # a key may have to be fetched
         request = HttpRequest(call.url, headers, call.encoded.body)
-        opening = self._transport.open(request, connect_s=self.timeouts.connect_s)
-        http = await timers.bounded(stack.enter_async_context(opening))
-        body = TimedBody(http.chunks, timers)
-        stack.callback(timers.close)
+        http = await held.open(self._transport.open(request, connect_s=self.timeouts.connect_s))
+        body = TimedBody(http.chunks, held.timers)
         if not 200 <= http.status < 300:
             raise await self._refusal(http, body)
         return http, body
@@ -381,10 +412,18 @@ class ModelClient:
         }
         if not _AUTH_HEADERS & self._headers.keys():
             headers.update(await self._credentials.headers())
-        return {**headers, **self._headers}
+        headers.update(self._headers)
+        return headers
 
     def _call(
-        self, prompt: Prompt | str, tries: Tries, total_s: float | None, *, streamed: bool, keep: bool = True
+        self,
+        prompt: Prompt | str,
+        tries: Tries,
+        total_s: float | None,
+        *,
+        streamed: bool,
+        keep: bool = True,
+        headers: Mapping[str, str] = _NO_HEADERS,
     ) -> _Call:
         prompt = Prompt(prompt) if isinstance(prompt, str) else prompt
         prompt = prompt if prompt.model else prompt.with_model(self.resolved.model)
@@ -392,8 +431,9 @@ class ModelClient:
             encoded = self._encoder.encode(prompt, stream=streamed)
         else:
             encoded = self._codec.encode_request(prompt, self.resolved.compat, stream=streamed)
-        total_by = None if total_s is None else anyio.current_time() + total_s
-        return _Call(prompt, encoded, self.resolved.url, tries, total_s, total_by)
+        reads = deadlines()
+        total_by = None if total_s is None else reads.now() + total_s
+        return _Call(prompt, encoded, self.resolved.url, tries, reads, total_s, total_by, headers)
 
 
 def _transport(http: httpx2.AsyncClient | None, transport: Transport | TransportName | None) -> Transport:

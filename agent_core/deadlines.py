@@ -25,7 +25,7 @@ class RanOut(Exception):
 
 class Deadlines(Protocol):
     """One step at a time. `bounded` raises RanOut where the deadline, of the loop's clock `now`, comes first; a step
-    that ends all the same has ended. After `close` there may be no other."""
+    that ends all the same has ended. `close` when no other follows soon: a timer may be left."""
 
     def now(self) -> float: ...
 

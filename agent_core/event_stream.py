@@ -16,11 +16,9 @@ from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from math import inf
 from typing import TypeVar
 
-import anyio
-
 from .codecs.base import Encoded, Loss, Repair, StreamDecoder
 from .codecs.whole import response_events
-from .deadlines import RanOut, deadlines
+from .deadlines import Deadlines, RanOut
 from .errors import EventTooLarge, ModelError, StreamError, TimeoutKind, TransportError, TransportTimeout
 from .events import Attempt, Completed, Created, RateLimits, Response, ResponseEvent
 from .transport import HttpStream, Timeouts
@@ -41,54 +39,40 @@ _RAN_OUT: Mapping[TimeoutKind, str] = {
 
 
 class Timers:
-    """The timers of one attempt that began at `started`. `total_by` is shared by all attempts of a call.
+    """The timers of one attempt that begins now. `reads` and `total_by` are shared by all attempts of a call.
 
     Before the first byte only `first_event_s` (or, without it, `idle_s`) says how long silence may last.
     """
 
-    __slots__ = ("_first_by", "_grace_by", "_reads", "_timeouts", "_total_by", "got_bytes", "got_event")
+    __slots__ = ("_first_by", "_grace_by", "_timeouts", "_total_by", "got_bytes", "got_event", "reads")
 
-    def __init__(self, timeouts: Timeouts, *, started: float, total_by: float | None) -> None:
+    def __init__(self, timeouts: Timeouts, reads: Deadlines, *, total_by: float | None) -> None:
         self._timeouts = timeouts
-        self._first_by = None if timeouts.first_event_s is None else started + timeouts.first_event_s
+        self._first_by = None if timeouts.first_event_s is None else reads.now() + timeouts.first_event_s
         self._total_by = total_by
         self._grace_by: float | None = None
-        self._reads = deadlines()
+        self.reads = reads
         self.got_bytes = False
         self.got_event = False
 
     def finishing(self) -> None:
         """The answer is whole: what may still come has the grace from now on, once."""
         if self._grace_by is None and self._timeouts.grace_s is not None:
-            self._grace_by = self._reads.now() + self._timeouts.grace_s
+            self._grace_by = self.reads.now() + self._timeouts.grace_s
 
     async def bounded(self, step: Awaitable[_Step]) -> _Step:
         """Await what opens the stream. Raises TransportTimeout when a timer runs out before it."""
-        timer, deadline, after_s = self._next()
-        with anyio.CancelScope(deadline=deadline):
-            return await step
-        raise _ran_out(timer, after_s)
-
-    async def read(self, step: Awaitable[bytes | None]) -> bytes | None:
-        """Await a chunk. Raises as `bounded` does, and _GraceOver when the grace after a finish is over."""
-        timer, deadline, after_s = self._next()
+        timer, deadline, after_s = self.next()
         try:
-            return await self._reads.bounded(step, deadline)
+            return await self.reads.bounded(step, deadline)
         except RanOut:
-            raise _ran_out(timer, after_s) from None
-
-    async def leftover(self, step: Awaitable[bytes | None], deadline: float) -> bytes | None:
-        """Await a chunk that nobody needs. Raises RanOut."""
-        return await self._reads.bounded(step, deadline)
-
-    def now(self) -> float:
-        return self._reads.now()
+            raise _ran_out(timer or "total", after_s) from None
 
     def close(self) -> None:
         """No read comes any more."""
-        self._reads.close()
+        self.reads.close()
 
-    def _next(self) -> tuple[TimeoutKind | None, float, float]:
+    def next(self) -> tuple[TimeoutKind | None, float, float]:
         """The timer that runs out first: its name (None for the grace after a finish), its deadline, its length."""
         timeouts = self._timeouts
         timer: TimeoutKind | None = None
@@ -96,7 +80,7 @@ class Timers:
         if not self.got_event and self._first_by is not None:
             timer, deadline, after_s = "first_event", self._first_by, timeouts.first_event_s or 0.0
         if timeouts.idle_s is not None and (self.got_bytes or self._first_by is None):
-            idle_by = self._reads.now() + timeouts.idle_s
+            idle_by = self.reads.now() + timeouts.idle_s
             if idle_by < deadline:
                 timer, deadline, after_s = "idle", idle_by, timeouts.idle_s
         if self._total_by is not None and self._total_by < deadline:
@@ -106,9 +90,7 @@ class Timers:
         return timer, deadline, after_s
 
 
-def _ran_out(timer: TimeoutKind | None, after_s: float) -> Exception:
-    if timer is None:
-        return _GraceOver()
+def _ran_out(timer: TimeoutKind, after_s: float) -> TransportTimeout:
     return TransportTimeout(_RAN_OUT[timer].format(after_s), timeout=timer, after_s=after_s)
 
 
@@ -125,10 +107,13 @@ class TimedBody:
     async def read(self) -> bytes | None:
         """The next chunk; None at the end of the body or of the grace. Raises TransportError."""
         timers = self.timers
+        timer, deadline, after_s = timers.next()
         try:
-            chunk = await timers.read(anext(self._chunks, None))
-        except _GraceOver:
-            return None
+            chunk = await timers.reads.bounded(anext(self._chunks, None), deadline)
+        except RanOut:
+            if timer is None:
+                return None
+            raise _ran_out(timer, after_s) from None
         if chunk:
             timers.got_bytes = True
         elif chunk is None:
@@ -159,18 +144,14 @@ class TimedBody:
 
     async def drain(self) -> None:
         """Read what little may be left, so that the connection can be used again; give up at once if more comes."""
-        size, by = 0, self.timers.now() + _DRAIN_S
+        size, by = 0, self.timers.reads.now() + _DRAIN_S
         try:
             while not self._over and size < _DRAIN_BYTES:
-                chunk = await self.timers.leftover(anext(self._chunks, None), by)
+                chunk = await self.timers.reads.bounded(anext(self._chunks, None), by)
                 self._over = chunk is None
                 size += len(chunk or b"")
         except RanOut:
             return
-
-
-class _GraceOver(Exception):
-    """The grace after a finish is over. Never leaves this module."""
 
 
 class _Whole:

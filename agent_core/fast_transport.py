@@ -289,6 +289,11 @@ class _Connection(ResponseHandler):
     def close(self) -> None:
         self.abort()
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """aiohttp goes through this with each piece that is taken from a body, paused or not."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
         """aiohttp tells whoever waits for a head, and leaves who reads a body waiting where that breaks the rules."""
         body = self._payload

@@ -37,11 +37,17 @@ class ChosenTransport:
             raise ConfigError(f"{what} names no transport: {self._name!r}", remedy="httpx2 and aiohttp are known")
         self._httpx = HttpxTransport()
         self._fast: AiohttpTransport | None = None
+        self._fast_for = ""  # the URL of the last request, where aiohttp sent it: a client has one
         self._closed = False
 
     def open(self, request: HttpRequest, *, connect_s: float | None = None) -> AbstractAsyncContextManager[HttpStream]:
-        by = self._httpx if self._closed or self.name_for(request.url) == "httpx2" else self._aiohttp()
-        return by.open(request, connect_s=connect_s)
+        url = request.url
+        if self._fast is not None and url == self._fast_for and not self._closed and _on_asyncio():
+            return self._fast.open(request, connect_s=connect_s)
+        if self._closed or self.name_for(url) == "httpx2":
+            return self._httpx.open(request, connect_s=connect_s)
+        self._fast_for = url
+        return self._aiohttp().open(request, connect_s=connect_s)
 
     async def aclose(self) -> None:
         self._closed = True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Around", "around", "current", "trace_headers", "with_around"]
 
 _KEY = "agent_core.turn"
+_NOWHERE = nullcontext()
 
 
 class Around(Struct, frozen=True):
@@ -44,12 +45,13 @@ def around() -> Around:
     return found if isinstance(found, Around) else Around()
 
 
-@contextmanager
-def current(span: Span | None, context: Context | None = None) -> Generator[None]:
+def current(span: Span | None, context: Context | None = None) -> AbstractContextManager[None]:
     """Make `span` current in the block. Enter and leave it in one task, with nobody else's code in between."""
-    if span is None:
-        yield
-        return
+    return _NOWHERE if span is None else _attached(span, context)
+
+
+@contextmanager
+def _attached(span: Span, context: Context | None) -> Generator[None]:
     from opentelemetry.context import attach, detach
     from opentelemetry.trace import set_span_in_context
 

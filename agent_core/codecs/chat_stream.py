@@ -128,7 +128,7 @@ class ChatStreamDecoder:
             self._frame(frame, out)
 
     def _frame(self, frame: SseFrame, out: Events) -> None:
-        event, data = frame
+        event, data = frame.event, frame.data
         chunk: JsonValue
         try:
             chunk = from_json(data)

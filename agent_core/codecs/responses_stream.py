@@ -230,12 +230,12 @@ class ResponsesStreamDecoder:
             if self.done:
                 return
             try:
-                event: JsonObject = from_json(frame[1])
+                event: JsonObject = from_json(frame.data)
                 handler = self._handlers[event["type"]]  # type: ignore[index]  # an unhashable type is caught below
             except (ValueError, LookupError, TypeError):
                 self._odd_frame(frame, out)
                 continue
-            place = self._order.place(event.get("sequence_number"), frame[1])
+            place = self._order.place(event.get("sequence_number"), frame.data)
             if place == "again":
                 continue
             if place == "late":

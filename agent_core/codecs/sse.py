@@ -13,7 +13,7 @@ is nearly every frame of the chat wire, is cut out without looking at its lines 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from msgspec import Struct
 
 from ..errors import EventTooLarge
 
@@ -25,7 +25,7 @@ MAX_EVENT_BYTES = 32 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
 
-class SseFrame(NamedTuple):
+class SseFrame(Struct, frozen=True, gc=False):
     """One event. `event` is empty where the stream names none; `data` is not decoded: codecs parse it as JSON."""
 
     event: bytes
@@ -39,7 +39,19 @@ class SseReader:
     read after it.
     """
 
-    __slots__ = ("_cr", "_data", "_event", "_held", "_max", "_pieces", "_start", "comments", "error", "error_field")
+    __slots__ = (
+        "_between",
+        "_cr",
+        "_data",
+        "_event",
+        "_held",
+        "_max",
+        "_pieces",
+        "_start",
+        "comments",
+        "error",
+        "error_field",
+    )
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max = max_event_bytes
@@ -49,6 +61,7 @@ class SseReader:
         self._event = b""
         self._cr = False  # the last byte was CR: a following LF belongs to it
         self._start = True  # nothing read yet: a BOM may come
+        self._between = False  # what was fed ended with an event: nothing is held
         self.comments = 0
         self.error: EventTooLarge | None = None
         self.error_field = b""
@@ -56,11 +69,15 @@ class SseReader:
     def feed(self, data: bytes) -> list[SseFrame]:
         """The frames that `data` completes, in order; `data` may be cut anywhere, also inside a character."""
         frames: list[SseFrame] = []
-        if self.error is None:
+        if self._between and len(data) <= self._max and b"\r" not in data:  # nearly always
+            self._feed_blocks(data, frames)
+        elif self.error is None:
             try:
                 self._feed(data, frames)
             except EventTooLarge as error:
                 self._give_up(error)
+            else:
+                self._between = not (self._pieces or self._data or self._event or self._cr or self._start)
         return frames
 
     def _feed(self, data: bytes, frames: list[SseFrame]) -> None:
@@ -120,16 +137,17 @@ class SseReader:
         """LF only, no open event: cut at blank lines and take the two common shapes whole."""
         blocks = data.split(b"\n\n")
         tail = blocks.pop()
+        may_be_large = len(data) > self._max
         for block in blocks:
-            if len(block) > self._max:
+            if may_be_large and len(block) > self._max:
                 raise self._too_large(len(block))
-            if block.startswith(b"data: ") and b"\n" not in block:
+            if block[:6] == b"data: " and b"\n" not in block:
                 frames.append(SseFrame(b"", block[6:]))
                 continue
-            if block.startswith(b"event: "):
-                end = block.find(b"\n")
-                if end > 0 and block.startswith(b"data: ", end + 1) and block.find(b"\n", end + 1) < 0:
-                    frames.append(SseFrame(block[7:end], block[end + 7 :]))
+            if block[:7] == b"event: " and block.count(b"\n") == 1:
+                name, _, value = block.partition(b"\ndata: ")
+                if value:
+                    frames.append(SseFrame(name[7:], value))
                     continue
             for line in block.split(b"\n"):
                 if line:
@@ -138,6 +156,7 @@ class SseReader:
                     self._dispatch(frames)
             self._dispatch(frames)
         if tail:
+            self._between = False
             if tail.count(b"\n") < 3:
                 self._hold(tail)  # short of lines: cheaper to look at it again whole
             else:
@@ -186,6 +205,7 @@ class SseReader:
 
     def _give_up(self, error: EventTooLarge) -> None:
         self.error = error
+        self._between = False
         self._pieces, self._data = [], []
 
     def _too_large(self, size: int) -> EventTooLarge:

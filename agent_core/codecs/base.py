@@ -12,12 +12,12 @@ message bytes of the shorter one up to the last user turn's reasoning. Prompt ca
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import isfinite
-from typing import Literal, Protocol, TypeAlias, cast
+from typing import Literal, Protocol, TypeAlias, TypeVar, cast
 
 from msgspec import Struct, field
-from msgspec.json import Encoder
+from msgspec.json import Decoder, Encoder
 from pydantic_core import to_json
 
 from ..errors import ApiError, InvalidPromptError, MalformedStream, ModelError
@@ -37,6 +37,7 @@ __all__ = [
     "StreamDecoder",
     "StreamEncoder",
     "WireCodec",
+    "first_look",
     "json_bytes",
     "json_int",
     "json_list",
@@ -47,6 +48,8 @@ __all__ = [
     "torn_event",
 ]
 
+
+_Seen = TypeVar("_Seen")
 
 _encode_text = Encoder().encode
 
@@ -399,6 +402,22 @@ def json_int(*candidates: object) -> int | None:
         if isinstance(value, float) and isfinite(value):
             return int(value)
     return None
+
+
+def first_look(kind: type[_Seen]) -> Callable[[bytes], _Seen | None]:
+    """Reads JSON that is a `kind`, a struct; None for any other data, which is then to be read in full.
+
+    For what comes once per token: a struct of the few members that count is decoded in half the time of a dict.
+    """
+    decode = Decoder(kind).decode
+
+    def look(data: bytes) -> _Seen | None:
+        try:
+            return decode(data.decode())  # as text: msgspec does not look at the UTF-8 of members that it leaves out
+        except (ValueError, RecursionError):
+            return None
+
+    return look
 
 
 def torn_event(data: bytes) -> MalformedStream | None:

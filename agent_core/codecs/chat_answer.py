@@ -42,6 +42,7 @@ from ..items import (
 )
 from ..prompt import CustomToolSpec, Prompt
 from .base import Compat, json_list, json_object, json_str
+from .chat_pieces import Delta
 from .chat_reasoning import REASONING_FIELDS, ReasoningDetails, details_text, reasoning_text, thinking_text
 from .chat_words import decode_usage, finish_reason_of
 from .tool_calls import PendingCall, ToolCallAssembler, made_up_id, maybe_cut, parse_arguments
@@ -138,6 +139,21 @@ class ChatAnswer:
                 if isinstance(choice, dict) and not choice.get("index"):
                     error = self._choice(choice, bool(usage), out) or error
         return error
+
+    def piece(self, delta: Delta, out: Events) -> bool:
+        """Take the delta of a plain chunk. False, and nothing was taken, where it has to be read in full."""
+        if not self._created:
+            return False
+        text = delta.content
+        if delta.tool_calls:
+            return not text and not delta.reasoning_content and not delta.reasoning and self._fragment(delta, out)
+        if delta.reasoning_content:
+            self._on_reasoning(delta.reasoning_content, "reasoning_content", out)
+        elif delta.reasoning:
+            self._on_reasoning(delta.reasoning, "reasoning", out)
+        if text:
+            self._on_text(text, out)
+        return True
 
     @property
     def answered(self) -> bool:
@@ -314,6 +330,18 @@ class ChatAnswer:
             self._announce(out, final=False)
         elif text and self._streams(call):
             out.append(ToolCallInputDelta(call.event_index, call.call_id, text))
+
+    def _fragment(self, delta: Delta, out: Events) -> bool:
+        """`_on_call` where it appends to a call that was announced, and does nothing else."""
+        piece, *more = delta.tool_calls or ()
+        call = self._calls.at(piece.index)
+        if more or call is None or call.event_index < 0 or not self._streams(call):
+            return False
+        text = piece.function.arguments
+        if text:
+            call.pieces.append(text)
+            out.append(ToolCallInputDelta(call.event_index, call.call_id, text))
+        return True
 
     # Items
 

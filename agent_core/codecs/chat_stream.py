@@ -28,6 +28,7 @@ from .api_errors import api_error
 from .base import Compat, json_bytes, json_int, json_list, json_object, torn_event
 from .chat_answer import ChatAnswer, Events
 from .chat_encoder import ChatStreamEncoder
+from .chat_pieces import plain_delta
 from .sse import SseFrame, SseReader
 
 __all__ = ["ChatStreamDecoder", "ChatStreamEncoder", "error_in", "read_object"]
@@ -37,6 +38,9 @@ MAX_HEAD_BYTES = 8 * 1024 * 1024
 
 _SSE_FIELDS = (b"data", b"event", b"id", b"retry", b":")
 
+
+_MISFITS = 8
+"""Chunks in a row that were no plain ones, after which none is expected any more: some servers always say more."""
 
 _PLAIN_MEMBERS = frozenset(
     ("id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier", "obfuscation")
@@ -57,6 +61,7 @@ class ChatStreamDecoder:
         "_head",
         "_head_bytes",
         "_reader",
+        "_tries",
         "bad_frames",
         "done",
         "error",
@@ -78,6 +83,7 @@ class ChatStreamDecoder:
         self._at_end = False  # the body is over: its last event may be cut
         self._chunks = 0  # frames that were chunks of this wire
         self._foreign = 0  # frames that were JSON objects, but neither chunk nor error
+        self._tries = _MISFITS
         self._halves: dict[str, str] = {}  # halves of characters, by the member of the delta they wait in
 
     def feed(self, data: bytes) -> list[ResponseEvent]:
@@ -125,7 +131,20 @@ class ChatStreamDecoder:
         for frame in frames:
             if self.done:
                 return
-            self._frame(frame, out)
+            if self._tries and not frame.event and self._plain(frame.data, out):
+                self._chunks += 1
+                self.finishing = self._answer.native is not None
+            else:
+                self._frame(frame, out)
+
+    def _plain(self, data: bytes, out: Events) -> bool:
+        """Take a chunk that is a plain piece; False for any other."""
+        delta = plain_delta(data)
+        if delta is not None and self._answer.piece(delta, out):
+            self._tries = _MISFITS
+            return True
+        self._tries -= 1
+        return False
 
     def _frame(self, frame: SseFrame, out: Events) -> None:
         event, data = frame.event, frame.data

@@ -41,6 +41,15 @@ class EventOrder:
         self._last, self._data = number, data
         return "fine"
 
+    def follows(self, number: int | None, data: bytes) -> bool:
+        """Whether the event is the one that comes next, which is then noted; of any other `place` is to be asked."""
+        if number is None or self._own_way:
+            return True
+        if self._last is None or number != self._last + 1:
+            return False
+        self._last, self._data, self._counts = number, data, True
+        return True
+
     def _back(self, number: int, data: bytes) -> Literal["fine", "again", "late"]:
         if self._counts and number == self._last and data == self._data:
             return "again"

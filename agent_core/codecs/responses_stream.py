@@ -54,6 +54,7 @@ from .api_errors import api_error
 from .base import Compat, json_list, json_object, json_str, torn_event
 from .responses_items import Source, decode_item, decode_usage, json_text, load_json
 from .responses_order import EventOrder
+from .responses_pieces import PIECE_OF, plain_piece
 from .sse import SseFrame, SseReader
 from .tool_calls import made_up_id, parse_arguments
 
@@ -229,6 +230,8 @@ class ResponsesStreamDecoder:
         for frame in frames:
             if self.done:
                 return
+            if frame.event[-6:] == b".delta" and self._piece(frame.data, out):
+                continue
             try:
                 event: JsonObject = from_json(frame.data)
                 handler = self._handlers[event["type"]]  # type: ignore[index]  # an unhashable type is caught below
@@ -243,6 +246,30 @@ class ResponsesStreamDecoder:
                 return
             self._usable = True
             handler(self, event, out)
+
+    def _piece(self, data: bytes, out: list[ResponseEvent]) -> bool:
+        """Take the next piece of a text or an input that has begun. False, and nothing was taken, for any other event:
+        what the table's handlers would do with it is theirs."""
+        piece = plain_piece(data)
+        if piece is None or not piece.delta or self._refusal is not None:
+            return False
+        slot, (kind, text_kind) = self._by_index.get(piece.output_index), PIECE_OF.get(piece.type, ("", ""))
+        if slot is None or slot.kind != kind or slot.closed:
+            return False
+        if text_kind:
+            place = piece.content_index if text_kind != "summary" else piece.summary_index
+            part = slot.parts.get((text_kind, place))
+            if part is None or not self._order.follows(piece.sequence_number, data):
+                return False
+            part.pieces.append(piece.delta)
+            out.append(_DELTAS[text_kind](slot.index, piece.delta, part.ordinal))
+            return True
+        if slot.index < 0 or slot.lowered or not self._order.follows(piece.sequence_number, data):
+            return False
+        slot.pieces.append(piece.delta)
+        slot.told = True
+        out.append(ToolCallInputDelta(slot.index, json_str(slot.raw.get("call_id")), piece.delta))
+        return True
 
     def _odd_frame(self, frame: SseFrame, out: list[ResponseEvent]) -> None:
         """A frame that is no event of the table: `[DONE]`, broken JSON, a nameless or unknown event."""

@@ -7,8 +7,8 @@ LF; comments ignored; a leading BOM dropped) with two differences, each needed b
   whether the stream was whole is the codec's question, not this reader's);
 - an `error:` field, which one server sends where an event should be, is kept in `error_field`.
 
-States, per byte position: inside a line → line end → (empty line ⇒ dispatch). A frame that is one `data:` line, which
-is nearly every frame of the chat wire, is cut out without looking at its lines one by one.
+States, per byte position: inside a line → line end → (empty line ⇒ dispatch). What nearly every read is, LF only and
+far from the largest event, is taken in `feed` itself; the rest goes through `_feed`, by the same rules.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class SseReader:
     """
 
     __slots__ = (
-        "_between",
+        "_careful",
         "_cr",
         "_data",
         "_event",
@@ -55,13 +55,13 @@ class SseReader:
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max = max_event_bytes
-        self._pieces: list[bytes] = []  # of an unfinished line or frame, joined once, when a line end comes
+        self._pieces: list[bytes] = []  # of an unfinished line, joined once, when its end comes
         self._held = 0  # bytes in _pieces and _data
         self._data: list[bytes] = []  # data lines of the open event
         self._event = b""
         self._cr = False  # the last byte was CR: a following LF belongs to it
         self._start = True  # nothing read yet: a BOM may come
-        self._between = False  # what was fed ended with an event: nothing is held
+        self._careful = True  # it is the start, the last byte was CR, or all is over
         self.comments = 0
         self.error: EventTooLarge | None = None
         self.error_field = b""
@@ -69,18 +69,45 @@ class SseReader:
     def feed(self, data: bytes) -> list[SseFrame]:
         """The frames that `data` completes, in order; `data` may be cut anywhere, also inside a character."""
         frames: list[SseFrame] = []
-        if self._between and len(data) <= self._max and b"\r" not in data:  # nearly always
-            self._feed_blocks(data, frames)
-        elif self.error is None:
-            try:
-                self._feed(data, frames)
-            except EventTooLarge as error:
-                self._give_up(error)
+        if self._careful or self._held + len(data) > self._max or b"\r" in data:
+            self._feed(data, frames)
+            return frames
+        lines = data.split(b"\n")
+        tail = lines.pop()
+        values = self._data
+        if self._pieces:
+            self._pieces.append(lines[0] if lines else tail)
+            if not lines:
+                self._held += len(tail)
+                return frames
+            lines[0] = b"".join(self._pieces)
+            self._pieces.clear()
+        for line in lines:
+            if line[:6] == b"data: ":
+                values.append(line[6:])
+            elif not line:
+                if values:
+                    frames.append(SseFrame(self._event, values[0] if len(values) == 1 else b"\n".join(values)))
+                    values.clear()
+                self._event = b""
+            elif line[:7] == b"event: ":
+                self._event = line[7:]
             else:
-                self._between = not (self._pieces or self._data or self._event or self._cr or self._start)
+                self._line(line)
+        if tail:
+            self._pieces.append(tail)
+        self._held = len(tail) + sum(map(len, values)) if tail or values else 0
         return frames
 
     def _feed(self, data: bytes, frames: list[SseFrame]) -> None:
+        if self.error is None:
+            try:
+                self._feed_any(data, frames)
+            except EventTooLarge as error:
+                self._give_up(error)
+        self._careful = self._start or self._cr or self.error is not None
+
+    def _feed_any(self, data: bytes, frames: list[SseFrame]) -> None:
         if self._cr and data:
             self._cr = False
             if data[:1] == b"\n":
@@ -94,21 +121,12 @@ class SseReader:
             self._pieces.append(data)
             data = b"".join(self._pieces)
             self._pieces = []
-        self._held = sum(map(len, self._data)) if self._data else 0
+        self._held = sum(map(len, self._data))
         if self._start:
             self._start = False
             if data.startswith(_BOM):
                 data = data[3:]
-        if b"\r" in data:
-            self._feed_lines(data, frames)
-        elif self._data or self._event:
-            # An event is open: close it line by line, then go on at full speed.
-            head, blank, rest = data.partition(b"\n\n")
-            self._feed_lines(head + blank, frames)
-            if blank:
-                self._feed_blocks(rest, frames)
-        else:
-            self._feed_blocks(data, frames)
+        self._feed_lines(data, frames)
 
     def close(self) -> list[SseFrame]:
         """EOF: the last event, if it lacked its blank line. `feed` may not be called again."""
@@ -128,51 +146,23 @@ class SseReader:
         return frames
 
     def _hold(self, piece: bytes) -> None:
-        self._pieces.append(piece)
+        if piece:
+            self._pieces.append(piece)
         self._held += len(piece)
         if self._held > self._max:
             raise self._too_large(self._held)
 
-    def _feed_blocks(self, data: bytes, frames: list[SseFrame]) -> None:
-        """LF only, no open event: cut at blank lines and take the two common shapes whole."""
-        blocks = data.split(b"\n\n")
-        tail = blocks.pop()
-        may_be_large = len(data) > self._max
-        for block in blocks:
-            if may_be_large and len(block) > self._max:
-                raise self._too_large(len(block))
-            if block[:6] == b"data: " and b"\n" not in block:
-                frames.append(SseFrame(b"", block[6:]))
-                continue
-            if block[:7] == b"event: " and block.count(b"\n") == 1:
-                name, _, value = block.partition(b"\ndata: ")
-                if value:
-                    frames.append(SseFrame(name[7:], value))
-                    continue
-            for line in block.split(b"\n"):
-                if line:
-                    self._line(line)
-                else:
-                    self._dispatch(frames)
-            self._dispatch(frames)
-        if tail:
-            self._between = False
-            if tail.count(b"\n") < 3:
-                self._hold(tail)  # short of lines: cheaper to look at it again whole
-            else:
-                self._feed_lines(tail, frames)
-
     def _feed_lines(self, data: bytes, frames: list[SseFrame]) -> None:
         self._cr = data.endswith(b"\r")
         lines = data.splitlines(keepends=True)  # of bytes: LF, CRLF and CR only
-        if not data.endswith((b"\n", b"\r")):
-            self._hold(lines.pop())
+        tail = b"" if data.endswith((b"\n", b"\r")) else lines.pop()
         for line in lines:
             line = line.rstrip(b"\r\n")
             if line:
                 self._line(line)
             else:
                 self._dispatch(frames)
+        self._hold(tail)
 
     def _line(self, line: bytes) -> None:
         if line.startswith(b"data:"):
@@ -205,7 +195,6 @@ class SseReader:
 
     def _give_up(self, error: EventTooLarge) -> None:
         self.error = error
-        self._between = False
         self._pieces, self._data = [], []
 
     def _too_large(self, size: int) -> EventTooLarge:

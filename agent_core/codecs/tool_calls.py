@@ -104,6 +104,10 @@ class ToolCallAssembler:
             call.pieces.append(text)
         return call, text
 
+    def at(self, index: int) -> PendingCall | None:
+        """The call a delta with a known index and nothing else to go by belongs to; None where the index is new."""
+        return self._by_index.get(index)
+
     def _find(self, index: int | None, call_id: str, name: str, text: str) -> PendingCall | None:
         last = self.calls[-1] if self.calls else None
         known = self._by_id.get(call_id) if call_id else None

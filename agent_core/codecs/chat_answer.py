@@ -42,7 +42,7 @@ from ..items import (
 )
 from ..prompt import CustomToolSpec, Prompt
 from .base import Compat, json_list, json_object, json_str
-from .chat_pieces import Delta
+from .chat_pieces import CallPiece, Delta
 from .chat_reasoning import REASONING_FIELDS, ReasoningDetails, details_text, reasoning_text, thinking_text
 from .chat_words import decode_usage, finish_reason_of
 from .tool_calls import PendingCall, ToolCallAssembler, made_up_id, maybe_cut, parse_arguments
@@ -146,7 +146,8 @@ class ChatAnswer:
             return False
         text = delta.content
         if delta.tool_calls:
-            return not text and not delta.reasoning_content and not delta.reasoning and self._fragment(delta, out)
+            more = text or delta.reasoning_content or delta.reasoning or len(delta.tool_calls) > 1
+            return not more and self._fragment(delta.tool_calls[0], out)
         if delta.reasoning_content:
             self._on_reasoning(delta.reasoning_content, "reasoning_content", out)
         elif delta.reasoning:
@@ -331,11 +332,10 @@ class ChatAnswer:
         elif text and self._streams(call):
             out.append(ToolCallInputDelta(call.event_index, call.call_id, text))
 
-    def _fragment(self, delta: Delta, out: Events) -> bool:
+    def _fragment(self, piece: CallPiece, out: Events) -> bool:
         """`_on_call` where it appends to a call that was announced, and does nothing else."""
-        piece, *more = delta.tool_calls or ()
         call = self._calls.at(piece.index)
-        if more or call is None or call.event_index < 0 or not self._streams(call):
+        if call is None or call.event_index < 0 or not self._streams(call):
             return False
         text = piece.function.arguments
         if text:

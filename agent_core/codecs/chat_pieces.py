@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from .base import first_look
 
-__all__ = ["Delta", "plain_delta"]
+__all__ = ["CallPiece", "Delta", "plain_delta"]
 
 
 class _Function(Struct, gc=False, forbid_unknown_fields=True):
@@ -21,7 +21,7 @@ class _Function(Struct, gc=False, forbid_unknown_fields=True):
     name: Literal[""] | None = None
 
 
-class _Call(Struct, gc=False, forbid_unknown_fields=True):
+class CallPiece(Struct, gc=False, forbid_unknown_fields=True):
     index: int
     function: _Function
     id: Literal[""] | None = None
@@ -31,7 +31,7 @@ class _Call(Struct, gc=False, forbid_unknown_fields=True):
 class Delta(Struct, gc=False, forbid_unknown_fields=True):
     role: str | None = None
     content: str | None = None
-    tool_calls: list[_Call] | None = None
+    tool_calls: list[CallPiece] | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     refusal: None = None

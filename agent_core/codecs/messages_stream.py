@@ -67,6 +67,7 @@ from .messages_blocks import (
     is_error_object,
     load_json,
 )
+from .messages_pieces import InputPiece, TextPiece, ThinkingPiece, plain_piece
 from .messages_stream_encoder import MessagesStreamEncoder
 from .messages_usage import usage_of
 from .sse import SseFrame, SseReader
@@ -218,7 +219,7 @@ class MessagesStreamDecoder:
 
     def _frame(self, frame: SseFrame, out: list[ResponseEvent]) -> None:
         self.frames += 1
-        if self.done:
+        if self.done or (frame.event == b"content_block_delta" and self._piece(frame.data, out)):
             return
         try:
             event = load_json(frame.data)
@@ -240,6 +241,27 @@ class MessagesStreamDecoder:
         elif kind == "error" or event.get("error"):
             text = frame.data.decode("utf-8", "replace")
             self._fail(api_error(event.get("error") or event, in_stream=True, body=text), out)
+
+    def _piece(self, data: bytes, out: list[ResponseEvent]) -> bool:
+        """Take the next piece of a block that has begun. False, and nothing was taken, for any other event."""
+        piece = plain_piece(data)
+        block = None if piece is None else self._blocks.get(piece.index)
+        if piece is None or block is None or not block.open:
+            return False
+        delta, item = piece.delta, block.item
+        match delta:
+            case TextPiece(text) if text and block.kind == "text" and block.part >= 0:
+                block.pieces.append(text)
+                out.append(OutputTextDelta(item.index, text, block.part))
+            case ThinkingPiece(text) if text and block.kind == "thinking" and item.index >= 0:
+                block.pieces.append(text)
+                out.append(ReasoningContentDelta(item.index, text))
+            case InputPiece(text) if text and block.kind == "tool_use" and not item.custom:
+                block.pieces.append(text)
+                out.append(ToolCallInputDelta(item.index, item.call_id, text))
+            case _:
+                return False
+        return True
 
     def _unreadable(self, frame: SseFrame, out: list[ResponseEvent]) -> None:
         if frame.data.strip() == b"[DONE]":  # how OpenRouter ends its Messages streams

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# environment.sh FOLDER: an environment with the peers, and with what agent_core needs, to run the harness in.
-# litellm cannot live with the others: FOLDER-litellm.
+# environment.sh FOLDER: what the measurements run in: the peers, and what agent_core needs itself (it is taken from this
+# checkout). litellm asks for other versions of what the peers need, and gets an environment of its own: FOLDER-litellm.
 set -euo pipefail
-python3 -m venv "$1"
-"$1/bin/pip" install -q openai anthropic 'pydantic-ai-slim[openai,anthropic]' openai-agents any-llm-sdk langchain-openai \
-  langgraph httpx httpx2 httpx-sse httpx-aiohttp aiohttp niquests msgspec orjson jiter uvloop cryptography
-"$1/bin/pip" install -q "$(cd "$(dirname "$0")/../.." && pwd)[fast]"
-python3 -m venv "$1-litellm"
-"$1-litellm/bin/pip" install -q litellm aiohttp httpx msgspec orjson jiter
+project="$(cd "$(dirname "$0")/../.." && pwd)"
+python="${PYTHON:-python3}"
+"$python" -m venv "$1"
+"$1/bin/pip" install -q "$project[fast]" openai anthropic aiohttp httpx-aiohttp httpx-sse 'pydantic-ai-slim[openai,anthropic]' \
+  openai-agents any-llm-sdk langchain langchain-openai langchain-anthropic langgraph cryptography
+"$python" -m venv "$1-litellm"
+"$1-litellm/bin/pip" install -q "$project[fast]" litellm
+echo "made: python -m benchmarks --peers $1"

@@ -12,64 +12,17 @@ import functools
 import json
 import random
 import string
+from itertools import pairwise
 
 WIRES = ("chat", "responses", "messages")
 
-_WORDS = [
-    "the",
-    "of",
-    "to",
-    "and",
-    "in",
-    "is",
-    "that",
-    "it",
-    "for",
-    "on",
-    "with",
-    "as",
-    "this",
-    "be",
-    "are",
-    "not",
-    "can",
-    "from",
-    "function",
-    "return",
-    "value",
-    "list",
-    "string",
-    "file",
-    "test",
-    "error",
-    "import",
-    "class",
-    "self",
-    "None",
-    "True",
-    "False",
-    "async",
-    "await",
-    "def",
-    "if",
-    "else",
-    "while",
-    "patch",
-    "apply",
-    "command",
-    "output",
-    "tool",
-    "call",
-    "model",
-    "token",
-    "stream",
-    "buffer",
-    "parse",
-    "event",
-    "state",
-    "index",
-    "line",
-]
+_TEXT = """
+the of to and in is that it for on with as this be are not can from function return value list string file test error
+import class self None True False async await def if else while patch apply command output tool call model token stream
+buffer parse event state index line
+"""
+_WORDS = _TEXT.split()
+_LETTERS = string.ascii_letters + '  "\\/'
 _SPECIAL = ["\n", "\n\n", '"', "\\", "\t", " —", " é", "```", "()", " =", ".", ",", ":", " 🙂"]
 
 
@@ -95,14 +48,14 @@ def arg_fragments(frags: int, total: int, seed: int = 11) -> tuple[str, ...]:
     size = 0
     i = 0
     while size < max(8, total - 60):
-        line = "%4d: %s\n" % (i, "".join(rnd.choices(string.ascii_letters + '  "\\/', k=50)))
+        line = f"{i:4d}: {''.join(rnd.choices(_LETTERS, k=50))}\n"
         body.append(line)
         size += len(json.dumps(line)) - 2
         i += 1
     text = json.dumps({"path": "src/pkg/module.py", "content": "".join(body), "mode": "w"})
     step = len(text) / frags
     cuts = [round(step * j) for j in range(frags + 1)]
-    parts = tuple(text[a:b] for a, b in zip(cuts, cuts[1:]))
+    parts = tuple(text[start:end] for start, end in pairwise(cuts))
     assert len(parts) == frags and all(parts), (len(text), frags)
     return parts
 
@@ -160,8 +113,7 @@ def _chat_chunk(rnd, delta, finish=None):
 def chat_events(text: tuple[str, ...], calls: list[tuple[str, str, tuple[str, ...]]] = ()) -> list[bytes]:
     rnd = random.Random(3)
     ev = [_chat_chunk(rnd, {"role": "assistant", "content": "", "refusal": None})]
-    for d in text:
-        ev.append(_chat_chunk(rnd, {"content": d}))
+    ev += [_chat_chunk(rnd, {"content": d}) for d in text]
     for i, (cid, name, frags) in enumerate(calls):
         ev.append(
             _chat_chunk(
@@ -173,8 +125,7 @@ def chat_events(text: tuple[str, ...], calls: list[tuple[str, str, tuple[str, ..
                 },
             )
         )
-        for f in frags:
-            ev.append(_chat_chunk(rnd, {"tool_calls": [{"index": i, "function": {"arguments": f}}]}))
+        ev += [_chat_chunk(rnd, {"tool_calls": [{"index": i, "function": {"arguments": f}}]}) for f in frags]
     ev.append(_chat_chunk(rnd, {}, "tool_calls" if calls else "stop"))
     ev.append(
         sse(
@@ -528,96 +479,6 @@ def loop_turn(wire: str, turn: int, turns: int, par: int):
     return LOOP_TEXT, tuple(calls)
 
 
-# --------------------------------------------------------------------------- histories (bench c)
-
-
-@functools.lru_cache(8)
-def history(n: int):
-    """A neutral history of about n items: ('user', text) | ('assistant', text) |
-    ('call', id, name, args_json) | ('output', id, text of 1-4 KB)."""
-    rnd = random.Random(1234)
-    rich = "".join(deltas(4000, 5))
-    plain = rich.encode("ascii", "ignore").decode()
-    items: list[tuple] = []
-    k = 0
-    while len(items) < n:
-        # one item in five holds characters beyond ASCII, as transcripts of coding sessions do
-        words = rich if k % 5 == 4 else plain
-        if k % 10 == 0:
-            items.append(("user", words[:300]))
-        items.append(("assistant", words[300 : 300 + rnd.randint(60, 300)]))
-        cid = f"call_{k:06d}wDfyLq0XnAHjYq2Yk"
-        items.append(
-            ("call", cid, TOOL_NAME, json.dumps({"path": f"src/module_{k}.py", "content": words[:80], "mode": "r"}))
-        )
-        size = rnd.randint(1000, 4000)
-        off = rnd.randint(0, max(0, len(words) - size))
-        items.append(("output", cid, words[off : off + size]))
-        k += 1
-    items = items[:n]
-    # never end on a dangling call, and end on a user turn, as a real request does
-    while items and items[-1][0] in ("call", "assistant"):
-        items.pop()
-    if not items or items[-1][0] != "user":
-        items.append(("user", "continue"))
-    return tuple(items)
-
-
-def history_chat(n: int) -> list[dict]:
-    out: list[dict] = [{"role": "system", "content": _INSTR}]
-    for it in history(n):
-        if it[0] == "user":
-            out.append({"role": "user", "content": it[1]})
-        elif it[0] == "assistant":
-            out.append({"role": "assistant", "content": it[1]})
-        elif it[0] == "call":
-            call = {"id": it[1], "type": "function", "function": {"name": it[2], "arguments": it[3]}}
-            if out[-1]["role"] == "assistant" and "tool_calls" not in out[-1]:
-                out[-1]["tool_calls"] = [call]
-            else:
-                out.append({"role": "assistant", "content": None, "tool_calls": [call]})
-        else:
-            out.append({"role": "tool", "tool_call_id": it[1], "content": it[2]})
-    return out
-
-
-def history_responses(n: int) -> list[dict]:
-    out: list[dict] = []
-    for it in history(n):
-        if it[0] == "user":
-            out.append({"type": "message", "role": "user", "content": [{"type": "input_text", "text": it[1]}]})
-        elif it[0] == "assistant":
-            out.append({"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": it[1]}]})
-        elif it[0] == "call":
-            out.append({"type": "function_call", "call_id": it[1], "name": it[2], "arguments": it[3]})
-        else:
-            out.append({"type": "function_call_output", "call_id": it[1], "output": it[2]})
-    return out
-
-
-def history_messages(n: int) -> list[dict]:
-    out: list[dict] = []
-
-    def push(role, block):
-        if out and out[-1]["role"] == role:
-            out[-1]["content"].append(block)
-        else:
-            out.append({"role": role, "content": [block]})
-
-    for it in history(n):
-        if it[0] == "user":
-            push("user", {"type": "text", "text": it[1]})
-        elif it[0] == "assistant":
-            push("assistant", {"type": "text", "text": it[1]})
-        elif it[0] == "call":
-            push("assistant", {"type": "tool_use", "id": it[1], "name": it[2], "input": json.loads(it[3])})
-        else:
-            push("user", {"type": "tool_result", "tool_use_id": it[1], "content": it[2]})
-    return out
-
-
-HISTORY = {"chat": history_chat, "responses": history_responses, "messages": history_messages}
-SYSTEM = _INSTR
 TOOL_PARAMS = _TOOL_SCHEMA["parameters"]
 LOOP_PARAMS = {
     "type": "object",
@@ -637,10 +498,6 @@ def tool_specs(wire: str, params: dict | None = None) -> list[dict]:
     return [{"name": TOOL_NAME, "description": d, "input_schema": params}]
 
 
-if __name__ == "__main__":
-    for w in WIRES:
-        ev, ex = scenario(w, "text", 1000)
-        print(w, len(ev), "events", sum(map(len, ev)), "bytes", len(ev[500]), "bytes/event", ex)
-        print("   ", ev[500].decode())
-        ev, ex = scenario(w, "tool", 5)
-        print(w, "tool", len(ev), ex)
+def stamps(text: str) -> tuple[int, int]:
+    """(sent, arrived) in monotonic ns: when the server sent the delta that says so, and when it had the request."""
+    return int(text[1:20]), int(text[21:40])

@@ -6,8 +6,9 @@ with nothing but its base URL:
     /text-n1000-k1-g0/v1/chat/completions        1000 text deltas, 1 event per write, no gap
     /tool-n5-f200-a4000-k8-g0/v1/responses       5 text deltas, one call of 200 argument fragments
     /loop-t100-p1-s77/v1/messages                session 77: turns 0..99 call one tool, then text
-    /ttfe-n8-g2000/v1/...                        each delta carries T<send ns>R<request arrival ns>
+    /stamped-n8-g2000/v1/...                     each delta carries T<send ns>R<request arrival ns>
     /text-n200-k1-g0-b1000-s77/v1/...            barrier: waits for 1000 requests, then round-robin
+    /stamped-n400-g10000-b64-s77/v1/...          the same, 64 streams with an event each in 10 ms, evenly spread
 
 n deltas, k events per HTTP chunk and write, g gap between writes in us (spin-paced), f argument
 fragments, a argument size, t turns, p parallel calls, s session, b barrier.
@@ -21,6 +22,7 @@ import functools
 import heapq
 import os
 import re
+import resource
 import select
 import socket
 import ssl
@@ -28,6 +30,7 @@ import sys
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import payloads as P
@@ -79,7 +82,7 @@ def frames_of(events, k: int) -> list[bytes]:
 
 @functools.lru_cache(64)
 def plan(wire: str, mode: str, n: int, k: int, f: int, a: int) -> tuple[list[bytes], bytes]:
-    if mode == "ttfe":
+    if mode == "stamped":
         ev = P.EVENTS[wire]((_STAMP,) * n, ())
     else:
         ev, _ = P.scenario(wire, mode, n, f, a)
@@ -121,6 +124,39 @@ def parse_target(target: str):
     return bits[0], par, wire
 
 
+class Evenly:
+    """Streams that each send a frame in a period, one after the other and never two at once.
+
+    Frames are cut where the stamp goes. What is late is sent as soon as it can be: the rate tells.
+    """
+
+    AT_ONCE = 64  # then the sockets are looked at
+
+    def __init__(self, conns: list[Conn], frames: list[bytes], period_ns: int) -> None:
+        self.conns, self.period_ns = conns, period_ns
+        self.frames = [frame.partition(_STAMP_B) for frame in frames]
+        self.sent, self.start = 0, time.monotonic_ns()
+
+    def step(self, send) -> bool:
+        """Sends what is due; whether anything is left."""
+        streams = len(self.conns)
+        for _ in range(self.AT_ONCE):
+            now = time.monotonic_ns()
+            if self.sent > (now - self.start) * streams // self.period_ns:
+                return True
+            turn, place = divmod(self.sent, streams)
+            if turn == len(self.frames) or (place == 0 and not any(conn.alive for conn in self.conns)):
+                for conn in self.conns:
+                    send(conn, LAST)
+                return False
+            before, stamp, after = self.frames[turn]
+            if stamp:
+                before += b"T%019dR%019d" % (now, self.conns[place].arrived) + after
+            send(self.conns[place], before)
+            self.sent += 1
+        return True
+
+
 class Conn:
     __slots__ = ("alive", "armed", "arrived", "fd", "frames", "gap", "idx", "inb", "need", "out", "sock", "stamp")
 
@@ -152,6 +188,7 @@ class Server:
         self.barriers: dict = {}
         self.timed_barriers: dict = {}
         self.rr: list = []
+        self.even: list[Evenly] = []
 
     # ---- output
     def send(self, c: Conn, data) -> None:
@@ -197,10 +234,8 @@ class Server:
         if c.alive:
             c.alive = False
             self.conns.pop(c.fd, None)
-            try:
+            with suppress(OSError, ValueError):
                 self.ep.unregister(c.fd)
-            except (OSError, ValueError):
-                pass
             c.sock.close()
 
     # ---- input
@@ -254,7 +289,7 @@ class Server:
 
     def answer(self, c: Conn, req: bytes) -> None:
         eol = req.find(b"\r\n")
-        method, target, _ = req[:eol].decode("latin1").split(" ", 2)
+        _, target, _ = req[:eol].decode("latin1").split(" ", 2)
         mode, p, wire = parse_target(target)
         if mode == "ping" or not wire:
             body = b'{"ok":true,"path":"%b"}' % target.encode()
@@ -286,18 +321,23 @@ class Server:
         c.gap = p["g"] * 1000
         if p["b"]:
             key = (wire, target)
-            waiting, since = self.barriers.setdefault(key, ([], time.monotonic()))
+            waiting, _ = self.barriers.setdefault(key, ([], time.monotonic()))
             waiting.append(c)
             if len(waiting) >= p["b"]:
                 del self.barriers[key]
-                self.round_robin(waiting, frames, c.gap)
-            else:
+                if mode == "stamped":
+                    for other in waiting:
+                        self.send(other, HEAD_SSE)
+                    self.even.append(Evenly(waiting, frames, c.gap))
+                else:
+                    self.round_robin(waiting, frames, c.gap)
+            elif mode != "stamped":
                 self.timed_barriers[key] = (frames, c.gap)
             return
-        if mode == "ttfe" or c.gap:
+        if mode == "stamped" or c.gap:
             c.frames = frames
             c.idx = 0
-            c.stamp = c.arrived if mode == "ttfe" else 0
+            c.stamp = c.arrived if mode == "stamped" else 0
             self.send(c, HEAD_SSE)
             self.schedule(c, time.monotonic_ns() + max(c.gap, 1))
             return
@@ -332,7 +372,7 @@ class Server:
         """A client that opens fewer connections at a time than the barrier asks for gets them in parts."""
         now = time.monotonic()
         for key, (waiting, since) in list(self.barriers.items()):
-            if now - since > 8:
+            if now - since > 8 and key in self.timed_barriers:
                 frames, gap = self.timed_barriers[key]
                 del self.barriers[key]
                 self.round_robin(waiting, frames, gap)
@@ -360,7 +400,10 @@ class Server:
         timers = self.timers
         mono = time.monotonic_ns
         while True:
-            if self.rr:
+            if self.even:
+                timeout = 0
+                self.even = [job for job in self.even if job.step(self.send)]
+            elif self.rr:
                 timeout = 0
                 jobs, self.rr = self.rr, []
                 for job in jobs:
@@ -421,7 +464,7 @@ def tls_thread(s: socket.socket, ctx: ssl.SSLContext) -> None:
             del buf[:need]
             target = req.split(b" ", 2)[1].decode()
             mode, p, wire = parse_target(target)
-            frames, blob = plan(wire, mode, p["n"], p["k"], p["f"], p["a"])
+            frames, _ = plan(wire, mode, p["n"], p["k"], p["f"], p["a"])
             t.sendall(HEAD_SSE)
             gap = p["g"] * 1000
             if gap:
@@ -498,9 +541,14 @@ if __name__ == "__main__":
 
     ap = argparse.ArgumentParser()
     ap.add_argument("--port", type=int, default=0)
+    ap.add_argument("--cpu", type=int, help="the only core to run on")
     ap.add_argument("--cert", help="PEM with key and certificate: also listen with TLS")
     a = ap.parse_args()
+    if a.cpu is not None:
+        os.sched_setaffinity(0, {a.cpu})
     sys.setswitchinterval(0.05)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     srv = Server(port=a.port)
     tls: list = []
     if a.cert:
@@ -508,7 +556,5 @@ if __name__ == "__main__":
             make_cert(a.cert)
         tls_listener(a.cert, tls)
     print(srv.port, tls[0] if tls else 0, flush=True)
-    try:
+    with suppress(KeyboardInterrupt):
         srv.run()
-    except KeyboardInterrupt:
-        pass

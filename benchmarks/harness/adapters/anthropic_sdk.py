@@ -1,214 +1,111 @@
-"""anthropic (AsyncAnthropic): messages, raw stream, .stream() helper, tool runner."""
+"""anthropic (AsyncAnthropic) on Messages: the raw stream, `.stream()`, which accumulates, and its tool runner."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import payloads as P
-from api import Ctx, case
+from api import STREAM, Counts, Ctx, case, counted, many, noop_tool, shown
 
-from adapters.floors import _ttfe, gather_streams
-from adapters.openai_sdk import build_case, memory_client
+from adapters.openai_sdk import HELLO, http_options
 
-A = "a_bulk,a_paced,a_coal,a_tool,a_req,h_long"
-MSG = [{"role": "user", "content": "hello"}]
-W = ("messages",)
+WIRES = ("messages",)
+REQUEST: dict[str, Any] = {"model": P.ANT_MODEL, "max_tokens": 4096, "messages": HELLO}
 
 
-def client_for(ctx: Ctx, **kw):
+def client_for(ctx: Ctx, **options: Any) -> Any:
     import anthropic
 
-    if ctx.params.get("chunk"):
-        kw["http_client"] = memory_client(ctx.chunks())
-    elif ctx.params.get("tls"):
-        import ssl
-
-        kw["http_client"] = anthropic.DefaultAsyncHttpxClient(verify=ssl.create_default_context(cafile=ctx.cert))
-    return anthropic.AsyncAnthropic(base_url=ctx.root(), api_key="k", max_retries=0, timeout=600, **kw)
+    options = options or http_options(ctx, anthropic)
+    return anthropic.AsyncAnthropic(base_url=ctx.root(), api_key="k", max_retries=0, timeout=600, **options)
 
 
-def _tools(ctx: Ctx) -> dict:
-    return {"tools": P.tool_specs("messages")} if ctx.params.get("mode") == "tool" else {}
+def raw(ctx: Ctx, client: Any) -> Any:
+    extra: dict[str, Any] = {"tools": ctx.tools} if ctx.tools else {}
 
-
-def raw(ctx: Ctx, client):
-    extra = _tools(ctx)
-
-    async def once():
-        text = []
-        args = []
-        stream = await client.messages.create(model=P.ANT_MODEL, max_tokens=4096, messages=MSG, stream=True, **extra)
-        async for ev in stream:
-            if ev.type == "content_block_delta":
-                d = ev.delta
-                if d.type == "text_delta":
-                    text.append(d.text)
-                elif d.partial_json:
-                    args.append(d.partial_json)
-        return {
-            "deltas": len(text),
-            "chars": len("".join(text)),
-            "arg_frags": len(args),
-            "arg_chars": len("".join(args)),
-        }
+    async def once() -> Counts:
+        text, arguments = [], []
+        async for event in await client.messages.create(stream=True, **REQUEST, **extra):
+            if event.type == "content_block_delta":
+                delta = event.delta
+                if delta.type == "text_delta":
+                    text.append(delta.text)
+                elif delta.partial_json:
+                    arguments.append(delta.partial_json)
+        return counted(text, arguments)
 
     return once
 
 
-def helper(ctx: Ctx, client):
-    extra = _tools(ctx)
-
-    async def once():
-        n = c = a = ac = 0
-        async with client.messages.stream(model=P.ANT_MODEL, max_tokens=4096, messages=MSG, **extra) as s:
-            async for ev in s:
-                t = ev.type
-                if t == "text":
-                    n += 1
-                    c += len(ev.text)
-                elif t == "input_json":
-                    if ev.partial_json:
-                        a += 1
-                        ac += len(ev.partial_json)
-            final = await s.get_final_message()
-        assert sum(len(b.text) for b in final.content if b.type == "text") == c
-        return {"deltas": n, "chars": c, "arg_frags": a, "arg_chars": ac}
-
-    return once
-
-
-@case(A + ",a_mem,a_tls", "anthropic create(stream)", wires=W)
-def _(ctx: Ctx):
+@case(STREAM + ",a_mem", "anthropic create(stream)", WIRES)
+def _(ctx: Ctx) -> Any:
     return raw(ctx, client_for(ctx))
 
 
-@case(A + ",a_mem,i_partial", "anthropic .stream() helper", wires=W)
-def _(ctx: Ctx):
-    return helper(ctx, client_for(ctx))
-
-
-@case("a_bulk,a_paced", "anthropic create(stream), aiohttp transport", wires=W)
-async def _(ctx: Ctx):
+@case(STREAM, "anthropic create(stream) over aiohttp", WIRES)
+async def _(ctx: Ctx) -> Any:
     import anthropic
 
     return raw(ctx, client_for(ctx, http_client=anthropic.DefaultAioHttpClient()))
 
 
-@case("a_bulk,a_paced", "anthropic text_stream", wires=W)
-def _(ctx: Ctx):
-    client = client_for(ctx)
+@case("e_conc", "anthropic create(stream)", WIRES)
+def _(ctx: Ctx) -> Any:
+    return many(ctx, raw(ctx, client_for(ctx)))
 
-    async def once():
-        n = c = 0
-        async with client.messages.stream(model=P.ANT_MODEL, max_tokens=4096, messages=MSG) as s:
-            async for t in s.text_stream:
-                n += 1
-                c += len(t)
-        return {"deltas": n, "chars": c}
+
+@case(STREAM + ",a_mem", "anthropic .stream()", WIRES)
+def _(ctx: Ctx) -> Any:
+    client = client_for(ctx)
+    extra: dict[str, Any] = {"tools": ctx.tools} if ctx.tools else {}
+
+    async def once() -> Counts:
+        text, arguments = [], []
+        async with client.messages.stream(**REQUEST, **extra) as stream:
+            async for event in stream:
+                if event.type == "text":
+                    text.append(event.text)
+                elif event.type == "input_json" and event.partial_json:
+                    arguments.append(event.partial_json)
+            final = await stream.get_final_message()
+        assert sum(len(block.text) for block in final.content if block.type == "text") == sum(map(len, text))
+        return counted(text, arguments)
 
     return once
 
 
-@case("c_build", "anthropic SDK create()", wires=W)
-def _(ctx: Ctx):
-    import anthropic
-
-    h = P.HISTORY["messages"](ctx.params["n"])
-    tools = P.tool_specs("messages")
-
-    def make(http):
-        c = anthropic.AsyncAnthropic(base_url="http://127.0.0.1:1", api_key="k", max_retries=0, http_client=http)
-        return lambda: c.messages.create(
-            model=P.ANT_MODEL, max_tokens=4096, system=P.SYSTEM, messages=h, tools=tools, stream=True
-        )
-
-    return build_case(make)
-
-
-@case("d_loop,d_par", "anthropic SDK, hand-written loop (.stream)", wires=W)
-def _(ctx: Ctx):
-    from adapters.floors import noop_tool
-
+@case("g_first,held", "anthropic create(stream)", WIRES)
+def _(ctx: Ctx) -> Any:
     client = client_for(ctx)
-    tools = P.tool_specs("messages", P.LOOP_PARAMS)
-    want = ctx.params["t"]
 
-    async def once():
-        msgs: list = [{"role": "user", "content": "go"}]
-        turns = 0
-        while True:
-            async with client.messages.stream(model=P.ANT_MODEL, max_tokens=4096, messages=msgs, tools=tools) as s:
-                async for _ev in s:
-                    pass
-                final = await s.get_final_message()
-            calls = [b for b in final.content if b.type == "tool_use"]
-            if not calls:
-                return {"turns": turns, "_turns": want}
-            turns += 1
-            msgs.append({"role": "assistant", "content": [b.model_dump(exclude_none=True) for b in final.content]})
-            msgs.append(
-                {
-                    "role": "user",
-                    "content": [
-                        {"type": "tool_result", "tool_use_id": b.id, "content": noop_tool(**b.input)} for b in calls
-                    ],
-                }
-            )
+    async def show(see: Any) -> None:
+        async for event in await client.messages.create(stream=True, **REQUEST):
+            if event.type == "content_block_delta":
+                see(event.delta.text)
 
-    return once
+    return shown(ctx, show)
 
 
-@case("d_loop,d_par", "anthropic SDK tool_runner(stream)", wires=W)
-def _(ctx: Ctx):
+@case("d_loop", "anthropic tool_runner", WIRES)
+def _(ctx: Ctx) -> Any:
     from anthropic import beta_async_tool
 
-    from adapters.floors import noop_tool
-
-    client = client_for(ctx)
-    count = [0]
+    client, calls = client_for(ctx), 0
 
     @beta_async_tool
     async def read_file(path: str, start: int, end: int) -> str:
         """Read a file of the workspace"""
-        count[0] += 1
+        nonlocal calls
+        calls += 1
         return noop_tool(path, start, end)
 
-    want = ctx.params["t"]
-
-    async def once():
-        count[0] = 0
-        runner = client.beta.messages.tool_runner(
-            model=P.ANT_MODEL,
-            max_tokens=4096,
-            messages=[{"role": "user", "content": "go"}],
-            tools=[read_file],
-            stream=True,
-        )
-        async for stream in runner:
-            async for _ev in stream:
+    async def once() -> Counts:
+        nonlocal calls
+        calls = 0
+        request = {**REQUEST, "messages": [{"role": "user", "content": "go"}]}
+        async for stream in client.beta.messages.tool_runner(tools=[read_file], stream=True, **request):
+            async for _ in stream:
                 pass
-        return {"turns": count[0] // ctx.params.get("p", 1), "_turns": want}
+        return {"turns": calls}
 
     return once
-
-
-@case("e_conc", "anthropic create(stream)", wires=W)
-def _(ctx: Ctx):
-    import anthropic
-    import httpx2
-
-    http = anthropic.DefaultAsyncHttpxClient(
-        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None), timeout=600
-    )
-    client = anthropic.AsyncAnthropic(base_url=ctx.root(), api_key="k", max_retries=0, http_client=http)
-    return gather_streams(ctx, raw(ctx, client))
-
-
-@case("g_ttfe", "anthropic create(stream)", wires=W)
-def _(ctx: Ctx):
-    client = client_for(ctx)
-
-    async def texts():
-        async for ev in await client.messages.create(model=P.ANT_MODEL, max_tokens=4096, messages=MSG, stream=True):
-            if ev.type == "content_block_delta":
-                yield ev.delta.text
-
-    return _ttfe(ctx, texts)

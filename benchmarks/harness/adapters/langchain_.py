@@ -1,108 +1,91 @@
-"""langchain-openai / langchain-anthropic astream, and langgraph's ready-made agent loop."""
+"""langchain-openai and langchain-anthropic: astream; langgraph's ready-made loop."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import payloads as P
-from api import Ctx, case
-
-from adapters.floors import _ttfe, gather_streams
-
-A = "a_bulk,a_paced,a_coal,a_tool,a_req,h_long"
+from api import STREAM, Counts, Ctx, case, counted, many, noop_tool, shown
 
 
-def chat_model(ctx: Ctx, **kw):
+def chat_model(ctx: Ctx) -> Any:
     if ctx.wire == "messages":
         from langchain_anthropic import ChatAnthropic
 
-        return ChatAnthropic(
-            model=P.ANT_MODEL, base_url=ctx.root(), api_key="k", max_retries=0, max_tokens=4096, timeout=600, **kw
-        )
+        options = {"api_key": "k", "max_retries": 0, "max_tokens": 4096, "timeout": 600}
+        return ChatAnthropic(model=P.ANT_MODEL, base_url=ctx.root(), **options)
     from langchain_openai import ChatOpenAI
 
-    return ChatOpenAI(
-        model="gpt-4o",
-        base_url=ctx.base(),
-        api_key="k",
-        max_retries=0,
-        timeout=600,
-        use_responses_api=ctx.wire == "responses",
-        stream_usage=True,
-        **kw,
-    )
+    options = {"api_key": "k", "max_retries": 0, "timeout": 600, "stream_usage": True}
+    return ChatOpenAI(model="gpt-4o", base_url=ctx.base(), use_responses_api=ctx.wire == "responses", **options)
 
 
-def _texts(chunk):
-    c = chunk.content
-    if isinstance(c, str):
-        return [c] if c else []
-    return [b["text"] for b in c if isinstance(b, dict) and b.get("type") == "text" and b.get("text")]
+def texts(chunk: Any) -> list[str]:
+    content = chunk.content
+    if isinstance(content, str):
+        return [content] if content else []
+    return [block["text"] for block in content if block.get("type") == "text" and block.get("text")]
 
 
-def streamed(ctx: Ctx, m):
-    if ctx.params.get("mode") == "tool":
-        m = m.bind_tools(P.tool_specs("messages" if ctx.wire == "messages" else "chat"))
+def streamed(ctx: Ctx) -> Any:
+    model = chat_model(ctx)
+    if ctx.tools:
+        model = model.bind_tools(P.tool_specs("messages" if ctx.wire == "messages" else "chat"))
 
-    async def once():
-        n = c = a = ac = 0
-        async for ch in m.astream("hello"):
-            for t in _texts(ch):
-                n += 1
-                c += len(t)
-            for tc in ch.tool_call_chunks:
-                if tc.get("args"):
-                    a += 1
-                    ac += len(tc["args"])
-        return {"deltas": n, "chars": c, "arg_frags": a, "arg_chars": ac}
+    async def once() -> Counts:
+        text, arguments = [], []
+        async for chunk in model.astream("hello"):
+            text += texts(chunk)
+            arguments += [call["args"] for call in chunk.tool_call_chunks if call.get("args")]
+        return counted(text, arguments)
 
     return once
 
 
-@case(A, "langchain astream")
-def _(ctx: Ctx):
-    return streamed(ctx, chat_model(ctx))
+@case(STREAM, "langchain astream")
+def _(ctx: Ctx) -> Any:
+    return streamed(ctx)
 
 
-@case("d_loop", "langgraph create_agent.astream", max_t=200)
-def _(ctx: Ctx):
+@case("e_conc", "langchain astream", ("chat",))
+def _(ctx: Ctx) -> Any:
+    return many(ctx, streamed(ctx))
+
+
+@case("g_first,held", "langchain astream")
+def _(ctx: Ctx) -> Any:
+    model = chat_model(ctx)
+
+    async def show(see: Any) -> None:
+        async for chunk in model.astream("hello"):
+            for text in texts(chunk):
+                see(text)
+
+    return shown(ctx, show)
+
+
+@case("d_loop", "langgraph create_agent")
+def _(ctx: Ctx) -> Any:
     from langchain.agents import create_agent
     from langchain_core.tools import tool
 
-    from adapters.floors import noop_tool
-
-    n = [0]
+    calls = 0
 
     @tool
     async def read_file(path: str, start: int, end: int) -> str:
         """Read a file of the workspace"""
-        n[0] += 1
+        nonlocal calls
+        calls += 1
         return noop_tool(path, start, end)
 
     agent = create_agent(chat_model(ctx), [read_file])
-    want = ctx.params["t"]
 
-    async def once():
-        n[0] = 0
-        async for _x in agent.astream(
-            {"messages": [("user", "go")]}, {"recursion_limit": 100_000}, stream_mode="messages"
-        ):
+    async def once() -> Counts:
+        nonlocal calls
+        calls = 0
+        go = {"messages": [("user", "go")]}
+        async for _ in agent.astream(go, {"recursion_limit": 100_000}, stream_mode="messages"):
             pass
-        return {"turns": n[0] // ctx.params.get("p", 1), "_turns": want}
+        return {"turns": calls}
 
     return once
-
-
-@case("e_conc", "langchain astream", wires=("chat",))
-def _(ctx: Ctx):
-    return gather_streams(ctx, streamed(ctx, chat_model(ctx)))
-
-
-@case("g_ttfe", "langchain astream")
-def _(ctx: Ctx):
-    m = chat_model(ctx)
-
-    async def texts():
-        async for ch in m.astream("hello"):
-            for t in _texts(ch):
-                yield t
-
-    return _ttfe(ctx, texts)

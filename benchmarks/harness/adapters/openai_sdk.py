@@ -1,326 +1,213 @@
-"""openai (AsyncOpenAI): chat.completions and responses, raw stream and the .stream() helper."""
+"""openai on Chat and Responses: the raw stream, which keeps nothing, and `.stream()`, which accumulates."""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import payloads as P
-from api import Ctx, case
+from api import STREAM, Counts, Ctx, Show, case, counted, many, noop_tool, shown
 
-from adapters.floors import _ttfe, gather_streams
-
-A = "a_bulk,a_paced,a_coal,a_tool,a_req,h_long"
-MSG = [{"role": "user", "content": "hello"}]
+WIRES = ("chat", "responses")
+HELLO = [{"role": "user", "content": "hello"}]
 
 
-def memory_client(chunks_or_handler):
-    """An httpx2 client that answers from memory: body chunks, or a handler(request) -> Response."""
+def memory_client(chunks: list[bytes]) -> Any:
+    """An httpx2 client that answers from memory."""
     import httpx2
 
-    if callable(chunks_or_handler):
-        return httpx2.AsyncClient(transport=httpx2.MockTransport(chunks_or_handler), timeout=600)
-
-    class Stream(httpx2.AsyncByteStream):
+    class Chunks(httpx2.AsyncByteStream):
         async def __aiter__(self):
-            for c in chunks_or_handler:
-                yield c
+            for chunk in chunks:
+                yield chunk
 
-    def handler(request):
-        return httpx2.Response(200, headers={"content-type": "text/event-stream"}, stream=Stream())
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, headers={"content-type": "text/event-stream"}, stream=Chunks())
 
-    return httpx2.AsyncClient(transport=httpx2.MockTransport(handler), timeout=600)
+    return httpx2.AsyncClient(transport=httpx2.MockTransport(answer), timeout=600)
 
 
-def client_for(ctx: Ctx, **kw):
-    import openai
-
+def http_options(ctx: Ctx, vendor: Any) -> dict[str, Any]:
+    """The HTTP client of the scenario: from memory, for this server's certificate, for many streams."""
     if ctx.params.get("chunk"):
-        kw["http_client"] = memory_client(ctx.chunks())
-    elif ctx.params.get("tls"):
+        return {"http_client": memory_client(ctx.chunks())}
+    if ctx.params.get("tls"):
         import ssl
 
-        kw["http_client"] = openai.DefaultAsyncHttpxClient(verify=ssl.create_default_context(cafile=ctx.cert))
-    return openai.AsyncOpenAI(base_url=ctx.base(), api_key="sk-bench", max_retries=0, timeout=600, **kw)
+        verify = ssl.create_default_context(cafile=ctx.cert)
+        return {"http_client": vendor.DefaultAsyncHttpxClient(verify=verify, timeout=600)}
+    if ctx.params.get("b"):
+        import httpx2
+
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
+        return {"http_client": vendor.DefaultAsyncHttpxClient(limits=limits, timeout=600)}
+    return {}
 
 
-def _tools(ctx: Ctx) -> dict:
-    return {"tools": P.tool_specs(ctx.wire)} if ctx.params.get("mode") == "tool" else {}
+def client_for(ctx: Ctx, **options: Any) -> Any:
+    import openai
+
+    options = options or http_options(ctx, openai)
+    return openai.AsyncOpenAI(base_url=ctx.base(), api_key="sk-bench", max_retries=0, timeout=600, **options)
 
 
-def chat_raw(ctx: Ctx, client):
-    extra = _tools(ctx)
+def raw(ctx: Ctx, client: Any) -> Any:
+    extra: dict[str, Any] = {"tools": ctx.tools} if ctx.tools else {}
 
-    async def once():
-        text = []
-        args = []
+    async def chat() -> Counts:
+        text, arguments = [], []
         stream = await client.chat.completions.create(
-            model="gpt-4o", messages=MSG, stream=True, stream_options={"include_usage": True}, **extra
+            model="gpt-4o", messages=HELLO, stream=True, stream_options={"include_usage": True}, **extra
         )
-        async for ch in stream:
-            if ch.choices:
-                d = ch.choices[0].delta
-                if d.content:
-                    text.append(d.content)
-                elif d.tool_calls:
-                    for tc in d.tool_calls:
-                        if tc.function.arguments:
-                            args.append(tc.function.arguments)
-        return {
-            "deltas": len(text),
-            "chars": len("".join(text)),
-            "arg_frags": len(args),
-            "arg_chars": len("".join(args)),
-        }
+        async for chunk in stream:
+            if chunk.choices:
+                delta = chunk.choices[0].delta
+                if delta.content:
+                    text.append(delta.content)
+                elif delta.tool_calls:
+                    arguments += [call.function.arguments for call in delta.tool_calls if call.function.arguments]
+        return counted(text, arguments)
 
-    return once
+    async def responses() -> Counts:
+        text, arguments = [], []
+        stream = await client.responses.create(model="gpt-4o", input=HELLO, stream=True, store=False, **extra)
+        async for event in stream:
+            kind = event.type
+            if kind == "response.output_text.delta":
+                text.append(event.delta)
+            elif kind == "response.function_call_arguments.delta":
+                arguments.append(event.delta)
+        return counted(text, arguments)
 
-
-def responses_raw(ctx: Ctx, client):
-    extra = _tools(ctx)
-
-    async def once():
-        text = []
-        args = []
-        stream = await client.responses.create(model="gpt-4o", input=MSG, stream=True, store=False, **extra)
-        async for ev in stream:
-            t = ev.type
-            if t == "response.output_text.delta":
-                text.append(ev.delta)
-            elif t == "response.function_call_arguments.delta":
-                args.append(ev.delta)
-        return {
-            "deltas": len(text),
-            "chars": len("".join(text)),
-            "arg_frags": len(args),
-            "arg_chars": len("".join(args)),
-        }
-
-    return once
+    return chat if ctx.wire == "chat" else responses
 
 
-def raw(ctx: Ctx, client):
-    return chat_raw(ctx, client) if ctx.wire == "chat" else responses_raw(ctx, client)
-
-
-@case(A + ",a_mem,a_tls", "openai create(stream)", wires=("chat", "responses"))
-def _(ctx: Ctx):
+@case(STREAM + ",a_mem", "openai create(stream)", WIRES)
+def _(ctx: Ctx) -> Any:
     return raw(ctx, client_for(ctx))
 
 
-@case("a_bulk,a_paced", "openai create(stream), uvloop", wires=("chat", "responses"), kind="info", loop="uvloop")
-def _(ctx: Ctx):
-    return raw(ctx, client_for(ctx))
-
-
-@case("a_bulk,a_paced", "openai create(stream), aiohttp transport", wires=("chat", "responses"))
-async def _(ctx: Ctx):
+@case(STREAM, "openai create(stream) over aiohttp", WIRES)
+async def _(ctx: Ctx) -> Any:
     import openai
 
     return raw(ctx, client_for(ctx, http_client=openai.DefaultAioHttpClient()))
 
 
-def helper(ctx: Ctx, client):
-    extra = _tools(ctx)
-    if ctx.wire == "chat":
-
-        async def once():
-            n = c = a = ac = 0
-            async with client.chat.completions.stream(
-                model="gpt-4o", messages=MSG, stream_options={"include_usage": True}, **extra
-            ) as s:
-                async for ev in s:
-                    t = ev.type
-                    if t == "content.delta":
-                        if ev.delta:
-                            n += 1
-                            c += len(ev.delta)
-                    elif t == "tool_calls.function.arguments.delta":
-                        if ev.arguments_delta:
-                            a += 1
-                            ac += len(ev.arguments_delta)
-                final = await s.get_final_completion()
-            assert len(final.choices[0].message.content) == c
-            return {"deltas": n, "chars": c, "arg_frags": a, "arg_chars": ac}
-
-    else:
-
-        async def once():
-            n = c = a = ac = 0
-            async with client.responses.stream(model="gpt-4o", input=MSG, store=False, **extra) as s:
-                async for ev in s:
-                    t = ev.type
-                    if t == "response.output_text.delta":
-                        n += 1
-                        c += len(ev.delta)
-                    elif t == "response.function_call_arguments.delta":
-                        a += 1
-                        ac += len(ev.delta)
-                final = await s.get_final_response()
-            assert len(final.output_text) == c
-            return {"deltas": n, "chars": c, "arg_frags": a, "arg_chars": ac}
-
-    return once
+@case("e_conc", "openai create(stream)", WIRES)
+def _(ctx: Ctx) -> Any:
+    return many(ctx, raw(ctx, client_for(ctx)))
 
 
-@case(A + ",a_mem,i_partial", "openai .stream() helper", wires=("chat", "responses"), max_n=100000)
-def _(ctx: Ctx):
-    return helper(ctx, client_for(ctx))
-
-
-# --------------------------------------------------------------------------- c
-
-
-class Sent(Exception):
-    pass
-
-
-def build_case(make_call):
-    """make_call(http_client) -> async call(). The transport takes the size of the finished body and
-    raises, so nothing of the response path is paid but the unwinding of that raise."""
-    import httpx2
-
-    size = [0]
-
-    def handler(request: httpx2.Request):
-        size[0] = len(request.content)
-        raise Sent
-
-    client = httpx2.AsyncClient(transport=httpx2.MockTransport(handler), timeout=600)
-    call = make_call(client)
-
-    async def once():
-        try:
-            await call()
-        except BaseException as e:
-            if not size[0]:
-                raise
-            if isinstance(e, (KeyboardInterrupt, SystemExit)):
-                raise
-        return {"bytes": size[0]}
-
-    return once
-
-
-@case("c_build", "openai SDK create()", wires=("chat", "responses"))
-def _(ctx: Ctx):
-    import openai
-
-    h = P.HISTORY[ctx.wire](ctx.params["n"])
-    tools = P.tool_specs(ctx.wire)
-
-    def make(http):
-        c = openai.AsyncOpenAI(base_url="http://127.0.0.1:1/v1", api_key="k", max_retries=0, http_client=http)
-        if ctx.wire == "chat":
-            return lambda: c.chat.completions.create(
-                model="gpt-4o", messages=h, tools=tools, stream=True, stream_options={"include_usage": True}
-            )
-        return lambda: c.responses.create(
-            model="gpt-4o", input=h, instructions=P.SYSTEM, tools=tools, stream=True, store=False
-        )
-
-    return build_case(make)
-
-
-# --------------------------------------------------------------------------- d
-
-
-@case("d_loop,d_par", "openai SDK, hand-written loop", wires=("chat", "responses"))
-def _(ctx: Ctx):
-    from adapters.floors import noop_tool
-
+@case(STREAM + ",a_mem", "openai .stream()", WIRES)
+def _(ctx: Ctx) -> Any:
     client = client_for(ctx)
-    tools = P.tool_specs(ctx.wire, P.LOOP_PARAMS)
-    want = ctx.params["t"]
+    extra: dict[str, Any] = {"tools": ctx.tools} if ctx.tools else {}
 
-    async def chat():
-        msgs = [{"role": "user", "content": "go"}]
-        turns = 0
-        while True:
-            text = []
-            calls: dict = {}
-            stream = await client.chat.completions.create(
-                model="gpt-4o", messages=msgs, tools=tools, stream=True, stream_options={"include_usage": True}
-            )
-            async for ch in stream:
-                if ch.choices:
-                    d = ch.choices[0].delta
-                    if d.content:
-                        text.append(d.content)
-                    for tc in d.tool_calls or ():
-                        c = calls.setdefault(tc.index, ["", "", []])
-                        if tc.id:
-                            c[0], c[1] = tc.id, tc.function.name
-                        if tc.function.arguments:
-                            c[2].append(tc.function.arguments)
-            if not calls:
-                return {"turns": turns, "_turns": want}
-            turns += 1
-            cs = [(i, n, "".join(a)) for i, n, a in calls.values()]
-            msgs.append(
-                {
-                    "role": "assistant",
-                    "content": "".join(text),
-                    "tool_calls": [
-                        {"id": i, "type": "function", "function": {"name": n, "arguments": a}} for i, n, a in cs
-                    ],
-                }
-            )
-            for i, n, a in cs:
-                msgs.append({"role": "tool", "tool_call_id": i, "content": noop_tool(**json.loads(a))})
+    async def chat() -> Counts:
+        text, arguments = [], []
+        async with client.chat.completions.stream(
+            model="gpt-4o", messages=HELLO, stream_options={"include_usage": True}, **extra
+        ) as stream:
+            async for event in stream:
+                kind = event.type
+                if kind == "content.delta" and event.delta:
+                    text.append(event.delta)
+                elif kind == "tool_calls.function.arguments.delta" and event.arguments_delta:
+                    arguments.append(event.arguments_delta)
+            final = await stream.get_final_completion()
+        assert len(final.choices[0].message.content) == sum(map(len, text))
+        return counted(text, arguments)
 
-    async def responses():
-        items: list = [{"role": "user", "content": "go"}]
-        turns = 0
-        while True:
-            out = None
-            stream = await client.responses.create(model="gpt-4o", input=items, tools=tools, stream=True, store=False)
-            async for ev in stream:
-                if ev.type == "response.completed":
-                    out = ev.response.output
-            calls = [o for o in out if o.type == "function_call"]
-            if not calls:
-                return {"turns": turns, "_turns": want}
-            turns += 1
-            items += [o.model_dump(exclude_none=True) for o in out]
-            for o in calls:
-                items.append(
-                    {
-                        "type": "function_call_output",
-                        "call_id": o.call_id,
-                        "output": noop_tool(**json.loads(o.arguments)),
-                    }
-                )
+    async def responses() -> Counts:
+        text, arguments = [], []
+        async with client.responses.stream(model="gpt-4o", input=HELLO, store=False, **extra) as stream:
+            async for event in stream:
+                kind = event.type
+                if kind == "response.output_text.delta":
+                    text.append(event.delta)
+                elif kind == "response.function_call_arguments.delta":
+                    arguments.append(event.delta)
+            final = await stream.get_final_response()
+        assert len(final.output_text) == sum(map(len, text))
+        return counted(text, arguments)
 
     return chat if ctx.wire == "chat" else responses
 
 
-# --------------------------------------------------------------------------- e, g
-
-
-@case("e_conc", "openai create(stream)", wires=("chat", "responses"))
-def _(ctx: Ctx):
-    import httpx2
-    import openai
-
-    http = openai.DefaultAsyncHttpxClient(
-        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None), timeout=600
-    )
-    client = openai.AsyncOpenAI(base_url=ctx.base(), api_key="k", max_retries=0, http_client=http)
-    return gather_streams(ctx, raw(ctx, client))
-
-
-@case("g_ttfe", "openai create(stream)", wires=("chat", "responses"))
-def _(ctx: Ctx):
+@case("g_first,held", "openai create(stream)", WIRES)
+def _(ctx: Ctx) -> Any:
     client = client_for(ctx)
 
-    async def chat():
-        async for ch in await client.chat.completions.create(model="gpt-4o", messages=MSG, stream=True):
-            if ch.choices and ch.choices[0].delta.content:
-                yield ch.choices[0].delta.content
+    async def chat(see: Any) -> None:
+        async for chunk in await client.chat.completions.create(model="gpt-4o", messages=HELLO, stream=True):
+            if chunk.choices and chunk.choices[0].delta.content:
+                see(chunk.choices[0].delta.content)
 
-    async def responses():
-        async for ev in await client.responses.create(model="gpt-4o", input=MSG, stream=True):
-            if ev.type == "response.output_text.delta":
-                yield ev.delta
+    async def responses(see: Any) -> None:
+        async for event in await client.responses.create(model="gpt-4o", input=HELLO, stream=True):
+            if event.type == "response.output_text.delta":
+                see(event.delta)
 
-    return _ttfe(ctx, chat if ctx.wire == "chat" else responses)
+    show: Show = chat if ctx.wire == "chat" else responses
+    return shown(ctx, show)
+
+
+def as_chat_turn(text: list[str], calls: dict[int, tuple[str, str, list[str]]]) -> list[dict[str, Any]]:
+    """What a turn adds to the messages of a loop that is written by hand: the answer, and what its calls said."""
+    asked = [(call_id, name, "".join(arguments)) for call_id, name, arguments in calls.values()]
+    tool_calls = [{"id": c, "type": "function", "function": {"name": n, "arguments": a}} for c, n, a in asked]
+    outputs = [{"role": "tool", "tool_call_id": c, "content": noop_tool(**json.loads(a))} for c, _, a in asked]
+    return [{"role": "assistant", "content": "".join(text), "tool_calls": tool_calls}, *outputs]
+
+
+async def read_chat_turn(stream: Any) -> tuple[list[str], dict[int, tuple[str, str, list[str]]]]:
+    text: list[str] = []
+    calls: dict[int, tuple[str, str, list[str]]] = {}
+    async for chunk in stream:
+        if chunk.choices:
+            delta = chunk.choices[0].delta
+            if delta.content:
+                text.append(delta.content)
+            for call in delta.tool_calls or ():
+                if call.id:
+                    calls[call.index] = (call.id, call.function.name, [])
+                if call.function.arguments:
+                    calls[call.index][2].append(call.function.arguments)
+    return text, calls
+
+
+@case("d_loop", "openai, loop by hand", WIRES)
+def _(ctx: Ctx) -> Any:
+    client, tools, want = client_for(ctx), P.tool_specs(ctx.wire, P.LOOP_PARAMS), ctx.params["t"]
+
+    async def chat() -> Counts:
+        messages: list[dict[str, Any]] = [{"role": "user", "content": "go"}]
+        for turns in range(want + 1):
+            stream = await client.chat.completions.create(
+                model="gpt-4o", messages=messages, tools=tools, stream=True, stream_options={"include_usage": True}
+            )
+            text, calls = await read_chat_turn(stream)
+            if not calls:
+                return {"turns": turns}
+            messages += as_chat_turn(text, calls)
+        raise AssertionError("the loop does not end")
+
+    async def responses() -> Counts:
+        items: list[dict[str, Any]] = [{"role": "user", "content": "go"}]
+        for turns in range(want + 1):
+            output: list[Any] = []
+            stream = await client.responses.create(model="gpt-4o", input=items, tools=tools, stream=True, store=False)
+            async for event in stream:
+                if event.type == "response.completed":
+                    output = event.response.output
+            calls = [item for item in output if item.type == "function_call"]
+            if not calls:
+                return {"turns": turns}
+            items += [item.model_dump(exclude_none=True) for item in output]
+            for call in calls:
+                said = noop_tool(**json.loads(call.arguments))
+                items.append({"type": "function_call_output", "call_id": call.call_id, "output": said})
+        raise AssertionError("the loop does not end")
+
+    return chat if ctx.wire == "chat" else responses

@@ -1,6 +1,6 @@
 """What agent_core costs, beside the official SDKs: import, first request, one streamed token, a long answer, tracing.
 
-    python benchmarks/budgets.py [--json FILE]
+    python benchmarks/budgets.py [--repeat 9] [--json FILE]
 
 CPU time (user + system) of whole processes for the imports, of tight loops for the rest; medians of interleaved
 repetitions. Peers are measured where they are installed. Quote ratios of one run, never its milliseconds.
@@ -67,29 +67,33 @@ LAST = CHUNK.replace(b'"delta":{"content":" hello"}', b'"delta":{}').replace(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeat", type=int, default=REPEAT)
+    parser.add_argument(
+        "--imports", metavar="FILE", help="only the imports; the milliseconds of each repetition as JSON"
+    )
     parser.add_argument("--json", metavar="FILE")
     args = parser.parse_args()
-    report = {
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "rows": [*imports(), *decoding(), *tracing()],
-    }
-    for row in report["rows"]:
+    samples = import_samples(args.repeat)
+    if args.imports:
+        with open(args.imports, "w") as file:
+            json.dump(samples, file)
+    rows = imports(samples) if args.imports else [*imports(samples), *decoding(), *tracing()]
+    for row in rows:
         print(f"{row['what']:58} {row['value']:>12} {row['unit']}")
     if args.json:
         with open(args.json, "w") as file:
+            report = {"python": platform.python_version(), "machine": platform.machine(), "rows": rows}
             json.dump(report, file, indent=1)
 
 
-def imports() -> list[dict[str, object]]:
-    """CPU milliseconds of a fresh process above the bare interpreter."""
+def import_samples(repeat: int) -> dict[str, list[float]]:
+    """CPU milliseconds of fresh processes, run in turn; none for peers that are not installed."""
     # Bytecode is cached, as in any installed environment, whatever the caller's setting.
     env = {**os.environ, "PYTHONPYCACHEPREFIX": tempfile.mkdtemp(), "PYTHONDONTWRITEBYTECODE": ""}
     samples: dict[str, list[float]] = {name: [] for name in IMPORTS}
-    missing: set[str] = set()
-    for turn in range(REPEAT + 1):
+    for turn in range(repeat + 1):
         for name, code in IMPORTS.items():
-            if name in missing:
+            if name not in samples:
                 continue
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             command = [sys.executable, "-c", WITHOUT_TRIO + code]
@@ -98,15 +102,19 @@ def imports() -> list[dict[str, object]]:
             if done.returncode:
                 if not name.startswith("peer"):
                     sys.exit(done.stderr.decode())
-                missing.add(name)
+                del samples[name]
             elif turn:  # the first round warms the bytecode
                 used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
                 samples[name].append(used * 1000)
+    return samples
+
+
+def imports(samples: dict[str, list[float]]) -> list[dict[str, object]]:
+    """CPU milliseconds of a fresh process above the bare interpreter."""
     bare = statistics.median(samples["bare python"])
     return [
         {"what": name, "value": round(statistics.median(times) - above, 1), "unit": "ms CPU"}
         for name, times in samples.items()
-        if times
         for above in [0.0 if name == "bare python" else bare]
     ]
 

@@ -11,7 +11,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 from agent_core.items import JsonObject, ResponseItem, WireName
 
@@ -26,10 +26,14 @@ class _Sent(BaseException):
     """The bytes are there; nothing of an answer is paid for."""
 
 
-def peers(wire: WireName, items: Sequence[ResponseItem], body: JsonObject) -> dict[str, Job]:
+def peers(
+    wire: WireName, items: Sequence[ResponseItem], body: JsonObject, chosen: frozenset[str] | None = None
+) -> dict[str, Job]:
     """Jobs by the name of the library. `body` is the request as dicts, `items` the history it was made from."""
     found: dict[str, Job] = {}
     for name, make in _PEERS.items():
+        if chosen is not None and name not in chosen:
+            continue
         try:
             job = make(wire, items, body)
         except ImportError:
@@ -208,6 +212,6 @@ def _was_sent(error: BaseException | None) -> bool:
         if isinstance(error, _Sent):
             return True
         if isinstance(error, BaseExceptionGroup):
-            return any(map(_was_sent, error.exceptions))
+            return any(map(_was_sent, cast("BaseExceptionGroup[BaseException]", error).exceptions))
         error = error.__cause__ or error.__context__
     return False

@@ -1,6 +1,6 @@
 """What it costs to put a history into the body of a request: the first time, and after one more turn.
 
-    python benchmarks/request_body.py [--items 10,100,1000,10000] [--repeat 7] [--json FILE]
+    python benchmarks/request_body.py [--items 10,100,1000,10000] [--wires chat] [--peers sdk] [--repeat 7] [--json F]
 
 Per wire and length: the body written with nothing kept (`first`), the same by an encoder that wrote the request before
 (`item`: one more item; `turn`: three), a whole user turn of an agent that opens a client each time (`agent`: sampling,
@@ -17,12 +17,12 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import platform
 import random
 import statistics
 import time
 from collections.abc import Mapping
 from itertools import pairwise
+from typing import TypedDict
 
 import httpx2
 from peers import Job, peers
@@ -52,35 +52,54 @@ _OWN = frozenset({"wire", "items", "bytes", "repeated", "first", "item", "turn",
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--items", default="10,100,1000,10000")
     parser.add_argument("--repeat", type=int, default=7)
+    parser.add_argument("--wires", default=",".join(WIRES))
+    parser.add_argument("--peers", help="by comma; without it, all that are installed")
     parser.add_argument("--json", metavar="FILE")
     args = parser.parse_args()
     lengths = [int(length) for length in args.items.split(",")]
-    rows = [row for wire in WIRES for row in measured(wire, lengths, args.repeat)]
+    chosen = None if args.peers is None else frozenset(args.peers.split(","))
+    samples: list[Samples] = []
+    wires: list[WireName] = [wire for wire in GROWING if wire in args.wires.split(",")]
+    rows = [row for wire in wires for row in measured(wire, lengths, args.repeat, chosen, samples)]
     show(rows)
     if args.json:
         with open(args.json, "w") as file:
-            json.dump(
-                {"python": platform.python_version(), "machine": platform.machine(), "rows": rows}, file, indent=1
-            )
+            json.dump(samples, file)
 
 
-def measured(wire: WireName, lengths: list[int], repeat: int) -> list[dict[str, float | str]]:
+def measured(
+    wire: WireName, lengths: list[int], repeat: int, chosen: frozenset[str] | None, samples: list[Samples]
+) -> list[dict[str, float | str]]:
     rows: list[dict[str, float | str]] = []
     for length in lengths:
-        bench = Bench(wire, length, repeat)
-        medians = interleaved(bench.jobs(), repeat)
+        bench = Bench(wire, length, repeat, chosen)
+        times = interleaved(bench.jobs(), repeat)
+        samples += [
+            Samples(wire=wire, items=length, name=name, ms=[s * 1000 for s in own]) for name, own in times.items()
+        ]
+        medians = {name: statistics.median(own) for name, own in times.items()}
         row: dict[str, float | str] = {"wire": wire, "items": length, "bytes": bench.size, "repeated": bench.repeated()}
         rows.append(row | {name: seconds * 1000 for name, seconds in medians.items()})
     return rows
 
 
+class Samples(TypedDict):
+    """CPU of one job, a value for each repetition."""
+
+    wire: str
+    items: int
+    name: str
+    ms: list[float]
+
+
 class Bench:
     """The jobs of one wire and length. Each `turn` is the next one of one conversation."""
 
-    def __init__(self, wire: WireName, length: int, repeat: int) -> None:
+    def __init__(self, wire: WireName, length: int, repeat: int, chosen: frozenset[str] | None) -> None:
+        self.chosen = chosen
         self.codec = codec_for(wire)
         self.wire: WireName = wire
         self.items = history(length)
@@ -115,7 +134,7 @@ class Bench:
             "copy": lambda: b"".join((b"{", memoryview(self.body))),
             "to_json": lambda: to_json(self.values),
         }
-        return jobs | peers(self.wire, self.items, self.values)
+        return jobs | peers(self.wire, self.items, self.values, self.chosen)
 
     def repeated(self) -> float:
         """The share of the conversation's bytes that one more turn begins with again."""
@@ -178,8 +197,8 @@ def _words(words: tuple[str, ...]) -> str:
 _TEXTS = (_words(tuple(word for word in WORDS if word.isascii())), _words(WORDS))
 
 
-def interleaved(jobs: dict[str, Job], repeat: int) -> dict[str, float]:
-    """Median CPU seconds of each job, run in turn. Short ones are slow to measure: the clock counts nanoseconds."""
+def interleaved(jobs: dict[str, Job], repeat: int) -> dict[str, list[float]]:
+    """CPU seconds of each job, run in turn. Short ones are slow to measure: the clock counts nanoseconds."""
     samples: dict[str, list[float]] = {name: [] for name in jobs}
     for turn in range(repeat + 1):
         for name, job in jobs.items():
@@ -188,7 +207,7 @@ def interleaved(jobs: dict[str, Job], repeat: int) -> dict[str, float]:
             job()
             if turn:
                 samples[name].append(time.process_time() - start)
-    return {name: statistics.median(times) for name, times in samples.items()}
+    return samples
 
 
 def show(rows: list[dict[str, float | str]]) -> None:

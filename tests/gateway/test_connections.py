@@ -70,6 +70,15 @@ def rest(raw: socket.socket) -> bytes:
         return b"reset"
 
 
+def answer(raw: socket.socket) -> bytes:
+    """One answer, whose body is a JSON object; less where the connection ends before."""
+    pieces = iter(lambda: raw.recv(65536), b"")
+    whole = b""
+    while not whole.endswith(b"}") and (piece := next(pieces, b"")):
+        whole += piece
+    return whole
+
+
 HEADS: dict[str, bytes] = {
     "nothing": b"",
     "half of a line": b"POST /v1/mess",
@@ -97,18 +106,19 @@ def test_the_next_head_is_not_waited_for(hurried: str) -> None:
     """On a connection that was good so far."""
     with connected(hurried) as raw:
         raw.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
-        assert raw.recv(1000).startswith(b"HTTP/1.1 200")
+        assert answer(raw).startswith(b"HTTP/1.1 200")
         raw.sendall(b"GET /heal")
         assert rest(raw) in (b"", b"reset")
 
 
-def test_a_head_that_comes_in_time_is_answered(hurried: str) -> None:
+def test_a_head_that_comes_in_time_is_answered() -> None:
     """In pieces, and again on the same connection."""
-    with connected(hurried) as raw:
+    client = ModelClient("lab/m", base_url="http://127.0.0.1:1")
+    with running(Gateway(default=client), head_s=20) as url, connected(url) as raw:
         for _ in range(2):
             for piece in (b"GET /hea", b"lthz HTTP/1.1\r\nho", b"st: x\r\n\r\n"):
                 raw.sendall(piece)
-            assert raw.recv(1000).startswith(b"HTTP/1.1 200")
+            assert answer(raw).startswith(b"HTTP/1.1 200")
 
 
 def test_a_head_has_a_size() -> None:

@@ -17,6 +17,8 @@ from agent_core.codecs.schemas import MAX_DEPTH, MAX_NODES, fitted_schema, schem
 from agent_core.errors import InvalidPromptError
 from agent_core.items import JsonObject, JsonValue
 
+from ..property import CI
+
 STRING: JsonObject = {"type": "string"}
 NULL: JsonObject = {"type": "null"}
 NODE: JsonObject = {
@@ -450,7 +452,7 @@ ROOTS = st.builds(root_of, SCHEMAS, SCHEMAS, SCHEMAS)
 DIALECTS = st.sampled_from([name for name in get_args(SchemaDialect) if name != "as_is"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=1000 if CI else 40, deadline=None)
 @given(schema=ROOTS, dialect=DIALECTS)
 def test_no_forbidden_word_and_nothing_more_to_do(schema: JsonObject, dialect: SchemaDialect) -> None:
     """Any schema comes out without a keyword its server refuses, with `required` naming members there are, as JSON, and

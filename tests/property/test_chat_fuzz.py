@@ -18,6 +18,8 @@ from agent_core.events import OutputItemDone, ResponseEvent
 from agent_core.items import JsonObject, JsonValue
 from agent_core.prompt import CustomToolSpec, OutputSchema, Prompt
 
+from . import CI
+
 NAMES = (
     *("choices", "delta", "message", "content", "reasoning", "reasoning_content", "reasoning_details", "tool_calls"),
     *("function", "custom", "function_call", "index", "id", "name", "arguments", "input", "finish_reason", "usage"),
@@ -92,7 +94,7 @@ def run(parts: list[bytes], compat: Compat) -> tuple[list[ResponseEvent], ChatSt
     return events, decoder
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=1000 if CI else 30, deadline=None)
 @given(parts=frames, compat=st.sampled_from(COMPATS), cut=st.integers(0, 200))
 def test_any_bytes_obey_the_grammar_at_any_split(parts: list[bytes], compat: Compat, cut: int) -> None:
     """One terminal, every item done once, the same events however the bytes are cut, the partial beside the error."""
@@ -109,7 +111,7 @@ def test_any_bytes_obey_the_grammar_at_any_split(parts: list[bytes], compat: Com
         assert decoder.error.partial == decoder.snapshot()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=1000 if CI else 30, deadline=None)
 @given(body=anything | maybe(choices=st.lists(choices, min_size=1, max_size=2)))
 def test_any_json_is_an_answer_or_a_model_error(body: JsonValue) -> None:
     """A whole answer of any shape is read or refused with one of our errors."""
@@ -120,7 +122,7 @@ def test_any_json_is_an_answer_or_a_model_error(body: JsonValue) -> None:
     CODEC.decode_response(CODEC.encode_response(response, PROMPT), PROMPT, Compat())
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=1000 if CI else 30, deadline=None)
 @given(body=anything | maybe(messages=st.lists(messages, max_size=5)))
 def test_any_json_is_a_request_or_a_400(body: JsonValue) -> None:
     """A body is a prompt that can be encoded again, or refused with status 400."""
@@ -135,7 +137,7 @@ def test_any_json_is_a_request_or_a_400(body: JsonValue) -> None:
         assert "no message to send" in error.message  # the one thing a legal body may lack
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=1000 if CI else 30, deadline=None)
 @given(fed=st.lists(elements, max_size=8))
 def test_no_argument_text_is_lost(fed: list[JsonObject]) -> None:
     """Whatever deltas leave out or repeat, every piece of text is in exactly one call, in order."""

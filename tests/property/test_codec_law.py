@@ -7,7 +7,6 @@ translates: one wire's reading and the other's writing are all there is.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from itertools import product
 
@@ -22,11 +21,11 @@ from agent_core.errors import ModelError
 from agent_core.events import Completed, OutputItemDone, Response, ResponseEvent
 from agent_core.items import JsonValue, ResponseItem, WireName
 
+from . import CI
 from .answers import PROMPT, Said, answers, fitted, said_by
 
-CI = os.environ.get("AGENT_CORE_HYPOTHESIS") == "ci"
 LIMITS = settings(
-    max_examples=2000 if CI else 40,
+    max_examples=2000 if CI else 20,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

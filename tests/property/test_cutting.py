@@ -24,6 +24,8 @@ from agent_core.session import OutputBudget, PromptView, prompt_view, truncate_o
 from agent_core.session.history import text_bytes
 from agent_core.tools import ReadOutput, ToolCall, ToolContext
 
+from . import CI
+
 PIECES = st.sampled_from(
     (
         *(
@@ -148,7 +150,7 @@ MORE = re.compile(r'go on with (?:unit="(bytes)", )?offset=(\d+)\]$')
 SHOWN = re.compile(r"\n?\[(?:bytes (?P<start>\d+)-(?P<end>\d+)|lines \d+-\d+|line \d+ is longer)[^\n]*\]$")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=600 if CI else 20, deadline=None)
 @given(TEXTS.filter(bool), st.sampled_from(["lines", "bytes"]), BUDGETS)
 def test_reading_on_reads_everything(text: str, unit: str, budget: OutputBudget) -> None:
     """Following what each answer says brings the whole output, in order, and no answer is itself cut."""

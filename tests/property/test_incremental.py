@@ -1,11 +1,10 @@
 """A kept encoder over conversations that grow, are cut, edited, reordered and asked for with other settings.
 
-`HYPOTHESIS_PROFILE=thorough` runs far more of them than a plain test run does.
+`AGENT_CORE_HYPOTHESIS=ci` runs far more of them than a plain test run does.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -28,9 +27,10 @@ from agent_core.prompt import (
     ToolSpec,
 )
 
+from . import CI
 from .test_replay_properties import COMPATS, histories, wires
 
-EXAMPLES = 20_000 if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 100
+EXAMPLES = 1000 if CI else 25
 LIMITS = settings(
     max_examples=EXAMPLES,
     deadline=None,

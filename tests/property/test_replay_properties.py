@@ -1,12 +1,11 @@
 """Replay over arbitrary histories: every kind of item in any order, cut, repeated and shuffled, on every wire.
 
-`HYPOTHESIS_PROFILE=thorough` runs far more of them than a plain test run does.
+`AGENT_CORE_HYPOTHESIS=ci` runs far more of them than a plain test run does.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -47,7 +46,9 @@ from agent_core.items import (
     dump_item,
 )
 
-EXAMPLES = 20_000 if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 100
+from . import CI
+
+EXAMPLES = 1000 if CI else 25
 LIMITS = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
 WIRES: tuple[WireName, ...] = ("chat", "responses", "messages")
 COMPATS = (

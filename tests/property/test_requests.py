@@ -6,7 +6,6 @@ shuffled, mixed with strangers). `AGENT_CORE_HYPOTHESIS=ci` makes many more of t
 
 from __future__ import annotations
 
-import os
 from itertools import chain
 
 import pytest
@@ -17,15 +16,15 @@ from agent_core.codecs import CODECS
 from agent_core.errors import AgentCoreError
 from agent_core.items import InputText, Message, ResponseItem
 
+from . import CI
 from .histories import CHANGES, Change, Stock, changed, stock_of
 from .judging import SETTINGS, continued, encoded, prompt_of, request_problems, steadiness_problems
 from .profiles import Profile, profiles
 
-CI = os.environ.get("AGENT_CORE_HYPOTHESIS") == "ci"
 SHARDS = 8
 """The profiles in eight parts, so that several processes can share them; a history is tried on one profile."""
 LIMITS = settings(
-    max_examples=2600 if CI else 30,
+    max_examples=2600 if CI else 12,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

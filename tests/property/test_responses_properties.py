@@ -15,6 +15,8 @@ from agent_core.events import ResponseEvent
 from agent_core.items import JsonObject, JsonValue, user_message
 from agent_core.prompt import CustomToolSpec, Prompt
 
+from . import CI
+
 PROMPT = Prompt("hi", model="gpt", tools=[CustomToolSpec("patch")])
 COMPAT = Compat(provider="acme")
 
@@ -134,7 +136,7 @@ def decode(parts: list[bytes]) -> tuple[list[ResponseEvent], ResponsesStreamDeco
     return found, decoder
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=1000 if CI else 30, deadline=None)
 @given(bodies, st.data())
 def test_any_stream_ends_legally(body: bytes, data: st.DataObject) -> None:
     """No stream raises; its events are legal, the same at every split, and every announced item is done."""
@@ -148,7 +150,7 @@ def test_any_stream_ends_legally(body: bytes, data: st.DataObject) -> None:
     assert type(other.error) is type(decoder.error)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=600 if CI else 20, deadline=None)
 @given(bodies)
 def test_any_answer_can_be_written_and_sent_back(body: bytes) -> None:
     """What a stream became can be written as a stream, as a whole answer, and as history, and says the same again."""

@@ -19,7 +19,12 @@ __all__ = ["Ran", "run_python"]
 
 _SERVER = get_context("forkserver")
 _SERVER.set_forkserver_preload(
-    ["agent_core.agent", "agent_core.client", "agent_core.testing", "agent_core.codecs.chat"]
+    [
+        *("agent_core.agent", "agent_core.client", "agent_core.loop", "agent_core.testing.server"),
+        *("agent_core.compaction.compactor", "agent_core.tools.function", "agent_core.fast_transport"),
+        *("agent_core.codecs.chat", "agent_core.codecs.responses", "agent_core.codecs.messages"),
+        *("agent_core.testing.validators", "agent_core.testing.demo_project", "agent_core.provider_rows"),
+    ]
 )
 _END_S = 5.0
 

@@ -163,6 +163,13 @@ def is_loopback(url: str) -> bool:
     return parts.scheme == "http" and (host in ("localhost", "::1") or host.startswith("127."))
 
 
+def proxied() -> bool:
+    """Whether the system names a proxy, for whatever hosts: which of them, httpx2 knows."""
+    from urllib.request import getproxies
+
+    return any(getproxies().get(scheme) for scheme in ("http", "https", "all"))
+
+
 def origin(url: str) -> str:
     """Scheme and host of a URL, as far as it is one."""
     try:

@@ -140,15 +140,20 @@ class HttpxTransport:
 
         if self._given is not None:
             return self._given
+        from .httpx_chunks import JoiningTransport
+
         cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))  # none are kept: no call is to tell of another
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=30.0)
         if is_loopback(url):
             if self._loopback is None:
-                self._loopback = httpx2.AsyncClient(limits=limits, cookies=cookies, trust_env=False, verify=False)
+                self._loopback = httpx2.AsyncClient(
+                    cookies=cookies, trust_env=False, transport=JoiningTransport(limits)
+                )
             return self._loopback
         if self._remote is None:
             try:
-                self._remote = httpx2.AsyncClient(limits=limits, cookies=cookies)
+                own = None if http_faults.proxied() else JoiningTransport(limits, httpx2.create_ssl_context())
+                self._remote = httpx2.AsyncClient(limits=limits, cookies=cookies, transport=own)
             except (OSError, ImportError, ValueError, httpx2.InvalidURL) as error:
                 raise http_faults.unusable_environment(error) from error
         return self._remote

@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from .errors import CallerError, ConfigError
-from .http_faults import is_loopback
+from .http_faults import is_loopback, proxied
 from .transport import HttpRequest, HttpStream, HttpxTransport
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class ChosenTransport:
             if self._name is None:
                 return "httpx2"
             raise CallerError("aiohttp needs asyncio", remedy="choose the httpx2 transport, which has trio too")
-        if self._name is None and not is_loopback(url) and _proxied():
+        if self._name is None and not is_loopback(url) and proxied():
             return "httpx2"
         try:
             self._aiohttp()
@@ -87,10 +87,3 @@ def _on_asyncio() -> bool:
     import anyio
 
     return anyio.get_cancelled_exc_class() is CancelledError
-
-
-def _proxied() -> bool:
-    """Whether the system names a proxy, for whatever hosts: which of them, httpx2 knows."""
-    from urllib.request import getproxies
-
-    return any(getproxies().get(scheme) for scheme in ("http", "https", "all"))

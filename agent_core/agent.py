@@ -513,7 +513,7 @@ class Agent:
         )
 
     def _prompt_for(self, items: tuple[ResponseItem, ...]) -> Prompt:
-        return replace(self._base, items=self._view.of(items))
+        return self._base.with_items(self._view.of(items))
 
 
 def ask(

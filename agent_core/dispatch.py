@@ -340,7 +340,7 @@ class Dispatcher:
             except BaseException:  # cancelled: the tool has answered
                 cancelled(answer)
                 raise
-            answer = replace(answer, output=output)
+            answer = answer if output is answer.output else replace(answer, output=output)
             span.answered(answer.outcome, lambda: _text(answer.output))
             return answer
 

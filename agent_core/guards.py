@@ -35,8 +35,6 @@ _FAILED = "[not one call succeeded: {n} in a row; one more such response ends th
 
 _BAD = "[{tool} was called in a way it does not take: {n} in a row; one more such response ends the run]"
 
-_Made: TypeAlias = tuple[str, str, str | tuple[OutputPart, ...]]
-
 
 class Guards:
     """One turn's. None for a count never stops. `stop`: why the turn has to end."""
@@ -47,15 +45,15 @@ class Guards:
         self.stop: GuardStop | None = None
         self._max_repeats = max_repeats
         self._max_failed = max_failed
-        self._last: Counter[_Made] = Counter()
+        self._last: list[tuple[ToolCall, Answer]] = []
         self._repeated = self._failed = 0
         self._bad: Counter[str] = Counter()
 
     def take(self, calls: Sequence[ToolCall], answers: Sequence[Answer]) -> str:
         """What became of the calls of one response. Returns what the model is to be told of it, mostly nothing."""
-        made = Counter(_made(call, answer) for call, answer in zip(calls, answers, strict=True))
+        made = list(zip(calls, answers, strict=True))
         waited = any(answer.duration_s >= WAITING_S for answer in answers)
-        self._repeated = self._repeated + 1 if made == self._last and not waited else 0
+        self._repeated = self._repeated + 1 if not waited and _same(made, self._last) else 0
         self._last = made
         if not all(answer.outcome == "denied" for answer in answers):
             self._failed = self._failed + 1 if all(map(_failed, answers)) else 0
@@ -90,10 +88,24 @@ class Guards:
         return words.format(n=count)
 
 
-def _made(call: ToolCall, answer: Answer) -> _Made:
+def _same(made: Sequence[tuple[ToolCall, Answer]], before: Sequence[tuple[ToolCall, Answer]]) -> bool:
+    """Whether they are the same calls with the same results, in any order. Looked at closely only where tools and
+    arguments are: outputs are long, and few calls are made twice."""
+    if sorted(call.name for call, _ in made) != sorted(call.name for call, _ in before):
+        return False
+    if Counter(_asked(call) for call, _ in made) != Counter(_asked(call) for call, _ in before):
+        return False
+    return Counter(map(_answered, made)) == Counter(map(_answered, before))
+
+
+def _asked(call: ToolCall) -> tuple[str, str]:
+    return call.name, canonical_arguments(call.arguments)
+
+
+def _answered(made: tuple[ToolCall, Answer]) -> tuple[tuple[str, str], str | tuple[OutputPart, ...]]:
+    call, answer = made
     content = answer.output.content
-    said = _DURATION.sub("…", content) if isinstance(content, str) else content
-    return call.name, canonical_arguments(call.arguments), said
+    return _asked(call), _DURATION.sub("…", content) if isinstance(content, str) else content
 
 
 def canonical_arguments(arguments: str) -> str:

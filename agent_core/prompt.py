@@ -194,6 +194,12 @@ class Prompt:
         put(other, "model", model)
         return other
 
+    def with_items(self, items: Iterable[ResponseItem]) -> Prompt:
+        """The same prompt with another history."""
+        other = self.with_model(self.model)
+        object.__setattr__(other, "items", parse_items(items))
+        return other
+
 
 _MEMBERS = tuple(member.name for member in fields(Prompt))
 

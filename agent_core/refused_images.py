@@ -9,9 +9,9 @@ once (codex.md 2.6: replace_last_turn_images).
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import replace
+from types import TracebackType
 
 from .codecs.base import Repair
 from .errors import BadImageError
@@ -86,19 +86,39 @@ class _Guarded:
     def model(self) -> str:
         return self._model.model
 
-    @asynccontextmanager
-    async def stream(self, prompt: Prompt, *, tries: Tries | None = None) -> AsyncGenerator[ModelStream]:
-        async with AsyncExitStack() as stack:
-            while True:
-                asked, repairs = self._refused.without(prompt)
-                try:
-                    events = await stack.enter_async_context(self._model.stream(asked, tries=tries))
-                    break
-                except BadImageError:
-                    if not self._refused.take(prompt.items):  # which each time leaves fewer to take
-                        raise
-            events.repairs = (*events.repairs, *repairs)
-            yield events
+    def stream(self, prompt: Prompt, *, tries: Tries | None = None) -> _Asked:
+        return _Asked(self._model, self._refused, prompt, tries)
+
+
+class _Asked:
+    """One answer, asked for again as long as it is refused for images that can be left out."""
+
+    __slots__ = ("_model", "_opened", "_prompt", "_refused", "_tries")
+
+    def __init__(self, model: Model, refused: RefusedImages, prompt: Prompt, tries: Tries | None) -> None:
+        self._model = model
+        self._refused = refused
+        self._prompt = prompt
+        self._tries = tries
+
+    async def __aenter__(self) -> ModelStream:
+        while True:
+            asked, repairs = self._refused.without(self._prompt)
+            opening = self._model.stream(asked, tries=self._tries)
+            try:
+                events = await opening.__aenter__()
+                break
+            except BadImageError:
+                if not self._refused.take(self._prompt.items):  # which each time leaves fewer to take
+                    raise
+        self._opened = opening
+        events.repairs = (*events.repairs, *repairs)
+        return events
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._opened.__aexit__(kind, error, trace)
 
 
 def _last_of_the_model(items: Sequence[ResponseItem]) -> int:

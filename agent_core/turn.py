@@ -53,6 +53,8 @@ class Turn:
         self.steering = Steering()
         self._body = body
         self._queue = TurnQueue[TurnEvent](QUEUE)
+        self.emit = self._queue.put
+        """Hand an event to the reader; waits while it is far behind. After the reader left, events are dropped."""
         self._scope: anyio.CancelScope | None = None
         self._tasks: TaskGroup | None = None
         self._loop: tuple[int, EventLoopToken] | None = None
@@ -87,10 +89,6 @@ class Turn:
         """Say something to the running turn; the model sees it with the next request, in the next turn if this one
         makes none. Raises CallerError after the end, where nobody would hear it."""
         self.steering.say(text)
-
-    async def emit(self, event: TurnEvent) -> None:
-        """Hand an event to the reader; waits while it is far behind. After the reader left, events are dropped."""
-        await self._queue.put(event)
 
     def note(self, event: TurnEvent) -> None:
         """Hand over an event from code that cannot wait."""

@@ -44,10 +44,10 @@ class TurnQueue(Generic[_Event]):
 
     def note(self, event: _Event) -> None:
         """Hand an event over at once. For the few that come from code that cannot wait."""
-        if self._reader_left:
-            return
-        self._events.append(event)
-        self._wake_reader()
+        if not self._reader_left:
+            self._events.append(event)
+            if self._arrived is not None:
+                self._wake_reader()
 
     def close(self) -> None:
         """Nothing more comes. What is there can still be read."""
@@ -56,16 +56,16 @@ class TurnQueue(Generic[_Event]):
 
     async def get(self) -> _Event | None:
         """The next event; None after the last one."""
-        while not self._events:
+        events = self._events
+        while not events:
             if self._over or self._reader_left:
                 return None
             if self._arrived is None:
                 self._arrived = anyio.Event()
             await self._arrived.wait()
-        event = self._events.popleft()
-        if self._room is not None and len(self._events) <= self._limit:
+        if self._room is not None and len(events) <= self._limit + 1:
             self._wake_writers()
-        return event
+        return events.popleft()
 
     def leave(self) -> None:
         """The reader is gone: what is there, and all that still comes, is dropped."""

@@ -40,7 +40,7 @@ def parse_arguments(text: str) -> JsonObject:
     if len(text) > MAX_ARGUMENT_CHARS:
         raise InvalidArguments(f"the arguments have {len(text)} characters, more than {MAX_ARGUMENT_CHARS}")
     body = text.strip()
-    if fenced := _FENCE.fullmatch(body):
+    if body.startswith("```") and (fenced := _FENCE.fullmatch(body)):
         body = fenced[1].strip()
     value = _load(body) if body else None
     if isinstance(value, str) and value.lstrip().startswith("{"):
@@ -90,7 +90,7 @@ def _without_nulls(arguments: JsonObject, error: ValidationError) -> JsonObject 
 
 def _load(text: str) -> JsonValue:
     try:
-        return cast("JsonValue", json.loads(text, strict=False, parse_constant=_no_constant))
+        return cast("JsonValue", _read(text))
     except json.JSONDecodeError as error:
         near = text[max(error.pos - 20, 0) : error.pos + 20]
         raise InvalidArguments(
@@ -103,6 +103,9 @@ def _load(text: str) -> JsonValue:
 
 def _no_constant(name: str) -> JsonValue:
     raise ValueError(f"{name} is not a JSON value")
+
+
+_read = json.JSONDecoder(strict=False, parse_constant=_no_constant).decode
 
 
 def _kind(value: JsonValue) -> str:

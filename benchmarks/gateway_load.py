@@ -1,15 +1,17 @@
 """Many paced streams through a gateway at once: what arrives, how much later, and what the gateway needs for it.
 
     python benchmarks/gateway_load.py --streams 200 --rate 50 --seconds 20
-    python benchmarks/gateway_load.py --streams 200 --rate 50 --seconds 20 --leave 0.1 --fail 0.1
+    python benchmarks/gateway_load.py --streams 1000 --rate 50 --seconds 60 --ramp 15 --leave 0.1 --fail 0.1
     python benchmarks/gateway_load.py --requests --seconds 10
     LITELLM_PYTHON=/path/to/venv/bin/python python benchmarks/gateway_load.py --litellm …
 
 Three processes: a backend that sends an event of each stream every 1/rate seconds, the gateway (ours, or the LiteLLM
 proxy), and a client that reads raw sockets. Every event carries the time it was sent, so its latency is measured
 through whatever translation; the same run without a gateway in between comes first, and is what "added" is counted
-from. CPU is the gateway's own (user and system, of all its processes), from /proc.
+from. CPU is the gateway's own (user and system, of all its processes), from /proc. The gateway has the last core for
+itself, the other two processes have the rest. Who is late catches up: the pace is kept over the whole run.
 
+`--ramp`: the seconds in which the streams are opened; opening one costs some milliseconds, so a thousand take a while.
 `--leave`: that share of clients hangs up half-way. `--fail`: that share of the backend's streams breaks off half-way;
 whoever reads one must be told. `--requests`: short answers as fast as they come instead of paced streams.
 """
@@ -53,6 +55,8 @@ FAILED = re.compile(rb'"type": ?"(?:error|response\.failed)"|^data: ?\{"error"',
 BEHIND = b"@0000000000000000000;"  # a place for nanoseconds
 SHORT = 5  # events of an answer of --requests
 READY_S = 300.0
+KEPT_S = 45.0
+CORES = sorted(os.sched_getaffinity(0))
 SLICES = 20  # of a tick: events of different streams do not come all at once
 
 
@@ -79,7 +83,7 @@ def script(wire: WireName) -> tuple[bytes, bytes, bytes]:
 class Backend(asyncio.Protocol):
     """One connection: reads a request, whose path says the wire; is then written to by the pacer."""
 
-    live: ClassVar[set[Backend]] = set()
+    slices: ClassVar[list[set[Backend]]] = [set() for _ in range(SLICES)]
     begun = 0
 
     def __init__(self, *, short: bool, fail_share: float) -> None:
@@ -89,6 +93,7 @@ class Backend(asyncio.Protocol):
         self.buffer = b""
         self.left = 0
         self.breaks_at = -1
+        self.live: set[Backend] = set()
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -96,7 +101,7 @@ class Backend(asyncio.Protocol):
         self.transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
-        Backend.live.discard(self)
+        self.live.discard(self)
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
@@ -127,18 +132,20 @@ class Backend(asyncio.Protocol):
         share = self.fail_share
         if share and int(Backend.begun * share) != int((Backend.begun - 1) * share):
             self.breaks_at = EVENTS // 2
-        Backend.live.add(self)
+        self.live = Backend.slices[Backend.begun % SLICES]
+        self.live.add(self)
 
-    def tick(self) -> None:
+    def tick(self, data: bytes) -> None:
+        """The next event is `data`."""
         assert self.transport is not None
         if self.left == self.breaks_at:
-            Backend.live.discard(self)
+            self.live.discard(self)
             self.transport.abort()
         elif self.left:
             self.left -= 1
-            self.transport.write(chunk(stamped(self.event)))
+            self.transport.write(data)
         else:
-            Backend.live.discard(self)
+            self.live.discard(self)
             self.transport.write(chunk(self.end) + chunk(b""))
 
 
@@ -167,9 +174,10 @@ async def backend(options: argparse.Namespace) -> None:
     pause = 1 / options.rate / SLICES
     due = loop.time()
     for n in range(1 << 62):
-        for one in [one for one in Backend.live if id(one) // 64 % SLICES == n % SLICES]:
-            one.tick()
-        due = max(due + pause, loop.time() - 1)
+        ready = {event: chunk(stamped(event)) for _, event, _ in SCRIPTS.values()}
+        for one in list(Backend.slices[n % SLICES]):
+            one.tick(ready[one.event])
+        due += pause
         await asyncio.sleep(max(0, due - loop.time()))
 
 
@@ -367,6 +375,15 @@ def child(
                 process.kill()
 
 
+def keep_apart(gateway: int) -> None:
+    """The gateway gets the last core for itself: what asks and what answers it would otherwise slow each other down."""
+    for one in family(os.getpid()):
+        os.sched_setaffinity(one, CORES[:-1] or CORES)
+    for one in family(gateway):
+        for thread in Path(f"/proc/{one}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), CORES[-1:])
+
+
 # what a process uses
 
 
@@ -400,6 +417,13 @@ def open_files(pid: int) -> int:
     return sum(len(list(Path(f"/proc/{one}/fd").iterdir())) for one in family(pid))
 
 
+def wait_for_files(pid: int, as_before: int) -> None:
+    """Connections to the backend are kept for a while, in case there is another request."""
+    deadline = time.monotonic() + KEPT_S
+    while open_files(pid) > as_before and time.monotonic() < deadline:
+        time.sleep(0.5)
+
+
 # the runs
 
 
@@ -430,13 +454,14 @@ def main(options: argparse.Namespace) -> None:
     with upstream(options) as port:
         direct = read(options, f"http://127.0.0.1:{port}", options.upstream)
         with kind(port, options.upstream) as (url, pid):
+            keep_apart(pid)
             for _ in range(2):  # what is imported at the first request is no part of the run
                 warm = argparse.Namespace(**{**vars(options), "requests": False})
-                read(warm, url, options.client, streams=2, seconds=min(1.0, options.seconds), leave=0.0, ramp=0.0)
+                read(warm, url, options.client, streams=2, seconds=min(1.0, options.seconds), leave=1.0, ramp=0.0)
             files, began, used = open_files(pid), rss_mb(pid), cpu_s(pid)
             through = read(options, url, options.client)
             used = cpu_s(pid) - used
-            time.sleep(1)
+            wait_for_files(pid, files)
             report(options, direct, through, used, (began, rss_mb(pid)), (files, open_files(pid)))
 
 
@@ -456,9 +481,10 @@ def report(
         asked = through["whole"]
         print(f"  {asked / through['took']:.0f} requests a second, {used_s / max(asked, 1) * 1e3:.2f} ms CPU each")
     else:
-        expected = direct["events"]
+        whole = round(options.rate * options.seconds)
+        expected = through["whole"] * whole + (through["told"] + through["left"]) * (whole // 2)
         print(f"  {options.streams} streams, {options.rate:g} events a second each, {options.seconds:g} s")
-        print(f"  events {through['events']:.0f} of {expected:.0f} without a gateway")
+        print(f"  events {through['events']:.0f}, of {expected:.0f} that were to come")
         for what, run in (("with a gateway", through), ("without", direct)):  # a busy machine's backend falls behind
             print(f"  {what}: {run['events'] / run['took']:.0f} events a second, ramp included, in {run['took']:.1f} s")
         for share in ("p50", "p99", "max"):

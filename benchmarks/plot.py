@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["held_plot"]
 
 WIDTH, HEIGHT = 760, 400
-LEFT, RIGHT, TOP, BOTTOM = 60, 16, 34, 46
+LEFT, RIGHT, TOP, BOTTOM = 70, 30, 40, 46
 COLOURS = (
     "#0072b2",
     "#d55e00",
@@ -85,7 +85,8 @@ def series(one: dict[str, Any], colour: str, x: Axis, y: Axis) -> Iterable[str]:
 def legend(held: Sequence[dict[str, Any]]) -> Iterable[str]:
     place = LEFT
     for one, colour in zip(held, COLOURS, strict=False):
-        words = f"{one['name']} {one['holds']:,}"
+        name = one["name"] if one["name"].startswith("agent_core") else one["name"].split()[0]
+        words = f"{name}: {one['holds']:,}{'' if one['limit'] == 'client' else ' or more'}"
         yield f'<path stroke="{colour}" stroke-width="3" d="M{place} 14h16"/>'
         yield f'<text x="{place + 21}" y="18">{words}</text>'
-        place += 34 + round(6.9 * len(words))
+        place += 44 + round(6.6 * len(words))

@@ -97,7 +97,7 @@ def over(
 
 
 def streaming() -> Iterator[Row]:
-    work = "a delta, one write of the server for each, as fast as it can"
+    work = "a delta, a chunk for each, as fast as they are read"
     for wire in EACH_WIRE:
         targets = (0.75, 0.25) if wire == "messages" else (0.20, 0.06)
         yield over("stream", work, "a_bulk", wire, {**TEXT, "n": 1000, "k": 1, "g": 0}, RAW[wire], *targets)
@@ -131,7 +131,7 @@ def bodies(items: int) -> Iterator[Row]:
 
 def looping() -> Iterator[Row]:
     def loop(turns: int) -> Params:
-        return {"mode": "loop", "t": turns, "p": 1}
+        return {"mode": "loop", "t": turns}
 
     hand = "openai, loop by hand"
     work = "tool loop of 100 turns: a turn"

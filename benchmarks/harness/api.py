@@ -67,7 +67,7 @@ class Ctx:
     def root(self) -> str:
         """The base URL without /v1, e.g. http://127.0.0.1:8000/text-n1000-k1-g0"""
         segment = self.params.get("mode", "text")
-        for letter in "nkgfatpb":
+        for letter in "nkgfatb":
             if self.params.get(letter) is not None:
                 segment += f"-{letter}{self.params[letter]}"
         if segment.startswith("loop") or self.params.get("b"):

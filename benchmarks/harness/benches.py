@@ -39,7 +39,7 @@ BENCHES = {
     "a_tool": Bench(({"mode": "tool", "n": 5, "k": 1, "g": 0, "f": 200, "a": 4000},), "µs/fragment", "f"),
     "a_req": Bench(({**TEXT, "n": 1, "k": 1, "g": 0},), "µs/request"),
     "b_sse": Bench(({**TEXT, "n": 2000, "chunk": "event"}, {**TEXT, "n": 2000, "chunk": 65536}), "µs/stream"),
-    "d_loop": Bench(tuple({"mode": "loop", "t": turns, "p": 1} for turns in (10, 100, 200)), "µs/turn", "t", 0.05),
+    "d_loop": Bench(tuple({"mode": "loop", "t": turns} for turns in (10, 100, 200)), "µs/turn", "t", 0.05),
     "e_conc": Bench(({**TEXT, "n": 200, "k": 1, "g": 2000, "b": 1000},), "µs/delta", "nb", 0, warm=False),
     "g_first": Bench(({"mode": "stamped", "n": 6, "k": 1, "g": 2000},), "µs/request", calls=60, spin=True),
     "h_long": Bench(tuple({**TEXT, "n": n, "k": 1, "g": 0} for n in (1000, 10000, 100000)), "µs/delta", "n", 0.05),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -60,7 +61,7 @@ class _ChatChoice(msgspec.Struct, gc=False):
 
 class ChatChunk(msgspec.Struct, gc=False):
     choices: list[_ChatChoice]
-    usage: dict | None = None
+    usage: dict[str, Any] | None = None
 
 
 class RCreated(msgspec.Struct, tag="response.created", gc=False):
@@ -73,7 +74,7 @@ class RInProgress(msgspec.Struct, tag="response.in_progress", gc=False):
 
 class RItemAdded(msgspec.Struct, tag="response.output_item.added", gc=False):
     output_index: int
-    item: dict
+    item: dict[str, Any]
 
 
 class RItemDone(msgspec.Struct, tag="response.output_item.done", gc=False):
@@ -140,12 +141,12 @@ class JsonDelta(msgspec.Struct, tag="input_json_delta", gc=False):
 
 
 class MStart(msgspec.Struct, tag="message_start", gc=False):
-    message: dict
+    message: dict[str, Any]
 
 
 class MBlockStart(msgspec.Struct, tag="content_block_start", gc=False):
     index: int
-    content_block: dict
+    content_block: dict[str, Any]
 
 
 class MBlockDelta(msgspec.Struct, tag="content_block_delta", gc=False):
@@ -158,8 +159,8 @@ class MBlockStop(msgspec.Struct, tag="content_block_stop", gc=False):
 
 
 class MDelta(msgspec.Struct, tag="message_delta", gc=False):
-    delta: dict
-    usage: dict
+    delta: dict[str, Any]
+    usage: dict[str, Any]
 
 
 class MStop(msgspec.Struct, tag="message_stop", gc=False):
@@ -244,185 +245,145 @@ class Sink:
 
 
 class Body:
-    """Incremental chunked-body reader: feed(bytes) -> list of body pieces; .done when complete."""
+    """A chunked body: bytes → the pieces of it they hold. `done` after the last chunk."""
 
     __slots__ = ("done", "left", "rest")
 
     def __init__(self) -> None:
         self.rest = b""
-        self.left = 0  # bytes missing of the current chunk, with its CRLF
+        self.left = 0  # bytes missing of the chunk that has begun, with its line end
         self.done = False
 
     def feed(self, data: bytes) -> list[bytes]:
-        out: list[bytes] = []
+        pieces: list[bytes] = []
         if self.rest:
-            data = self.rest + data
-            self.rest = b""
-        pos = 0
-        n = len(data)
-        find = data.find
-        left = self.left
-        if left:
-            if n < left:
-                if left > 2:
-                    out.append(data[: left - 2] if n > left - 2 else data)
-                    # keep the accounting of a CRLF that is cut in two
-                self.left = left - n
-                return out
+            data, self.rest = self.rest + data, b""
+        place, size = 0, len(data)
+        if left := self.left:
             if left > 2:
-                out.append(data[: left - 2])
-            pos = left
-            left = 0
-        while pos < n:
-            eol = find(b"\r\n", pos)
-            if eol < 0:
-                self.rest = data[pos:]
+                pieces.append(data[: left - 2])
+            if size < left:
+                self.left = left - size
+                return pieces
+            place = left
+        self.left = 0
+        while place < size:
+            line = data.find(b"\r\n", place)
+            if line < 0:
+                self.rest = data[place:]
                 break
-            size = int(data[pos:eol], 16)
-            start = eol + 2
-            end = start + size
-            if size == 0:
-                if n < end + 2:
-                    self.rest = data[pos:]
-                    break
-                self.done = True
+            start = line + 2
+            end = start + int(data[place:line], 16)
+            if end == start:  # the last one
+                self.done = end + 2 <= size
+                self.rest = b"" if self.done else data[place:]
                 break
-            if end + 2 <= n:
-                out.append(data[start:end])
-                pos = end + 2
-                continue
-            if end <= n:
-                out.append(data[start:end])
-                left = end + 2 - n
-            else:
-                if start < n:
-                    out.append(data[start:])
-                left = end + 2 - n
-            break
-        self.left = left
-        return out
+            if end + 2 > size:
+                if start < size:
+                    pieces.append(data[start : min(end, size)])
+                self.left = end + 2 - size
+                break
+            pieces.append(data[start:end])
+            place = end + 2
+        return pieces
 
 
-def request_bytes(url: str, body: bytes, hdrs: dict[str, str]) -> tuple[str, int, bytes]:
-    address, _, path = url.partition("://")[2].partition("/")
-    host, _, port = address.partition(":")
-    sent = {"host": address, **hdrs, "accept": "text/event-stream", "content-length": str(len(body))}
-    lines = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
-    return host, int(port), f"POST /{path} HTTP/1.1\r\n{lines}\r\n".encode() + body
+class Pieces:
+    """The body of one answer: an async iterator of the lists of pieces that came with one read."""
 
-
-class MiniProtocol(asyncio.Protocol):
-    """One keep-alive connection; body pieces go to a callback in data_received."""
+    __slots__ = ("came", "ended", "loop", "waiter")
 
     def __init__(self) -> None:
-        self.transport: Any = None
-        self.head = b""
-        self.body: Body | None = None
-        self.on_piece: Any = None  # called with list[bytes] of body pieces
-        self.on_done: Any = None
-        self.status = 0
-
-    def connection_made(self, transport) -> None:
-        self.transport = transport
-
-    def start(self, req: bytes, on_piece, on_done) -> None:
-        self.head = b""
-        self.body = None
-        self.on_piece = on_piece
-        self.on_done = on_done
-        self.transport.write(req)
-
-    def data_received(self, data: bytes) -> None:
-        body = self.body
-        if body is None:
-            self.head += data
-            end = self.head.find(b"\r\n\r\n")
-            if end < 0:
-                return
-            data = self.head[end + 4 :]
-            self.status = int(self.head[9:12])
-            body = self.body = Body()
-            if not data:
-                return
-        pieces = body.feed(data)
-        if pieces:
-            self.on_piece(pieces)
-        if body.done:
-            self.on_done()
-
-    def connection_lost(self, exc) -> None:
-        if self.on_done and (self.body is None or not self.body.done):
-            self.on_done()
-
-
-class MiniStream:
-    """async iterator over body pieces (lists of bytes) of one response of a MiniProtocol."""
-
-    __slots__ = ("ended", "loop", "q", "waiter")
-
-    def __init__(self, loop) -> None:
-        self.q: deque = deque()
-        self.waiter = None
+        self.came: deque[list[bytes]] = deque()
         self.ended = False
-        self.loop = loop
+        self.loop = asyncio.get_running_loop()
+        self.waiter: asyncio.Future[None] | None = None
 
-    def push(self, pieces) -> None:
-        self.q.append(pieces)
-        w = self.waiter
-        if w is not None:
-            self.waiter = None
-            if not w.done():
-                w.set_result(None)
+    def push(self, pieces: list[bytes]) -> None:
+        self.came.append(pieces)
+        self.wake()
 
     def end(self) -> None:
         self.ended = True
-        w = self.waiter
-        if w is not None:
-            self.waiter = None
-            if not w.done():
-                w.set_result(None)
+        self.wake()
 
-    def __aiter__(self):
+    def wake(self) -> None:
+        waiter, self.waiter = self.waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def __aiter__(self) -> Pieces:
         return self
 
-    async def __anext__(self):
-        if not self.q:
-            if self.ended:
+    async def __anext__(self) -> list[bytes]:
+        if not self.came:
+            if not self.ended:
+                self.waiter = self.loop.create_future()
+                await self.waiter
+            if not self.came:
                 raise StopAsyncIteration
-            self.waiter = self.loop.create_future()
-            await self.waiter
-            if not self.q:
-                raise StopAsyncIteration
-        return self.q.popleft()
+        return self.came.popleft()
 
 
-class MiniClient:
-    """Pool of MiniProtocol connections to one origin."""
+class Connection(asyncio.Protocol):
+    """One that is kept: it goes back to `free` when an answer is whole."""
 
-    def __init__(self, ssl_context=None) -> None:
-        self.free: list[MiniProtocol] = []
-        self.ssl = ssl_context
+    def __init__(self, free: list[Connection]) -> None:
+        self.free = free
+        self.transport: Any = None
+        self.head = b""
+        self.body: Body | None = None
+        self.pieces: Pieces | None = None
 
-    async def acquire(self, host: str, port: int) -> MiniProtocol:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def post(self, request: bytes) -> Pieces:
+        self.head, self.body, self.pieces = b"", None, Pieces()
+        self.transport.write(request)
+        return self.pieces
+
+    def data_received(self, data: bytes) -> None:
+        assert self.pieces is not None
+        body = self.body
+        if body is None:
+            self.head += data
+            head, end, data = self.head.partition(b"\r\n\r\n")
+            if not end:
+                return
+            assert head[9:12] == b"200", head
+            body = self.body = Body()
+        if pieces := body.feed(data):
+            self.pieces.push(pieces)
+        if body.done:
+            self.free.append(self)
+            self.pieces.end()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.pieces is not None:
+            self.pieces.end()
+
+
+class Client:
+    """Connections to one server."""
+
+    def __init__(self, tls: ssl.SSLContext | None) -> None:
+        self.free: list[Connection] = []
+        self.tls = tls
+
+    async def post(self, url: str, body: bytes, headers: dict[str, str]) -> Pieces:
+        address, _, path = url.partition("://")[2].partition("/")
+        sent = {"host": address, **headers, "accept": "text/event-stream", "content-length": str(len(body))}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
+        request = f"POST /{path} HTTP/1.1\r\n{lines}\r\n".encode() + body
         while self.free:
-            p = self.free.pop()
-            if not p.transport.is_closing():
-                return p
+            connection = self.free.pop()
+            if not connection.transport.is_closing():
+                return connection.post(request)
+        host, _, port = address.partition(":")
         loop = asyncio.get_running_loop()
-        _, p = await loop.create_connection(MiniProtocol, host, port, ssl=self.ssl)
-        return p
-
-    async def post(self, url: str, body: bytes, hdrs: dict[str, str]) -> MiniStream:
-        host, port, req = request_bytes(url, body, hdrs)
-        p = await self.acquire(host, port)
-        st = MiniStream(asyncio.get_running_loop())
-
-        def done():
-            self.free.append(p)
-            st.end()
-
-        p.start(req, st.push, done)
-        return st
+        _, connection = await loop.create_connection(lambda: Connection(self.free), host, int(port), ssl=self.tls)
+        return connection.post(request)
 
 
 def dumps(value: object) -> bytes:

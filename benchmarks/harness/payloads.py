@@ -1,9 +1,6 @@
-"""Realistic, deterministic SSE payloads for the three wires.
+"""What models send on the three wires, made up from seeds: the server, decoders from memory and checks agree on it.
 
-Everything here is pure functions of its arguments (seeded), so that the server, the
-in-memory decoders and the correctness checks all agree on what a stream contains.
-
-An *event* below is the complete SSE text of one event, ending in a blank line.
+An event is the complete SSE text of one, with its blank line. A call is (id, name, fragments of its arguments).
 """
 
 from __future__ import annotations
@@ -12,9 +9,14 @@ import functools
 import json
 import random
 import string
+from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 WIRES = ("chat", "responses", "messages")
+Texts = tuple[str, ...]
+Call = tuple[str, str, Texts]
+Calls = Sequence[Call]
 
 _TEXT = """
 the of to and in is that it for on with as this be are not can from function return value list string file test error
@@ -64,19 +66,17 @@ def _obf(rnd: random.Random) -> str:
     return "".join(rnd.choices(string.ascii_letters + string.digits, k=rnd.randint(4, 16)))
 
 
-def _dumps(o) -> str:
-    return json.dumps(o, ensure_ascii=False, separators=(",", ":"))
+def _dumps(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def sse(data, event: str | None = None) -> bytes:
-    if not isinstance(data, str):
-        data = _dumps(data)
-    if event:
-        return f"event: {event}\ndata: {data}\n\n".encode()
-    return f"data: {data}\n\n".encode()
+def sse(data: object, event: str | None = None) -> bytes:
+    """Text as it is, anything else as JSON."""
+    text = data if isinstance(data, str) else _dumps(data)
+    return (f"event: {event}\n" if event else "").encode() + f"data: {text}\n\n".encode()
 
 
-# --------------------------------------------------------------------------- chat completions
+# chat completions
 
 CHAT_ID = "chatcmpl-B9MHDbslfkBeAs8l4bebGdFOJ6PeG"
 CHAT_MODEL = "gpt-4o-2024-08-06"
@@ -94,7 +94,7 @@ USAGE_CHAT = {
 }
 
 
-def _chat_chunk(rnd, delta, finish=None):
+def _chat_chunk(rnd: random.Random, delta: dict[str, Any], finish: str | None = None) -> bytes:
     return sse(
         {
             "id": CHAT_ID,
@@ -110,7 +110,7 @@ def _chat_chunk(rnd, delta, finish=None):
     )
 
 
-def chat_events(text: tuple[str, ...], calls: list[tuple[str, str, tuple[str, ...]]] = ()) -> list[bytes]:
+def chat_events(text: Texts, calls: Calls = ()) -> list[bytes]:
     rnd = random.Random(3)
     ev = [_chat_chunk(rnd, {"role": "assistant", "content": "", "refusal": None})]
     ev += [_chat_chunk(rnd, {"content": d}) for d in text]
@@ -146,7 +146,7 @@ def chat_events(text: tuple[str, ...], calls: list[tuple[str, str, tuple[str, ..
     return ev
 
 
-def chat_json(text: tuple[str, ...], calls=()) -> bytes:
+def chat_json(text: Texts, calls: Calls = ()) -> bytes:
     msg = {"role": "assistant", "content": "".join(text) or None, "refusal": None, "annotations": []}
     if calls:
         msg["tool_calls"] = [
@@ -168,7 +168,7 @@ def chat_json(text: tuple[str, ...], calls=()) -> bytes:
     ).encode()
 
 
-# --------------------------------------------------------------------------- responses
+# responses
 
 RESP_ID = "resp_67ccd3a9da748190baa7f1570fe91ac604becb25c45c1d41"
 MSG_ID = "msg_67ccd3acc8d48190a77525dc6de64b4104becb25c45c1d41"
@@ -194,7 +194,7 @@ USAGE_RESP = {
 }
 
 
-def _response(status: str, output: list) -> dict:
+def _response(status: str, output: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "id": RESP_ID,
         "object": "response",
@@ -229,7 +229,7 @@ def _response(status: str, output: list) -> dict:
     }
 
 
-def _resp_items(text, calls):
+def _resp_items(text: Texts, calls: Calls) -> list[dict[str, Any]]:
     items = []
     if text:
         items.append(
@@ -255,12 +255,12 @@ def _resp_items(text, calls):
     return items
 
 
-def responses_events(text: tuple[str, ...], calls=()) -> list[bytes]:
+def responses_events(text: Texts, calls: Calls = ()) -> list[bytes]:
     rnd = random.Random(5)
     ev: list[bytes] = []
     seq = 0
 
-    def add(type_: str, **kw):
+    def add(type_: str, **kw: object) -> None:
         nonlocal seq
         ev.append(sse({"type": type_, "sequence_number": seq, **kw}, type_))
         seq += 1
@@ -327,11 +327,11 @@ def responses_events(text: tuple[str, ...], calls=()) -> list[bytes]:
     return ev
 
 
-def responses_json(text, calls=()) -> bytes:
+def responses_json(text: Texts, calls: Calls = ()) -> bytes:
     return _dumps(_response("completed", _resp_items(text, calls))).encode()
 
 
-# --------------------------------------------------------------------------- anthropic messages
+# anthropic messages
 
 ANT_ID = "msg_01XFDUDYJgAACzvnptvVoYEL"
 ANT_MODEL = "claude-sonnet-4-6"
@@ -345,11 +345,11 @@ USAGE_ANT = {
 }
 
 
-def messages_events(text: tuple[str, ...], calls=()) -> list[bytes]:
+def messages_events(text: Texts, calls: Calls = ()) -> list[bytes]:
     rnd = random.Random(9)
     ev: list[bytes] = []
 
-    def add(o):
+    def add(o: dict[str, Any]) -> None:
         # the real API pads its events with spaces after the closing brace of the inner object
         s = _dumps(o)
         ev.append(sse(s[:-1] + " " * rnd.randint(0, 14) + "}", o["type"]))
@@ -406,7 +406,7 @@ def messages_events(text: tuple[str, ...], calls=()) -> list[bytes]:
     return ev
 
 
-def messages_json(text, calls=()) -> bytes:
+def messages_json(text: Texts, calls: Calls = ()) -> bytes:
     content = []
     if text:
         content.append({"type": "text", "text": "".join(text)})
@@ -432,13 +432,13 @@ JSON = {"chat": chat_json, "responses": responses_json, "messages": messages_jso
 PATHS = {"chat": "/v1/chat/completions", "responses": "/v1/responses", "messages": "/v1/messages"}
 
 
-# --------------------------------------------------------------------------- the named scenarios
+# the named scenarios
 
 TOOL_NAME = "read_file"
 
 
 @functools.lru_cache(64)
-def scenario(wire: str, mode: str, n: int, frags: int = 200, argsize: int = 4000):
+def scenario(wire: str, mode: str, n: int, frags: int = 200, argsize: int = 4000) -> tuple[list[bytes], dict[str, int]]:
     """(events, expected) of one response. mode: text | tool (n text deltas, then one call)."""
     text = deltas(n)
     calls = ()
@@ -454,29 +454,26 @@ def scenario(wire: str, mode: str, n: int, frags: int = 200, argsize: int = 4000
     return ev, expected
 
 
-def loop_call_id(turn: int, j: int) -> str:
-    return f"call_t{turn:05d}n{j:02d}xQ7dK2pLm9"
-
-
 LOOP_TEXT = deltas(8, 21)
 LOOP_FINAL = deltas(20, 22)
-TOOL_OUTPUT = ("line %d: some tool output, as a shell command or a file read would print it\n" * 27 % tuple(range(27)))[
-    :2048
-]
+TOOL_OUTPUT = "".join(
+    f"line {n}: some tool output, as a shell command or a file read would print it\n" for n in range(27)
+)[:2048]
+
+
+def loop_call_id(turn: int) -> str:
+    return f"call_t{turn:05d}n00xQ7dK2pLm9"
 
 
 @functools.lru_cache(4096)
-def loop_turn(wire: str, turn: int, turns: int, par: int):
-    """Turn `turn` (0-based) of a scripted loop: text + `par` calls, or the final text."""
+def loop_turn(turn: int, turns: int) -> tuple[tuple[str, ...], tuple[Call, ...]]:
+    """Turn `turn` (from 0) of a scripted loop: a text and a call, or after `turns` of them the final text."""
     if turn >= turns:
         return LOOP_FINAL, ()
-    calls = []
-    for j in range(par):
-        args = json.dumps({"path": f"src/pkg/module_{turn}_{j}.py", "start": 1 + turn, "end": 200 + turn})
-        step = max(1, len(args) // 12)
-        frags = tuple(args[i : i + step] for i in range(0, len(args), step))
-        calls.append((loop_call_id(turn, j), TOOL_NAME, frags))
-    return LOOP_TEXT, tuple(calls)
+    arguments = json.dumps({"path": f"src/pkg/module_{turn}_0.py", "start": 1 + turn, "end": 200 + turn})
+    step = max(1, len(arguments) // 12)
+    fragments = tuple(arguments[start : start + step] for start in range(0, len(arguments), step))
+    return LOOP_TEXT, ((loop_call_id(turn), TOOL_NAME, fragments),)
 
 
 TOOL_PARAMS = _TOOL_SCHEMA["parameters"]
@@ -488,7 +485,7 @@ LOOP_PARAMS = {
 }
 
 
-def tool_specs(wire: str, params: dict | None = None) -> list[dict]:
+def tool_specs(wire: str, params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
     params = params or TOOL_PARAMS
     d = "Read a file of the workspace"
     if wire == "chat":

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import payloads as P
 from api import STREAM, Counts, Ctx, Show, case, headers, many, noop_tool, shown
-from by_hand import MiniClient, Sink, Splitter, dumps
+from by_hand import Client, Sink, Splitter, dumps
 
 Post = Callable[[bytes, Callable[[bytes], None]], Awaitable[None]]
 """Sends a body and calls its second argument with the bytes of each read."""
@@ -51,7 +51,7 @@ def over_aiohttp(ctx: Ctx) -> Post:
 
 
 def over_asyncio(ctx: Ctx) -> Post:
-    client = MiniClient(tls_context(ctx))
+    client = Client(tls_context(ctx))
     url, sent = ctx.url(), headers(ctx.wire)
 
     async def post(body: bytes, take: Callable[[bytes], None]) -> None:

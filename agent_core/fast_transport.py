@@ -49,7 +49,7 @@ __all__ = ["AiohttpTransport"]
 _KEPT_S = 30.0
 _HEAD_BYTES = 64 * 1024  # of one line; httpx2 takes 100 KB for all of them
 _HEAD_LINES = 256
-_JOINED_BYTES = 64 * 1024  # up to here a copy of the body is cheaper than a packet of its own for the head
+_JOINED_BYTES = 256 * 1024  # up to here a copy of the body is cheaper than a packet of its own for the head
 _MAX_TARGETS = 64
 _FRAMING = frozenset({"content-length", "transfer-encoding"})
 

@@ -152,9 +152,16 @@ def rate_limits(headers: Mapping[str, str], *, now: float | None = None) -> Rate
 
     found: dict[str, dict[str, float]] = {}
     for name, value in headers.items():
-        if len(name) <= _MAX_NAME and (named := _named(name)) is not None:
-            for kind, what, number in _said(named, value, at):
+        if len(name) > _MAX_NAME or (named := _named(name)) is None:
+            continue
+        kind, what = named
+        if what in _STRUCTURED:
+            for kind, what, number in _structured(value):
                 found.setdefault(kind, {}).setdefault(what, number)
+            continue
+        said = _value(what, value, at)
+        if said is not None and not (what == "status" and kind.endswith("overage")):  # paid use beyond the plan
+            found.setdefault(kind, {}).setdefault(_MEANS.get(what, what), said)
     windows = tuple(_window(kind, values) for kind, values in found.items() if _says_something(values))
     return RateLimits(windows) if windows else None
 
@@ -197,17 +204,6 @@ def _duration(after_s: float) -> str:
     seconds = f"{left / 1000:g}s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes}m{seconds}" if hours else f"{minutes}m{seconds}" if minutes else seconds
-
-
-def _said(named: tuple[str, str], value: str, now: Callable[[], float | None]) -> Iterator[tuple[str, str, float]]:
-    """What one header says: (kind of window, what of it, number)."""
-    kind, what = named
-    if what in _STRUCTURED:
-        yield from _structured(value)
-        return
-    number = _value(what, value, now)
-    if number is not None and not (what == "status" and kind.endswith("overage")):  # paid use beyond the plan
-        yield kind, _MEANS.get(what, what), number
 
 
 @lru_cache(maxsize=512)  # a server sends the same thirty with every answer

@@ -24,7 +24,7 @@ except for reasoning of what was then the last turn, and for calls that were the
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
@@ -38,6 +38,7 @@ from ..items import (
 from .base import Compat, Repair, RepairKind
 from .replay_items import ItemFitter
 from .replay_pairs import CallIds, Pairing, call_with_id, output_with_id, place_of, synthetic_output
+from .replay_plain import PlainRun, PlainRuns
 from .replay_step import Arranger, Entry, Step
 
 __all__ = ["Replayed", "Replayer", "replay"]
@@ -93,6 +94,7 @@ class Replayer:
         "_open",
         "_opened",
         "_pairing",
+        "_plain",
         "_repairs",
         "_seen",
         "_steps",
@@ -124,35 +126,71 @@ class Replayer:
             repairs=self._repairs,
         )
         self._kept: list[Entry | None] = []
-        self._steps: list[Step] = []
+        self._steps: list[Step | PlainRun] = []
         self._open: Step | None = None
+        # Where items go by their provider's ids, each is looked at: none may go twice.
+        self._plain: PlainRuns | None = None
+        if not (wire == "responses" and compat.send_item_ids):
+            self._plain = PlainRuns(
+                wire=wire,
+                compat=compat,
+                ids=self._ids,
+                called=self._pairing.functions,
+                # On chat, reasoning becomes a member of another item's message.
+                is_plain_reasoning=self._fitter.is_plain_reasoning
+                if self._keeps_reasoning and wire != "chat"
+                else None,
+            )
         self._marks: list[_Mark] = []  # where each written step begins
         self._unwritten = 0  # the first step to write
         self._judged: int | None = None  # the first step whose reasoning is there because its turn is the current one
         self._last_user = -1
         self._opened = wire != "messages"
 
-    def feed(self, items: Iterable[ResponseItem]) -> None:
-        kept, fit, pair, calls = self._kept, self._fitter.fit, self._pairing.feed, self._pairing.calls
-        for index, item in enumerate(items, len(kept)):
-            fitted = fit(index, item)
-            if fitted is None:
-                kept.append(None)
-                continue
-            place = place_of(fitted)
-            pair(index, item, place)
-            entry = (index, place, fitted)
-            if place != "output":
-                kept.append(entry)
-                if place == "other":
-                    self._ours(entry)
-                else:
-                    self._made(entry)
-                continue
-            call = calls.get(index)
-            kept.append(None if call is None else entry)  # None: an orphan
-            if call is not None:
-                self._answered(call)
+    def feed(self, items: Sequence[ResponseItem]) -> None:
+        at, end = 0, len(items)
+        while at < end:
+            step = self._open
+            if self._plain is not None and (step is None or 0 < step.calls == step.answers):
+                run = self._plain.take(items, at, len(self._kept), spoken=self._last_user >= 0)
+                if run is not None:
+                    self._pass(run)
+                    at += len(run.items)
+                    continue
+            self._look_at(items[at])
+            at += 1
+
+    def _pass(self, run: PlainRun) -> None:
+        """Take what needs no look."""
+        if self._open is not None:
+            self._open.end = run.start
+            self._open = None
+        self._kept += [None] * len(run.items)
+        self._steps.append(run)
+        if run.last_user >= 0:
+            self._spoke(run.last_user)
+
+    def _look_at(self, item: ResponseItem) -> None:
+        kept = self._kept
+        index = len(kept)
+        fitted = self._fitter.fit(index, item)
+        if fitted is None:
+            kept.append(None)
+            return
+        place = place_of(fitted)
+        self._pairing.feed(index, item, place)
+        entry = (index, place, fitted)
+        if place != "output":
+            kept.append(entry)
+            if place == "other":
+                self._ours(entry)
+            else:
+                self._made(entry)
+            return
+        call = self._pairing.calls.get(index)
+        kept.append(None if call is None else entry)  # None: an orphan
+        if call is not None:
+            self._answered(call)
 
     def settle(self) -> int:
         """Bring `items` up to date. Returns how many of them, from the start, are the objects they were before.
@@ -167,7 +205,9 @@ class Replayer:
         unchanged = len(self.items)
         for step in self._steps[first:]:
             self._marks.append((len(self.items), len(self._repairs), len(self._ids), self._opened))
-            if step.is_ours:
+            if isinstance(step, PlainRun):
+                self._write_run(step)
+            elif step.is_ours:
                 item = step.entries[0][2]
                 self._opened = self._opened or (item.type == "message" and item.role == "user")
                 self.items.append(item)
@@ -185,7 +225,7 @@ class Replayer:
     def _answered(self, call: int) -> None:
         step = self._open
         if step is not None and call >= step.start:
-            step.has_answer = True
+            step.answers += 1
         else:
             late = bisect_right(self._steps, call, key=_start) - 1
             self._unwritten = min(self._unwritten, late)
@@ -196,8 +236,11 @@ class Replayer:
             self._open.end = index
             self._open = None
         self._steps.append(Step(entry, is_ours=True))
-        if item.type != "message" or item.role != "user":
-            return
+        if item.type == "message" and item.role == "user":
+            self._spoke(index)
+
+    def _spoke(self, index: int) -> None:
+        """A message of the user's begins a turn."""
         self._last_user = index
         if self._judged is not None:
             self._unwritten = min(self._unwritten, self._judged)
@@ -205,7 +248,7 @@ class Replayer:
 
     def _made(self, entry: Entry) -> None:
         step = self._open
-        if step is None or step.has_answer:
+        if step is None or step.answers:
             if step is not None:
                 step.end = entry[0]
             step = self._open = Step(entry)
@@ -226,6 +269,21 @@ class Replayer:
             step.unknowns += item.type == "unknown"
             step.stray = step.stray or (step.calls > 0 and self._calls_go_last)
 
+    def _write_run(self, run: PlainRun) -> None:
+        self._opened = self._opened or run.last_user >= 0
+        if self._ids.keep(run.call_ids):
+            self.items += run.items
+            return
+        renamed: dict[str, str] = {}
+        for index, item in enumerate(run.items, run.start):
+            if item.type == "function_call":
+                renamed[item.call_id] = call_id = self._ids.assign(item)
+                self.items.append(self._call_named(index, item, call_id))
+            elif item.type == "function_call_output":
+                self.items.append(self._output_named(index, item, renamed[item.call_id]))
+            else:
+                self.items.append(item)
+
     def _write_step(self, step: Step) -> None:
         entries = self._arranger.arrange(step, self._why_unwanted(step) if step.reasonings else None)
         if entries:
@@ -242,10 +300,7 @@ class Replayer:
                 self.items.append(item)
                 continue
             call = cast("CallItem", item)  # what place_of says
-            call_id = self._ids.assign(call)
-            if call_id != call.call_id:
-                self._report("renamed_call_id", index, "an id this server refuses, or one that was used before")
-                call = call_with_id(call, call_id)
+            call = self._call_named(index, call, self._ids.assign(call))
             calls.append((index, call))
             self.items.append(call)
         newest = -1
@@ -259,11 +314,17 @@ class Replayer:
             if answer > end or answer < newest:
                 self._report("moved_output", answer, "brought behind its call, in call order")
             newest = max(newest, answer)
-            output = self._output_at(answer)
-            if output.call_id != call.call_id:
-                self._report("renamed_call_id", answer, "the id its call is sent with")
-                output = output_with_id(output, call.call_id or "")
-            self.items.append(output)
+            self.items.append(self._output_named(answer, self._output_at(answer), call.call_id or ""))
+
+    def _call_named(self, index: int, call: CallItem, call_id: str) -> CallItem:
+        if call_id != call.call_id:
+            self._report("renamed_call_id", index, "an id this server refuses, or one that was used before")
+        return call_with_id(call, call_id)
+
+    def _output_named(self, index: int, output: CallOutputItem, call_id: str) -> CallOutputItem:
+        if call_id != output.call_id:
+            self._report("renamed_call_id", index, "the id its call is sent with")
+        return output_with_id(output, call_id)
 
     def _output_at(self, index: int) -> CallOutputItem:
         entry = self._kept[index]
@@ -288,5 +349,5 @@ def _item_index(repair: Repair) -> int:
     return repair.item_index
 
 
-def _start(step: Step) -> int:
+def _start(step: Step | PlainRun) -> int:
     return step.start

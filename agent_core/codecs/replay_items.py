@@ -361,6 +361,13 @@ class ItemFitter:
 
     # reasoning
 
+    def is_plain_reasoning(self, item: ResponseItem) -> bool:
+        """Whether it is reasoning that `fit` leaves as it is, as long as no item goes by its provider's id."""
+        if item.type != "reasoning" or not _is_clean_reasoning(item) or not self._own(item.origin):
+            return False
+        fits = item.origin is None or not is_sealed(item) or same_model(item.origin.model, self._model)
+        return fits and self._is_sendable(item)
+
     def _reasoning(self, index: int, item: Reasoning) -> Reasoning | Message | None:
         if not _is_clean_reasoning(item):
             cleaned = clean_model(item)

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from itertools import repeat
 from typing import Literal, TypeAlias
 
 from ..errors import ConfigError
@@ -82,8 +83,13 @@ class Pairing:
         self.calls: dict[int, int] = {}
         self.orphans: list[tuple[int, _PairKey]] = []
         self._open: dict[_PairKey, list[tuple[int, deque[int]]]] = {}
-        self._first: dict[_PairKey, int] = {}
+        self._first: Mapping[str, dict[str, int]] = {kind: {} for kind in ("function", "custom", "search")}
         self._step = 0
+
+    @property
+    def functions(self) -> dict[str, int]:
+        """The first call of a function by its id. What is known to be paired is not fed, and its calls are put here."""
+        return self._first["function"]
 
     def feed(self, index: int, item: ResponseItem, place: Place) -> None:
         """`item` as it stood in the history: lowering changes kinds, and kinds tell pairs apart."""
@@ -102,7 +108,7 @@ class Pairing:
         groups = self._open.get(key)
         if groups is None:
             self._open[key] = [(self._step, deque((index,)))]
-            self._first[key] = index
+            self._first[key[0]].setdefault(key[1], index)
         elif groups and groups[-1][0] == self._step:
             groups[-1][1].append(index)
         else:
@@ -121,7 +127,7 @@ class Pairing:
         self.calls[index] = call
 
     def _orphan(self, index: int, key: _PairKey) -> Repair:
-        first_call = self._first.get(key)
+        first_call = self._first[key[0]].get(key[1])
         if first_call is None:
             return Repair("dropped_orphan_output", index, "no call has this id and kind")
         if first_call > index:
@@ -167,16 +173,21 @@ class CallIds:
     history renames what came before in the same way.
     """
 
-    __slots__ = ("_compat", "_exact", "_fresh", "_given", "_legal", "_prefix", "_seen", "_used", "_width", "_wire")
+    __slots__ = (
+        "_compat", "_exact", "_fresh", "_given", "_prefix", "_seen", "_used", "_width", "_wire", "is_legal",
+    )  # fmt: skip
 
     def __init__(self, *, wire: WireName, compat: Compat) -> None:
         self._wire: WireName = wire
         self._compat = compat
         self._exact = compat.call_id_exact
-        self._legal = re.compile(_EXACT_ID.format(self._exact) if self._exact else _ID.format(compat.call_id_max))
         self._prefix = _PREFIX if compat.call_id_max >= _ROOM_FOR_PREFIX else ""
         self._width = min(_HASH_WIDTH, compat.call_id_max - len(self._prefix))
-        self._fresh = re.compile(f"{self._prefix}[0-9a-f]{{{self._width}}}")
+        self._fresh = compat.qualify_call_ids and not self._exact
+        legal = _EXACT_ID.format(self._exact) if self._exact else _ID.format(compat.call_id_max)
+        fresh = f"{self._prefix}[0-9a-f]{{{self._width}}}"
+        self.is_legal = re.compile(fresh if self._fresh else legal).fullmatch
+        """Whether an id may stay, whoever made it."""
         self._used: set[str] = set()
         self._seen: Counter[str] = Counter()  # how often each id was renamed
         self._given: list[tuple[str, str | None]] = []  # ids in order, with what was renamed
@@ -203,6 +214,15 @@ class CallIds:
         self._given.append((call_id, None))
         return True
 
+    def keep(self, call_ids: Sequence[str]) -> bool:
+        """Give legal ids, all of them different, to the calls that have them; False, and none given, where another has
+        one of them already."""
+        if not self._used.isdisjoint(call_ids):
+            return False
+        self._used.update(call_ids)
+        self._given += zip(call_ids, repeat(None))
+        return True
+
     def forget(self, length: int) -> None:
         """As if only the first `length` ids had been given."""
         for call_id, source in self._given[length:]:
@@ -212,11 +232,9 @@ class CallIds:
         del self._given[length:]
 
     def _may_stay(self, call: CallItem, call_id: str) -> bool:
-        if self._compat.qualify_call_ids and not self._exact:
-            return self._fresh.fullmatch(call_id) is not None
-        if self._legal.fullmatch(call_id) is not None:
+        if self.is_legal(call_id) is not None:
             return True
-        checked = self._exact is not None or self._wire == "messages"
+        checked = self._fresh or self._exact is not None or self._wire == "messages"
         if checked or call.origin is None or len(call_id) > self._compat.call_id_max:
             return False
         own = same_origin(call.origin, wire=self._wire, provider=self._compat.provider)

@@ -38,10 +38,10 @@ class Step:
     """What the model made between two things of ours; or, alone, one thing of ours that is no output."""
 
     __slots__ = (
+        "answers",
         "calls",
         "end",
         "entries",
-        "has_answer",
         "is_ours",
         "messages",
         "reasonings",
@@ -54,8 +54,8 @@ class Step:
         self.is_ours = is_ours
         self.entries = [first]
         self.start = first[0]
-        self.calls = self.messages = self.reasonings = self.unknowns = 0
-        self.stray = self.has_answer = False
+        self.calls = self.answers = self.messages = self.reasonings = self.unknowns = 0
+        self.stray = False
         self.end: int | None = None
         """Index of the item that ended it; None while it is open."""
 

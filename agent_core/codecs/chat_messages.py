@@ -8,8 +8,8 @@ messages of the shorter one; `merge_system` is the one profile that gives this u
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeGuard
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias, TypeGuard, cast
 
 from ..items import (
     ContentPart,
@@ -32,90 +32,138 @@ from ..items import (
 )
 from .base import Compat, Loss, json_bytes, json_str
 from .chat_reasoning import put_reasoning
+from .replay_text import is_blank
 
-__all__ = ["ChatMessages", "call_name", "encode_call", "input_message", "is_system", "refusal_of", "text_of_message"]
+__all__ = [
+    "ChatMessages",
+    "Rest",
+    "call_name",
+    "encode_call",
+    "input_message",
+    "is_system",
+    "refusal_of",
+    "text_of_message",
+]
 
 SEE_IMAGES = "(see attached image)"
 IMAGES_OF_TOOLS = "Images from the tool results above:"
 
+Rest: TypeAlias = tuple[int, int, int, int]
+"""A place where no step was open and no images waited: how many items, messages, losses and systems there were."""
+
+_CALLS = frozenset({"function_call", "custom_tool_call", "local_shell_call"})
+_MADE = _CALLS | {"message", "reasoning"}
+
 
 class ChatMessages:
-    """Feed items, in the order replay gives; `take` the messages that are whole. `close` ends the last step, and
-    returns the rest. What has no place in them is added to `losses`."""
+    """Makes messages of items, in the order replay gives. What has no place in them is added to `losses`, what system
+    messages say that are part of the first one to `systems`, and to `rests` where no step was open."""
 
-    __slots__ = ("_calls", "_compat", "_images", "_losses", "_made", "_messages", "_names", "_reasonings")
+    __slots__ = ("_compat", "_images", "_names", "losses", "rests", "systems")
 
-    def __init__(self, compat: Compat, losses: list[Loss]) -> None:
+    def __init__(self, compat: Compat) -> None:
         self._compat = compat
-        self._losses = losses
-        self._messages: list[JsonValue] = []
-        self._reasonings: list[Reasoning] = []  # of the open step, as are the next two
-        self._made: list[Message] = []
-        self._calls: list[JsonValue] = []
-        self._names: dict[str, str] = {}  # of calls, by id, for servers that want them on outputs
         self._images: list[JsonValue] = []  # of outputs, for servers that take none there
+        self._names: dict[str, str] = {}  # of calls, by id, for servers that want them on outputs
+        self.losses: list[Loss] = []
+        self.systems: list[str] = []
+        self.rests: list[Rest] = []
 
-    def feed(self, item: ResponseItem) -> None:
-        # `type` and not the class: a pydantic class is asked slowly whether something is one of its own.
-        if item.type == "function_call_output" or item.type == "custom_tool_call_output":
-            self._end_step()
-            self._messages.append(self._tool_message(item))
-        elif item.type == "reasoning":
-            self._end_outputs()
-            self._reasonings.append(item)
-        elif item.type == "message":
-            if item.role != "assistant":
-                self._end_step()
-            self._end_outputs()
-            if item.role == "assistant":
-                self._made.append(item)
+    def of(self, items: Sequence[ResponseItem]) -> Iterator[JsonObject]:
+        """The messages of those items that stand behind the last rest. What is still open at their end is written as it
+        is."""
+        compat, losses, systems, rests = self._compat, self.losses, self.systems, self.rests
+        start, written = rests[-1][:2] if rests else (0, 0)
+        is_open = False  # a step: what the model said that is not written yet
+        texts: list[str] = []
+        reasonings: list[Reasoning] = []
+        calls: list[JsonValue] = []
+        opaque: list[JsonObject] = []
+        for number, item in enumerate(items[start:], start):
+            # `type` and not the class: a pydantic class is asked slowly whether something is one of its own. And the
+            # dict of a model, not its attributes: to look there costs a fifth.
+            fields = item.__dict__
+            kind = fields["type"]
+            if kind == "function_call_output" or kind == "custom_tool_call_output":
+                if is_open:
+                    is_open = False
+                    if message := assistant_message(texts, reasonings, calls, opaque, compat, losses):
+                        written += 1
+                        yield message
+                    texts, reasonings, calls, opaque = [], [], [], []
+                written += 1
+                output = fields["output"]
+                if type(output) is str and fields["success"] is not False and not compat.tool_message_name:
+                    yield {"role": "tool", "tool_call_id": fields["call_id"], "content": output}
+                else:
+                    yield self._tool_message(cast("FunctionCallOutput | CustomToolCallOutput", item))
+                continue
+            if kind == "message" and fields["role"] != "assistant":
+                if compat.merge_system and is_system(item):
+                    systems.append(text_of_message(item))
+                    continue
+                if is_open:
+                    is_open = False
+                    if message := assistant_message(texts, reasonings, calls, opaque, compat, losses):
+                        written += 1
+                        yield message
+                    texts, reasonings, calls, opaque = [], [], [], []
+                if self._images:
+                    written += 1
+                    yield self._message_of_images()
+                written += 1
+                yield input_message(cast("Message", item), compat, losses)
+                continue
+            if kind not in _MADE:
+                losses.append(Loss("item", kind))
+                continue
+            if not is_open:
+                if self._images:
+                    written += 1
+                    yield self._message_of_images()
+                is_open = True
+                rests.append((number, written, len(losses), len(systems)))
+            if kind == "function_call" and fields["opaque"] is None and not is_blank(fields["arguments"]):
+                said: JsonObject = {"name": fields["name"], "arguments": fields["arguments"]}
+                calls.append({"id": fields["call_id"], "type": "function", "function": said})
+            elif kind == "message":
+                texts.append(text_of_message(cast("Message", item)))
+                if fields["phase"] is not None:
+                    losses.append(Loss("phase"))
+                if fields["opaque"]:
+                    opaque.append(fields["opaque"])
+            elif kind == "reasoning":
+                reasonings.append(cast("Reasoning", item))
             else:
-                self._messages.append(input_message(item, self._compat, self._losses))
-        elif item.type == "function_call" or item.type == "custom_tool_call" or item.type == "local_shell_call":
-            self._end_outputs()
-            self._calls.append(encode_call(item, self._compat))
-            self._names[item.call_id] = call_name(item)
-        else:
-            self._losses.append(Loss("item", item.type))
+                calls.append(encode_call(cast("FunctionCall | CustomToolCall | LocalShellCall", item), compat))
+            if compat.tool_message_name and kind in _CALLS:
+                call = cast("FunctionCall | CustomToolCall | LocalShellCall", item)
+                self._names[call.call_id] = call_name(call)
+        if is_open:
+            message = assistant_message(texts, reasonings, calls, opaque, compat, losses)
+            if message is not None:
+                yield {**message, "prefix": True} if compat.assistant_prefix else message
+        elif self._images:
+            yield self._message_of_images()
+        elif start < len(items):
+            rests.append((len(items), written, len(losses), len(systems)))
 
-    @property
-    def at_rest(self) -> bool:
-        """No step is open and no images wait: nothing that follows joins in."""
-        return not (self._made or self._calls or self._reasonings or self._images)
-
-    def take(self) -> list[JsonValue]:
-        messages, self._messages = self._messages, []
-        return messages
-
-    def close(self) -> list[JsonValue]:
-        self._end_step()
-        self._end_outputs()
-        return self.take()
-
-    def _end_step(self) -> None:
-        if not (self._made or self._calls or self._reasonings):
-            return
-        message = assistant_message(self._made, self._reasonings, self._calls, self._compat, self._losses)
-        if message is not None:
-            self._messages.append(message)
-        self._made, self._calls, self._reasonings = [], [], []
-
-    def _end_outputs(self) -> None:
+    def _message_of_images(self) -> JsonObject:
         """Images that tool messages cannot hold follow the last of them, as the user's (providers.md 3d)."""
-        if self._images:
-            heading: JsonObject = {"type": "text", "text": IMAGES_OF_TOOLS}
-            self._messages.append({"role": "user", "content": [heading, *self._images]})
-            self._images = []
+        heading: JsonObject = {"type": "text", "text": IMAGES_OF_TOOLS}
+        images, self._images = self._images, []
+        return {"role": "user", "content": [heading, *images]}
 
     def _tool_message(self, item: FunctionCallOutput | CustomToolCallOutput) -> JsonObject:
         message: JsonObject = {"role": "tool", "tool_call_id": item.call_id}
         if self._compat.tool_message_name and item.call_id in self._names:
             message["name"] = self._names[item.call_id]
+        output = item.output
         prefix = self._compat.error_prefix if item.success is False else ""
-        if isinstance(item.output, str):
-            message["content"] = _prefixed(item.output, prefix)
+        if isinstance(output, str):
+            message["content"] = _prefixed(output, prefix) if prefix else output
             return message
-        parts = [input_part(part, self._compat, self._losses) for part in item.output]
+        parts = [input_part(part, self._compat, self.losses) for part in output]
         text = "\n".join(_part_text(part) for part in parts if _is_text(part))
         media: list[JsonValue] = [part for part in parts if not _is_text(part)]
         if media and self._compat.images_in_tool_results and not self._compat.content_as_string:
@@ -128,9 +176,10 @@ class ChatMessages:
 
 
 def assistant_message(
-    made: Sequence[Message],
+    texts: Sequence[str],
     reasonings: Sequence[Reasoning],
-    calls: Sequence[JsonValue],
+    calls: list[JsonValue],
+    opaque: Sequence[JsonObject],
     compat: Compat,
     losses: list[Loss],
 ) -> JsonObject | None:
@@ -138,22 +187,21 @@ def assistant_message(
 
     Content is a string (S1-14); a refusal is its text, since servers other than OpenAI know no `refusal` member.
     """
-    if not made and not calls:
+    if not texts and not calls:
         losses.append(Loss("reasoning", "it belongs to no message and no call"))
         return None
-    text = "\n\n".join([text for text in map(text_of_message, made) if not text.isspace() and text])
+    text = texts[0] if len(texts) == 1 else "\n\n".join([text for text in texts if not is_blank(text)])
     message: JsonObject = {"role": "assistant"}
-    if text or not calls:
-        message["content"] = text
+    if not calls or not is_blank(text):
+        message["content"] = "" if is_blank(text) else text
     elif not compat.omit_null_content:
         message["content"] = None
-    put_reasoning(message, reasonings, compat)
-    for item in made:
-        message.update(item.opaque or {})
-        if item.phase is not None:
-            losses.append(Loss("phase"))
+    if reasonings or compat.reasoning_always_present:
+        put_reasoning(message, reasonings, compat)
+    for members in opaque:
+        message.update(members)
     if calls:
-        message["tool_calls"] = list(calls)
+        message["tool_calls"] = calls
     return message
 
 
@@ -162,7 +210,9 @@ def encode_call(item: FunctionCall | CustomToolCall | LocalShellCall, compat: Co
     call: JsonObject = {"id": item.call_id, "type": "function"}
     match item:
         case FunctionCall():
-            call["function"] = {"name": item.name, "arguments": item.arguments if item.arguments.strip() else "{}"}
+            arguments = item.arguments
+            said: JsonObject = {"name": item.name, "arguments": "{}" if is_blank(arguments) else arguments}
+            call["function"] = said
         case CustomToolCall() if compat.custom_tools:
             call = {"id": item.call_id, "type": "custom", "custom": {"name": item.name, "input": item.input}}
         case CustomToolCall():
@@ -170,7 +220,8 @@ def encode_call(item: FunctionCall | CustomToolCall | LocalShellCall, compat: Co
         case LocalShellCall():
             action: JsonObject = item.action.model_dump(mode="json", exclude={"type"})
             call["function"] = {"name": call_name(item), "arguments": json_bytes(action).decode()}
-    call.update(item.opaque or {})
+    if item.opaque:
+        call.update(item.opaque)
     return call
 
 
@@ -178,9 +229,10 @@ def input_message(item: Message, compat: Compat, losses: list[Loss]) -> JsonObje
     """A system, developer or user message: a string, or parts where there is more than text (S1-14)."""
     if item.role != "user":
         return {"role": compat.system_role, "content": text_of_message(item)}
-    if len(item.content) == 1 and item.content[0].type == "input_text":
-        return {"role": "user", "content": item.content[0].text}
-    parts = [input_part(part, compat, losses) for part in item.content]
+    content = item.content
+    if len(content) == 1 and content[0].type == "input_text":
+        return {"role": "user", "content": content[0].text}
+    parts = [input_part(part, compat, losses) for part in content]
     if all(map(_is_text, parts)):
         return {"role": "user", "content": "".join(map(_part_text, parts))}
     return {"role": "user", "content": [part for part in parts if not _is_text(part) or _part_text(part).strip()]}
@@ -228,8 +280,9 @@ def is_system(item: ResponseItem) -> TypeGuard[Message]:
 
 def text_of_message(message: Message) -> str:
     """All that a message says; what it refused with, too."""
-    if len(message.content) == 1 and message.content[0].type == "output_text":
-        return message.content[0].text
+    content = message.content
+    if len(content) == 1 and content[0].type == "output_text":
+        return content[0].text
     return text_of(message) + refusal_of(message)
 
 

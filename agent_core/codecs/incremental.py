@@ -13,7 +13,7 @@ without a memory is this one with nothing kept, so there is one way to write a r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import is_
 from typing import Generic, TypeVar
 
@@ -29,7 +29,7 @@ __all__ = ["JsonArray", "KeptEncoder", "KeptReplay"]
 _MAX_KEPT = 8
 _MAX_KEPT_BYTES = 64 * 1024 * 1024
 
-_encode = Encoder().encode
+_encode_into = Encoder().encode_into
 """Like `json_bytes`, but for what only callers' own values hold, and several times as fast."""
 
 _History = TypeVar("_History")
@@ -118,14 +118,20 @@ class JsonArray:
 
     def append(self, value: JsonValue) -> None:
         """Raises InvalidPromptError for what is no JSON."""
+        self.extend((value,))
+
+    def extend(self, values: Iterable[JsonValue]) -> None:
+        """`append` each of them as it comes."""
         written, ends = self._written, self._ends
-        if ends:
-            written += b","
-        try:
-            written += _encode(value)
-        except (ValueError, TypeError, RecursionError):  # half a character, a view of a mapping
-            written += prompt_json(value)
-        ends.append(len(written))
+        for value in values:
+            if ends:
+                written += b","
+            try:
+                _encode_into(value, written, -1)
+            except (ValueError, TypeError, RecursionError):  # half a character, a view of a mapping
+                del written[ends[-1] + 1 if ends else 0 :]
+                written += prompt_json(value)
+            ends.append(len(written))
 
     def cut(self, length: int) -> None:
         """Keep the first `length` elements."""

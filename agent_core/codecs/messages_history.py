@@ -7,14 +7,14 @@ and before anything else (behaviours.md 6.G T-G3, providers.md 3a).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..items import JsonObject, JsonValue, ResponseItem
 from ..prompt import Prompt
 from .base import Compat, Repair, json_list, json_object, json_str
 from .incremental import JsonArray, KeptReplay
 from .messages_blocks import REDACTED, THINKING
-from .messages_items import Losses, Role, encode_item, plain_text, role_of
+from .messages_items import Losses, Role, encode_item, plain_block, plain_text, role_of
 
 __all__ = ["MessagesHistory", "mark_last"]
 
@@ -53,15 +53,12 @@ class MessagesHistory:
         start, losses = self._cut_back(unchanged)
         self.elements.cut(len(starts))
         self.losses.cut(losses)
-        messages = self._messages(items, max(start, len(leading)))
-        if messages and starts[-1][2] == "assistant":
-            _trim_prefill(json_list(messages[-1]["content"]))
+        messages: Iterable[JsonObject] = self._messages(items, max(start, len(leading)))
         if self._compat.cache_control:
+            messages = list(messages)
             for message in [message for message in messages if message["role"] == "user"][-_MARKED:]:
                 mark_last(json_list(message["content"]))
-        for message in messages:
-            self.elements.append(message)
-        self._newest = messages[-1] if messages else {}
+        self.elements.extend(messages)
 
     def goes_on_unthought(self) -> bool:
         """Whether the model is in the middle of a turn with tools that neither began with thinking nor thought last:
@@ -108,28 +105,34 @@ class MessagesHistory:
                 return start, losses
         return 0, 0
 
-    def _messages(self, items: Sequence[ResponseItem], start: int) -> list[JsonObject]:
+    def _messages(self, items: Sequence[ResponseItem], start: int) -> Iterator[JsonObject]:
         """Runs of one role as one message each, from the item `start` on; tool results first in it."""
-        messages: list[JsonObject] = []
+        compat, losses = self._compat, self.losses
         role: Role | None = None
         results: list[JsonValue] = []
         content: list[JsonValue] = []
         for index, item in enumerate(items[start:], start):
-            losses = len(self.losses)
-            blocks = encode_item(item, self._compat, self.losses)
+            fields = item.__dict__  # see plain_block
+            kind = fields["type"]
+            block, lost = plain_block(kind, fields), len(losses)
+            blocks = encode_item(item, compat, losses) if block is None else [block]
             if not blocks:
                 continue
-            own_role = role_of(item, self._compat)
+            is_result = kind == "function_call_output" or kind == "custom_tool_call_output"
+            own_role = "user" if is_result else "assistant" if kind == "function_call" else role_of(item, compat)
             if own_role != role:
                 if role is not None:
-                    messages.append({"role": role, "content": [*results, *content]})
+                    yield {"role": role, "content": results + content}
                 role, results, content = own_role, [], []
-                self._starts.append((index, losses, own_role))
-            is_result = item.type == "function_call_output" or item.type == "custom_tool_call_output"
+                self._starts.append((index, lost, own_role))
             (results if is_result else content).extend(blocks)
+        self._newest = {}
         if role is not None:
-            messages.append({"role": role, "content": [*results, *content]})
-        return messages
+            content = results + content
+            if role == "assistant":
+                _trim_prefill(content)
+            self._newest = {"role": role, "content": content}
+            yield self._newest
 
 
 def _leading_system(items: Sequence[ResponseItem], compat: Compat) -> tuple[str, ...]:

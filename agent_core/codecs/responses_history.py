@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..items import ResponseItem, text_of
+from collections.abc import Iterator, Sequence
+
+from ..items import JsonObject, ResponseItem, text_of
 from ..prompt import Prompt
 from .base import Compat, Loss, Repair
 from .incremental import JsonArray, KeptReplay
@@ -35,20 +37,21 @@ class ResponsesHistory:
         while left_out and left_out[-1][0] >= unchanged:
             left_out.pop()
         self.elements.cut(unchanged - len(self._systems) - len(left_out))
-        for index, item in enumerate(self._replay.items[unchanged:], unchanged):
-            self._add(index, item)
+        self.elements.extend(self._encoded(self._replay.items[unchanged:], unchanged))
 
-    def _add(self, index: int, item: ResponseItem) -> None:
-        if self._compat.merge_system and item.type == "message" and item.role in ("system", "developer"):
-            if index == len(self._systems):
-                self._systems.append(text_of(item))
-                return
-            item = item.model_copy(update={"role": "user"})
-        encoded = encode_item(item, self._compat)
-        if isinstance(encoded, Loss):
-            self._left_out.append((index, encoded))
-        else:
-            self.elements.append(encoded)
+    def _encoded(self, items: Sequence[ResponseItem], start: int) -> Iterator[JsonObject]:
+        compat, systems = self._compat, self._systems
+        for index, item in enumerate(items, start):
+            if compat.merge_system and item.type == "message" and item.role in ("system", "developer"):
+                if index == len(systems):
+                    systems.append(text_of(item))
+                    continue
+                item = item.model_copy(update={"role": "user"})
+            encoded = encode_item(item, compat)
+            if isinstance(encoded, Loss):
+                self._left_out.append((index, encoded))
+            else:
+                yield encoded
 
     def instructions(self, given: str) -> str:
         return "\n\n".join(([given] if given else []) + self._systems)

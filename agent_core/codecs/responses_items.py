@@ -136,6 +136,8 @@ def load_json(data: bytes) -> JsonValue:
 
 def encode_item(item: ResponseItem, compat: Compat) -> JsonObject | Loss:
     """The item as `input` takes it, or why this wire cannot carry it."""
+    if not (compat.send_item_ids or compat.content_as_string) and (plain := _plain(item)) is not None:
+        return plain
     encoded = _encode(item, compat)
     if isinstance(encoded, Loss):
         return encoded
@@ -147,6 +149,31 @@ def encode_item(item: ResponseItem, compat: Compat) -> JsonObject | Loss:
     for name, value in (item.opaque or {}).items():
         encoded.setdefault(name, value)
     return encoded
+
+
+def _plain(item: ResponseItem) -> JsonObject | None:
+    """What `_encode` says of an everyday item, said in a fifth of the time; None for another."""
+    # The dict of a model, not its attributes: to look there costs a fifth.
+    fields = item.__dict__
+    kind = fields["type"]
+    if kind == "function_call_output":
+        output = fields["output"]
+        if type(output) is str and fields["success"] is not False:
+            return {"type": kind, "call_id": fields["call_id"], "output": output}
+    elif kind == "function_call":
+        if fields["opaque"] is None and fields["namespace"] is None:
+            name, arguments = fields["name"], fields["arguments"]
+            return {"type": kind, "call_id": fields["call_id"], "name": name, "arguments": arguments}
+    elif kind == "message" and fields["opaque"] is None and len(fields["content"]) == 1:
+        role, part = fields["role"], fields["content"][0].__dict__
+        if role == "user" and part["type"] == "input_text":
+            return {"type": kind, "role": role, "content": [{"type": "input_text", "text": part["text"]}]}
+        if role == "assistant" and part["type"] == "output_text" and not part["annotations"]:
+            out: JsonObject = {"type": kind, "role": role, "content": [{"type": "output_text", "text": part["text"]}]}
+            if fields["phase"] is not None:
+                out["phase"] = fields["phase"]
+            return out
+    return None
 
 
 def _from_here(origin: Origin | None, compat: Compat) -> TypeGuard[Origin]:

@@ -125,10 +125,12 @@ def inflater(encoding: str, url: str) -> Callable[[bytes], Iterable[bytes]] | No
     def inflate(chunk: bytes) -> Iterator[bytes]:
         nonlocal begun
         while True:
+            before = None if begun else decoder.copy()
             try:
                 piece = decoder.decompress(chunk, _INFLATED_BYTES)
             except zlib.error as error:
                 # Not retryable where it never was any.
+                begun = before is None or any(_whole_pieces(before.decompress, chunk, zlib.error))
                 raise HttpFault("protocol", "the answer's compression is broken", begun).error(url) from error
             if piece:
                 begun = True
@@ -138,6 +140,15 @@ def inflater(encoding: str, url: str) -> Callable[[bytes], Iterable[bytes]] | No
                 return
 
     return inflate
+
+
+def _whole_pieces(decompress: Callable[[bytes], bytes], data: bytes, broken: type[Exception]) -> Iterator[bytes]:
+    """What comes of data before the place where it is broken, byte by byte."""
+    try:
+        for n in range(len(data)):
+            yield decompress(data[n : n + 1])
+    except broken:
+        return
 
 
 def check_sendable(url: str, headers: Mapping[str, str]) -> None:

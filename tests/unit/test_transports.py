@@ -144,6 +144,11 @@ UNTIL_CLOSED = b"HTTP/1.1 200 OK\r\n\r\n"
             "protocol",
             True,
         ),
+        (
+            exchange(sse_head({"content-encoding": "gzip"}), chunk(gzip_of(b"fine") + b"\xff" * 9), END),
+            "protocol",
+            True,
+        ),
         (exchange(sse_head({"content-encoding": "br"}), chunk(b"?"), END), "protocol", False),
     ],
 )

@@ -26,6 +26,7 @@ __all__ = ["ChunkJoiner", "JoiningTransport"]
 _SIZE = re.compile(rb"([0-9a-fA-F]{1,8})\r\n")
 _SIZE_BYTES = 10
 _CHUNKED = b"\r\ntransfer-encoding: chunked\r\n"
+_ENCODED = b"\r\ncontent-encoding:"  # what is whole before damage would be lost with it
 
 
 class JoiningTransport(httpx2.AsyncBaseTransport):
@@ -164,8 +165,8 @@ class ChunkJoiner:
         if self._head:
             self._head = False
             start = data.find(b"\r\n\r\n") + 4
-            head = data[:start]
-            self._body = head.startswith(b"HTTP/1.1 200 ") and _CHUNKED in head.lower()
+            head = data[:start].lower()
+            self._body = head.startswith(b"http/1.1 200 ") and _CHUNKED in head and _ENCODED not in head
         if not self._body:
             return data
         if self._held:

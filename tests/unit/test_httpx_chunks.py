@@ -82,6 +82,12 @@ def test_the_chunks_of_a_read_are_one_piece() -> None:
     assert parsed(joined(ChunkJoiner(), reads)) == (whole, 1 + 1 + 1 + 1 + 1, end)
 
 
+def test_a_compressed_body_stays_in_its_pieces() -> None:
+    """What is whole before damage can be used: put together with it, it would be lost."""
+    answer = HEAD.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n") + TOKENS + END
+    assert joined(ChunkJoiner(), [answer]) == [answer]
+
+
 def test_the_next_answer_on_a_connection_is_read_anew() -> None:
     """Each request begins with a head, whatever the answer before it was."""
     joiner = ChunkJoiner()

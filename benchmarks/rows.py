@@ -121,11 +121,11 @@ def bodies(items: int) -> Iterator[Row]:
         params: Params = {"items": items, "with": "sdk"}
         (first, turn), copy = refs("body", wire, params, "first", "turn"), refs("body", wire, params, "copy")
         work = f"request body of {items:,} items, all new"
-        yield Row("body", work, wire, first, None, refs("body", wire, params, SDK[wire]), (), 0.02)
+        beside, floors = refs("body", wire, params, SDK[wire]), refs("body", wire, params, "to_json")
+        yield Row("body", work, wire, first, None, beside, floors, 0.02)
         if wire != "responses":
-            beside = refs("body", wire, {**params, "with": "litellm"}, "litellm")
-            (first,) = refs("body", wire, {**params, "with": "litellm"}, "first")
-            yield Row("body", work, wire, first, None, beside, (), 0.25)
+            first, to_json, litellm = refs("body", wire, {**params, "with": "litellm"}, "first", "to_json", "litellm")
+            yield Row("body", work, wire, first, None, (litellm,), (to_json,), 0.25)
         yield Row("body", "the same after one more turn", wire, turn, None, copy, (), 3.0)
 
 

@@ -234,8 +234,8 @@ class ModelClient:
                     yield events
                     await events.drain()
                 finally:
-                    span.ended(events.completed, events.error, events.snapshot)
                     held.admission.ended(events.completed, events.error)
+                    span.ended(events.completed, events.error, events.snapshot)
         finally:
             span.end()
 
@@ -326,16 +326,16 @@ class ModelClient:
                 http, body = await self._send(call, held, accept="text/event-stream")
                 limits = rate_limits(http.headers)
                 held.admission.heard(limits)
+                named = request_id(http.headers)
+                decoder = self._codec.stream_decoder(call.prompt, self.resolved.compat)
+                events = EventStream(
+                    decoder, body, http, call.encoded, attempt=attempt, request_id=named, model=self.model
+                )
                 head = await body.head()
                 whole: Response | None = None
                 if head.lstrip(_BLANK)[:1] in _NO_STREAM:
                     # Asked for a stream, the server sent something else: a whole answer, an error, or a web page.
                     whole = self._decode_whole(*await body.rest(head, MAX_ANSWER_BYTES), call.prompt)
-                decoder = self._codec.stream_decoder(call.prompt, self.resolved.compat)
-                named = request_id(http.headers)
-                events = EventStream(
-                    decoder, body, http, call.encoded, attempt=attempt, request_id=named, model=self.model
-                )
                 await events.open(head, whole, limits)
         except BaseException as error:
             await held.__aexit__(type(error), error, error.__traceback__)

@@ -104,9 +104,8 @@ def measured(args: argparse.Namespace, out: Path) -> list[str]:
     if unknown := set(parts) - set(PARTS):
         sys.exit(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
     if args.short:
-        left = [row for row in ROWS if row not in rows]
-        print(f"A short run leaves out {len(left)} of {len(ROWS)} rows:")
-        print("".join(f"  {row.work} ({row.wire})\n" for row in left) + "  how many streams one core holds")
+        left = dict.fromkeys(f"  {row.work} ({row.wire})\n" for row in ROWS if row not in rows)
+        print("A short run leaves out:\n" + "".join(left) + "  how many streams one core holds")
     repeat = args.repeat or (2 if args.short else 5)
     empty: dict[str, Any] = {"cases": [], "held": []}
     results = report.load(out) if args.append and out.exists() else empty

@@ -152,10 +152,11 @@ def text(results: Results, rows: Sequence[Row] = ROWS) -> str:
 
 def about(results: Results) -> str:
     facts = results["about"]
+    repeated = "1 repetition" if facts["repeat"] == 1 else f"{facts['repeat']} interleaved repetitions"
     libraries = ", ".join(f"{name} {version}" for name, version in facts["versions"].items() if name != "python")
     return (
         f"Measured {facts['date']} on {facts['cpu']}, {facts['cores']} cores, Linux {facts['kernel']}, Python "
-        f"{facts['versions']['python']}; {facts['repeat']} interleaved repetitions. Beside: {libraries}."
+        f"{facts['versions']['python']}; {repeated}. Beside: {libraries}."
     )
 
 

@@ -221,12 +221,12 @@ class Server:
         if connection.out:
             connection.out.append(memoryview(data))
             return
-        sent = self.sent(connection, memoryview(data))
+        sent = self.sent(connection, data)
         if connection.alive and sent < len(data):
             connection.out.append(memoryview(data)[sent:])
             self.epoll.modify(connection.sock.fileno(), select.EPOLLIN | select.EPOLLOUT)
 
-    def sent(self, connection: Connection, data: memoryview) -> int:
+    def sent(self, connection: Connection, data: bytes | memoryview) -> int:
         """How much of it the socket took."""
         try:
             return connection.sock.send(data)

@@ -86,6 +86,8 @@ def main() -> None:
         "--write-docs", action="store_true", help="keep the results, and write docs/performance.md from them"
     )
     args = parser.parse_args()
+    if args.short and args.write_docs:
+        parser.error("a short run has not all that is in the docs")
     out = Path(args.report or args.out)
     failed = [] if args.report else measured(args, out)
     results = report.load(out)
@@ -97,7 +99,7 @@ def main() -> None:
 
 
 def measured(args: argparse.Namespace, out: Path) -> list[str]:
-    """Writes the results after each program, so that what ran is not lost; returns what failed of ours."""
+    """Writes the results after each part, so that what ran is not lost; returns what failed of ours."""
     peers = Peers(args.peers)
     rows = SHORT_ROWS if args.short else ROWS
     parts = list(PARTS) if args.only is None else args.only.split(",")
@@ -110,14 +112,15 @@ def measured(args: argparse.Namespace, out: Path) -> list[str]:
     empty: dict[str, Any] = {"cases": [], "held": []}
     results = report.load(out) if args.append and out.exists() else empty
     results["about"] = {**machine(), "versions": peers.versions(), "repeat": repeat, "short": args.short}
-    with tempfile.TemporaryDirectory() as folder:
-        run = Run(peers, tuple(row for row in rows if row.part in parts), repeat, Path(folder))
-        for program in (run.harness, run.bodies, run.imports):
-            results["cases"] = merged(results["cases"], program())
-            out.write_text(report.dumps(results), "utf-8")
-        if "held" in parts and not args.short:
-            results["held"] = run.held()
-            out.write_text(report.dumps(results), "utf-8")
+    for part in PARTS:
+        if part not in parts:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            run = Run(peers, [row for row in rows if row.part == part], repeat, Path(folder))
+            results["cases"] = merged(results["cases"], [*run.harness(), *run.bodies(), *run.imports()])
+            if part == "held" and not args.short:
+                results["held"] = run.held()
+        out.write_text(report.dumps(results), "utf-8")
     ours = [case["name"] for case in results["cases"] if "error" in case and case["name"].startswith("agent_core")]
     return peers.failed + ours
 
@@ -148,7 +151,7 @@ def machine() -> dict[str, Any]:
 class Run:
     """The programs a run is made of. What they write is brought into one shape: that of `harness/run.py`."""
 
-    def __init__(self, peers: Peers, rows: tuple[Row, ...], repeat: int, folder: Path) -> None:
+    def __init__(self, peers: Peers, rows: list[Row], repeat: int, folder: Path) -> None:
         self.peers, self.rows, self.repeat, self.folder = peers, rows, repeat, folder
 
     def read(self, name: str) -> Any:

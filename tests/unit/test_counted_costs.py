@@ -102,8 +102,8 @@ def test_a_turn_makes_its_own_bytes_and_one_copy_of_the_body(wire: WireName) -> 
     finally:
         tracemalloc.stop()
     beside = most - start - len(body)
-    # 64 KB: tuples of the items that are known, a pointer each; the body has half a megabyte and more
-    assert beside <= 64_000, f"{wire}: {beside} bytes are made beside a body of {len(body)} bytes"
+    # The kept bytes grow by an eighth where they have no room left; the rest is what is new, and pointers to items.
+    assert beside <= len(body) // 8 + 32_000, f"{wire}: {beside} bytes are made beside a body of {len(body)} bytes"
 
 
 SYSTEM_CALLS = ("poll", "recv", "recv_into", "send", "sendmsg", "register", "unregister", "modify")

@@ -1,5 +1,5 @@
-"""Requests by aiohttp's parts, on asyncio: a third of the CPU for a request, a quarter to a half for a delta
-(docs/performance.md).
+"""Requests by aiohttp's parts, on asyncio: less than half of the CPU for a request, a quarter to a half for a
+delta (docs/performance.md).
 
 What `transport.HttpxTransport` does with httpx2: the same pool, errors, limits and manners. It is a module of its own
 because importing it imports aiohttp (extra `fast`), which takes 100 ms; `transport_choice` does so when the first

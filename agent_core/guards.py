@@ -16,6 +16,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 from .items import OutputPart
@@ -45,15 +46,16 @@ class Guards:
         self.stop: GuardStop | None = None
         self._max_repeats = max_repeats
         self._max_failed = max_failed
-        self._last: list[tuple[ToolCall, Answer]] = []
+        self._last: _Made | None = None
         self._repeated = self._failed = 0
         self._bad: Counter[str] = Counter()
 
     def take(self, calls: Sequence[ToolCall], answers: Sequence[Answer]) -> str:
         """What became of the calls of one response. Returns what the model is to be told of it, mostly nothing."""
-        made = list(zip(calls, answers, strict=True))
+        made, before = _Made(calls, answers), self._last
         waited = any(answer.duration_s >= WAITING_S for answer in answers)
-        self._repeated = self._repeated + 1 if not waited and _same(made, self._last) else 0
+        same = not waited and before is not None and made.is_like(before)
+        self._repeated = self._repeated + 1 if same else 0
         self._last = made
         if not all(answer.outcome == "denied" for answer in answers):
             self._failed = self._failed + 1 if all(map(_failed, answers)) else 0
@@ -88,24 +90,31 @@ class Guards:
         return words.format(n=count)
 
 
-def _same(made: Sequence[tuple[ToolCall, Answer]], before: Sequence[tuple[ToolCall, Answer]]) -> bool:
-    """Whether they are the same calls with the same results, in any order. Looked at closely only where tools and
-    arguments are: outputs are long, and few calls are made twice."""
-    if sorted(call.name for call, _ in made) != sorted(call.name for call, _ in before):
-        return False
-    if Counter(_asked(call) for call, _ in made) != Counter(_asked(call) for call, _ in before):
-        return False
-    return Counter(map(_answered, made)) == Counter(map(_answered, before))
+class _Made:
+    """The calls of a response and their results, in any order. Looked at closely only where tools and arguments are
+    the same: outputs are long, and few calls are made twice."""
+
+    def __init__(self, calls: Sequence[ToolCall], answers: Sequence[Answer]) -> None:
+        self._calls = calls
+        self._answers = answers
+        self._names = sorted(call.name for call in calls)
+
+    def is_like(self, other: _Made) -> bool:
+        return self._names == other._names and self._asked == other._asked and self._told() == other._told()
+
+    @cached_property
+    def _asked(self) -> list[tuple[str, str]]:
+        return sorted((call.name, canonical_arguments(call.arguments)) for call in self._calls)
+
+    def _told(self) -> Counter[tuple[str, str, str | tuple[OutputPart, ...]]]:
+        return Counter(
+            (call.name, canonical_arguments(call.arguments), _without_durations(answer.output.content))
+            for call, answer in zip(self._calls, self._answers, strict=True)
+        )
 
 
-def _asked(call: ToolCall) -> tuple[str, str]:
-    return call.name, canonical_arguments(call.arguments)
-
-
-def _answered(made: tuple[ToolCall, Answer]) -> tuple[tuple[str, str], str | tuple[OutputPart, ...]]:
-    call, answer = made
-    content = answer.output.content
-    return _asked(call), _DURATION.sub("…", content) if isinstance(content, str) else content
+def _without_durations(content: str | tuple[OutputPart, ...]) -> str | tuple[OutputPart, ...]:
+    return _DURATION.sub("…", content) if isinstance(content, str) else content
 
 
 def canonical_arguments(arguments: str) -> str:

@@ -129,7 +129,7 @@ class Turn:
     async def __anext__(self) -> TurnEvent:
         if self._loop is None:
             raise CallerError("a turn runs inside its block", remedy="use: async with agent.stream(…) as turn")
-        event = await self._queue.get()
+        event = self._queue.next() or await self._queue.get()
         if event is not None:
             return event
         self._raise_error()

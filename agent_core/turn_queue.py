@@ -56,16 +56,21 @@ class TurnQueue(Generic[_Event]):
 
     async def get(self) -> _Event | None:
         """The next event; None after the last one."""
-        events = self._events
-        while not events:
+        while not self._events:
             if self._over or self._reader_left:
                 return None
             if self._arrived is None:
                 self._arrived = anyio.Event()
             await self._arrived.wait()
-        if self._room is not None and len(events) <= self._limit + 1:
+        return self.next()
+
+    def next(self) -> _Event | None:
+        """The next event if it is there already, without waiting; else None."""
+        if not self._events:
+            return None
+        if self._room is not None and len(self._events) <= self._limit + 1:
             self._wake_writers()
-        return events.popleft()
+        return self._events.popleft()
 
     def leave(self) -> None:
         """The reader is gone: what is there, and all that still comes, is dropped."""

@@ -12,14 +12,18 @@ caller's own goes through no proxy of the environment, so this one is for where 
 from __future__ import annotations
 
 import re
+from asyncio import CancelledError
 from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable
 from contextlib import contextmanager
 from ssl import SSLContext
 from typing import Any
 
+import anyio
 import httpcore2
 import httpx2
 from httpcore2 import AnyIOBackend, AsyncConnectionPool, AsyncNetworkBackend, AsyncNetworkStream
+
+from .asyncio_network import AsyncioBackend
 
 __all__ = ["ChunkJoiner", "JoiningTransport"]
 
@@ -90,7 +94,8 @@ def _told_by_httpx2() -> Generator[None]:
 
 class _Backend(AsyncNetworkBackend):
     def __init__(self) -> None:
-        self._backend = AnyIOBackend()
+        on_asyncio = anyio.get_cancelled_exc_class() is CancelledError
+        self._backend: AsyncNetworkBackend = AsyncioBackend() if on_asyncio else AnyIOBackend()
 
     async def connect_tcp(
         self,

@@ -17,7 +17,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("prompt",),
     ("codecs",),
     ("providers", "provider_rows", "host_rows", "model_families"),
-    ("http_faults", "httpx_chunks"),
+    ("http_faults", "asyncio_network", "httpx_chunks"),
     (
         "retry",
         "auth",
@@ -54,7 +54,8 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
         "tenacity", "rich", "opentelemetry", "datetime.now",
     ),
     "errors redaction items events prompt codecs providers provider_rows host_rows model_families": ("rich", "mcp"),
-    "auth retry http_faults httpx_chunks transport fast_transport transport_choice telemetry": ("rich", "mcp"),
+    "auth retry http_faults transport fast_transport transport_choice telemetry": ("rich", "mcp"),
+    "asyncio_network httpx_chunks": ("rich", "mcp"),
     "event_stream client aggregate": ("rich", "mcp"),
     "cancellation turn_events limits steering guards paused call_items": ("httpx2", "rich", "opentelemetry", "os"),
     "permission outputs dispatch turn_queue compaction": ("httpx2", "rich", "opentelemetry", "os"),

@@ -7,6 +7,8 @@ that (pains.md 1, 2, 12). Three looks, each leaving alone what the one before it
     2  calls and outputs           one output per call, by position; the rest are orphans
     3  each step (replay_step)     order, reasoning beside its item, repeated text, ids, outputs
 
+Whole steps that all three would leave as they are pass without them (replay_plain).
+
 A *step* is a maximal run of items the model made. It ends where something of ours follows that is sent: a message, or
 the output of one of its own calls. What comes out of a step:
 

@@ -65,6 +65,7 @@ class AiohttpTransport:
         self._connector: _Connector | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._targets: dict[str, _Target] = {}
+        self._timeout = _timeout(None)
         self._tls: SSLContext | None = None
         self._open: WeakSet[_Exchange] = WeakSet()
         self._closed = False
@@ -84,9 +85,10 @@ class AiohttpTransport:
     async def connected(self, target: _Target, connect_s: float | None, exchange: _Exchange) -> Connection:
         """A connection for one exchange, which has to close itself."""
         url = target.url
-        timeout = aiohttp.ClientTimeout(total=None, connect=connect_s, ceil_threshold=inf)
+        if self._timeout.connect != connect_s:
+            self._timeout = _timeout(connect_s)
         try:
-            connection = await self._connector_here().connect(target.asked, [], timeout)
+            connection = await self._connector_here().connect(target.asked, [], self._timeout)
         except TimeoutError as error:
             raise http_faults.not_connected(url, connect_s) from error
         except (aiohttp.ClientError, OSError) as error:
@@ -139,11 +141,15 @@ class AiohttpTransport:
         return self._tls
 
 
+def _timeout(connect_s: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, connect=connect_s, ceil_threshold=inf)
+
+
 class _Target:
     """A URL: the beginning of its heads, and the request its connections are asked for with, which is never sent. A
     name and password in it are the authorization."""
 
-    __slots__ = ("_authorization", "_host", "_line", "asked", "url")
+    __slots__ = ("_authorization", "_host", "_known", "_line", "asked", "url")
 
     def __init__(self, url: str, tls_context: Callable[[], SSLContext]) -> None:
         try:
@@ -157,6 +163,7 @@ class _Target:
         self._authorization = encode_basic_auth(place.user or "", place.password or "") if named else ""
         self._line = f"POST {place.raw_path_qs} HTTP/1.1"
         self._host = host
+        self._known: tuple[Mapping[str, str], str] = ({}, self._written({}))  # a client's headers are mostly the same
         self.url = url
         self.asked: ClientRequest = aiohttp.ClientRequest(
             "POST",
@@ -167,7 +174,14 @@ class _Target:
 
     def head(self, headers: Mapping[str, str], size: int) -> bytes:
         """The head of a request with `size` bytes of body. Raises ConfigError for headers that cannot be sent."""
-        check_headers(self.url, headers)
+        known, written = self._known
+        if headers != known:
+            check_headers(self.url, headers)
+            written = self._written(headers)
+            self._known = dict(headers), written
+        return f"{written}content-length: {size}\r\n\r\n".encode("ascii")
+
+    def _written(self, headers: Mapping[str, str]) -> str:
         host, authorization = self._host, self._authorization
         lines: list[str] = []
         for name, value in headers.items():
@@ -178,7 +192,7 @@ class _Target:
                 lines.append(f"{name}: {value}")
         if authorization:
             lines.append(f"authorization: {authorization}")
-        return "\r\n".join((self._line, f"host: {host}", *lines, f"content-length: {size}", "\r\n")).encode("ascii")
+        return "\r\n".join((self._line, f"host: {host}", *lines, ""))
 
 
 class _Exchange:
@@ -304,7 +318,11 @@ class _Connection(ResponseHandler):
 
 def _headers(given: Mapping[str, str]) -> dict[str, str]:
     # Cookies are credentials too, and these headers travel with errors.
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = {key.lower(): value for key, value in given.items()}
+    if len(headers) == len(given):
+        headers.pop("set-cookie", None)
+        return headers
+    headers.clear()
     for key, value in given.items():
         name = key.lower()
         if name in headers:

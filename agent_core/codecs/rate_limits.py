@@ -95,6 +95,7 @@ def server_time(headers: Mapping[str, str]) -> float | None:
     return _http_date(headers.get("date", ""))
 
 
+@lru_cache(maxsize=64)  # most are told again and again
 def duration_s(text: str) -> float | None:
     """Seconds of a Go-style duration: `6ms`, `1s`, `6m30s`, `1h30m` (behaviours.md S0-89), or None.
 

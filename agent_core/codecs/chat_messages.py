@@ -123,7 +123,9 @@ class ChatMessages:
                     yield self._message_of_images()
                 is_open = True
                 rests.append((number, written, len(losses), len(systems)))
-            if kind == "function_call" and fields["opaque"] is None and not is_blank(fields["arguments"]):
+            if (
+                kind == "function_call" and fields["opaque"] is None and fields["arguments"]
+            ):  # blank ones replay replaced
                 said: JsonObject = {"name": fields["name"], "arguments": fields["arguments"]}
                 calls.append({"id": fields["call_id"], "type": "function", "function": said})
             elif kind == "message":
@@ -192,8 +194,10 @@ def assistant_message(
         return None
     text = texts[0] if len(texts) == 1 else "\n\n".join([text for text in texts if not is_blank(text)])
     message: JsonObject = {"role": "assistant"}
-    if not calls or not is_blank(text):
-        message["content"] = "" if is_blank(text) else text
+    if text and text.isspace():
+        text = ""
+    if text or not calls:
+        message["content"] = text
     elif not compat.omit_null_content:
         message["content"] = None
     if reasonings or compat.reasoning_always_present:
@@ -281,8 +285,10 @@ def is_system(item: ResponseItem) -> TypeGuard[Message]:
 def text_of_message(message: Message) -> str:
     """All that a message says; what it refused with, too."""
     content = message.content
-    if len(content) == 1 and content[0].type == "output_text":
-        return content[0].text
+    if len(content) == 1:
+        part = content[0].__dict__  # as in `ChatMessages.of`
+        if part["type"] == "output_text":
+            return cast("str", part["text"])
     return text_of(message) + refusal_of(message)
 
 

@@ -1,4 +1,4 @@
-"""Requests by aiohttp's parts, on asyncio: less than half of the CPU for a request, a quarter to a half for a
+"""Requests by aiohttp's parts, on asyncio: less than half of the CPU for a request, a tenth to a third less for a
 delta (docs/performance.md).
 
 What `transport.HttpxTransport` does with httpx2: the same pool, errors, limits and manners. It is a module of its own

@@ -8,12 +8,14 @@ of what is there already costs nothing. On trio anyio's streams are used.
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import AsyncGenerator, Iterable
+import socket
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from itertools import zip_longest
 from ssl import SSLContext
 from typing import Any
 
+import anyio
 import httpcore2
 from httpcore2 import AsyncNetworkBackend, AsyncNetworkStream
 
@@ -21,7 +23,6 @@ __all__ = ["AsyncioBackend", "AsyncioStream", "one_failure"]
 
 _HELD_BYTES = 256 * 1024
 """More than one read of asyncio's brings; beyond it the peer waits."""
-_NUMBER = re.compile(r"\[Errno (\d+)\]")
 _ATTEMPT_S = 0.25  # until the next address of a host is tried beside the first (RFC 8305)
 
 
@@ -34,16 +35,63 @@ class AsyncioBackend(AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> AsyncNetworkStream:
-        loop = asyncio.get_running_loop()
         local = None if local_address is None else (local_address, 0)
         async with _connecting(timeout):
-            _, stream = await loop.create_connection(
-                lambda: AsyncioStream(loop), host, port, local_addr=local, happy_eyeballs_delay=_ATTEMPT_S
-            )
-        return stream
+            return await _first_of(await _addresses(host, port), port, local)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+async def _addresses(host: str, port: int) -> list[str]:
+    """Those of the host, the families by turns."""
+    infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    families: dict[int, list[str]] = {}
+    for family, _, _, _, address in infos:
+        families.setdefault(family, []).append(str(address[0]))
+    rows = zip_longest(*families.values())
+    return list(dict.fromkeys(address for row in rows for address in row if address is not None))
+
+
+async def _first_of(addresses: list[str], port: int, local: tuple[str, int] | None) -> AsyncioStream:
+    """A connection to the first that answers. (asyncio has such a race, and loses a socket where it is cancelled as one
+    connects.)"""
+    if len(addresses) == 1:
+        return await _connected(addresses[0], port, local)
+    won: list[AsyncioStream] = []
+    failed: list[OSError] = []
+
+    async def attempt(address: str, over: anyio.Event) -> None:
+        try:
+            won.append(await _connected(address, port, local))
+            tasks.cancel_scope.cancel()
+        except OSError as error:
+            failed.append(error)
+        finally:
+            over.set()
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            for address in addresses:
+                over = anyio.Event()
+                tasks.start_soon(attempt, address, over)
+                with anyio.move_on_after(_ATTEMPT_S):
+                    await over.wait()
+    except BaseException:
+        for stream in won:
+            stream.abort()
+        raise
+    for stream in won[1:]:
+        stream.abort()
+    if won:
+        return won[0]
+    raise one_failure(failed)
+
+
+async def _connected(address: str, port: int, local: tuple[str, int] | None) -> AsyncioStream:
+    loop = asyncio.get_running_loop()
+    _, stream = await loop.create_connection(lambda: AsyncioStream(loop), address, port, local_addr=local)
+    return stream
 
 
 @asynccontextmanager
@@ -54,14 +102,14 @@ async def _connecting(timeout: float | None) -> AsyncGenerator[None]:
     except TimeoutError as error:
         raise httpcore2.ConnectTimeout(error) from error
     except OSError as error:
-        cause = one_failure(error)
-        raise httpcore2.ConnectError(cause) from cause
+        raise httpcore2.ConnectError(error) from error
 
 
-def one_failure(error: OSError) -> OSError:
-    """Where several addresses failed alike, asyncio's error has their texts and no number: the error with it."""
-    numbers: set[str] = set(_NUMBER.findall(str(error))) if error.errno is None else set()
-    return OSError(int(numbers.pop()), str(error)) if len(numbers) == 1 else error
+def one_failure(failed: Sequence[OSError]) -> OSError:
+    """Of all addresses tried: the first failure where they are alike; of different ones nothing is chosen."""
+    if len({error.errno for error in failed}) == 1:
+        return failed[0]
+    return OSError("; ".join(map(str, failed)) or "the host has no address")
 
 
 class AsyncioStream(asyncio.Protocol, AsyncNetworkStream):
@@ -150,8 +198,13 @@ class AsyncioStream(asyncio.Protocol, AsyncNetworkStream):
 
     async def aclose(self) -> None:
         if self._transport is not None:
-            self._transport.abort()  # what was not sent yet is thrown away
+            self.abort()
             await asyncio.sleep(0)
+
+    def abort(self) -> None:
+        """Closes; what was not sent yet is thrown away."""
+        if self._transport is not None:
+            self._transport.abort()
 
     async def start_tls(
         self, ssl_context: SSLContext, server_hostname: str | None = None, timeout: float | None = None

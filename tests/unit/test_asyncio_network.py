@@ -132,12 +132,25 @@ async def test_who_is_not_there_refuses() -> None:
 
 
 def test_several_addresses_that_refuse_are_one_refusal() -> None:
-    """As asyncio tells of them; of different failures nothing is chosen."""
-    refused, elsewhere = (
-        f"[Errno {errno.ECONNREFUSED}] Connect call failed",
-        f"[Errno {errno.EHOSTUNREACH}] Connect call failed",
-    )
-    alike = OSError(f"Multiple exceptions: {refused} ('::1', 1, 0, 0), {refused} ('127.0.0.1', 1)")
-    apart = OSError(f"Multiple exceptions: {refused} ('::1', 1, 0, 0), {elsewhere} ('127.0.0.1', 1)")
-    assert type(one_failure(alike)) is ConnectionRefusedError
-    assert one_failure(apart) is apart
+    """Of different failures nothing is chosen: all are told."""
+    refused, elsewhere = ConnectionRefusedError(errno.ECONNREFUSED, "refused"), OSError(errno.EHOSTUNREACH, "no route")
+    assert one_failure([refused, refused]) is refused
+    assert str(one_failure([refused, elsewhere])) == f"{refused}; {elsewhere}"
+
+
+async def test_the_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody listens at the first; what is connected is one connection."""
+    accepted: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda _, writer: accepted.append(writer), "127.0.0.1", 0)
+    port = int(server.sockets[0].getsockname()[1])
+
+    async def two(*_: object, **__: object) -> list[object]:
+        return [(2, 1, 6, "", (address, port)) for address in ("127.0.0.2", "127.0.0.1")]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", two)
+    stream = await AsyncioBackend().connect_tcp("two.test", port)
+    assert stream.get_extra_info("socket").getpeername() == ("127.0.0.1", port)
+    await stream.aclose()
+    server.close()
+    for writer in accepted:
+        writer.close()

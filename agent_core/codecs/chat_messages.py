@@ -84,13 +84,18 @@ class ChatMessages:
             # dict of a model, not its attributes: to look there costs a fifth.
             fields = item.__dict__
             kind = fields["type"]
-            if kind == "function_call_output" or kind == "custom_tool_call_output":
-                if is_open:
-                    is_open = False
-                    if message := assistant_message(texts, reasonings, calls, opaque, compat, losses):
-                        written += 1
-                        yield message
-                    texts, reasonings, calls, opaque = [], [], [], []
+            is_output = kind == "function_call_output" or kind == "custom_tool_call_output"
+            is_input = kind == "message" and fields["role"] != "assistant"
+            if is_input and compat.merge_system and is_system(item):
+                systems.append(text_of_message(item))
+                continue
+            if is_open and (is_output or is_input):
+                is_open = False
+                if message := assistant_message(texts, reasonings, calls, opaque, compat, losses):
+                    written += 1
+                    yield message
+                texts, reasonings, calls, opaque = [], [], [], []
+            if is_output:
                 written += 1
                 output = fields["output"]
                 if type(output) is str and fields["success"] is not False and not compat.tool_message_name:
@@ -98,16 +103,7 @@ class ChatMessages:
                 else:
                     yield self._tool_message(cast("FunctionCallOutput | CustomToolCallOutput", item))
                 continue
-            if kind == "message" and fields["role"] != "assistant":
-                if compat.merge_system and is_system(item):
-                    systems.append(text_of_message(item))
-                    continue
-                if is_open:
-                    is_open = False
-                    if message := assistant_message(texts, reasonings, calls, opaque, compat, losses):
-                        written += 1
-                        yield message
-                    texts, reasonings, calls, opaque = [], [], [], []
+            if is_input:
                 if self._images:
                     written += 1
                     yield self._message_of_images()

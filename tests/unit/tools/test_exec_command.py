@@ -86,7 +86,8 @@ async def test_a_terminal(desk: Desk) -> None:
 async def test_ctrl_c_and_ctrl_d_on_a_terminal(desk: Desk) -> None:
     """They do what they do for a person: interrupt what runs in the foreground, and end the input."""
     session = await desk.start(PYTHON, ">>> ", tty=True)
-    await desk.write(session, "import time; print('on'); time.sleep(100)\n", until="on\n")
+    # a loop, since one long sleep misses a signal that comes just before it begins
+    await desk.write(session, "import time; exec('print(\"on\")\\nwhile True: time.sleep(.01)')\n", until="\non\n")
     assert "KeyboardInterrupt" in body(await desk.write(session, "\x03", until=">>> "))
     ended = await desk.write(session, "raise SystemExit(5)\n\x04", until="never")
     assert ended.metadata["exit_code"] == 5

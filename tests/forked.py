@@ -1,4 +1,4 @@
-"""Programs run as a user would run them, in processes of their own, without paying for the same imports each time.
+"""Work in a forked child, and programs run as a user would run them, without paying for the same imports each time.
 
 A server that has imported the package forks for each of them (`multiprocessing`'s forkserver): the program gets a fresh
 main module, directory, environment and streams, and warnings are errors.
@@ -10,12 +10,12 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-__all__ = ["Ran", "run_python"]
+__all__ = ["Ran", "in_a_child", "run_python"]
 
 _SERVER = get_context("forkserver")
 _SERVER.set_forkserver_preload(
@@ -27,6 +27,33 @@ _SERVER.set_forkserver_preload(
     ]
 )
 _END_S = 5.0
+_CANNOT = 77
+
+
+def in_a_child(work: Callable[[], object]) -> None:
+    """Do it in a forked child, which never goes on as its parent. Its assertions are told on stderr and fail here.
+
+    Raises PermissionError where it does: this machine does not let it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads: they are a server's, not ours
+        pid = os.fork()
+    if not pid:
+        code = 1
+        try:
+            work()
+            code = 0
+        except PermissionError as error:
+            sys.stderr.write(f"{error}\n")
+            code = _CANNOT
+        except BaseException:  # noqa: BLE001  # whatever it was, the child ends here
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if code == _CANNOT:
+        raise PermissionError("this machine does not let a process do this")
+    assert code == 0
 
 
 class Ran(NamedTuple):

@@ -4,41 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import os
-import sys
-import traceback
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 _NEW_USERS, _NEW_MOUNTS = 0x10000000, 0x00020000
 _READ_ONLY, _REMOUNT, _BIND, _RECURSIVE, _PRIVATE = 1, 32, 4096, 16384, 1 << 18
-_CANNOT = 77
-
-
-def in_a_child(work: Callable[[], None]) -> None:
-    """Do it in a forked child, which may mount and drop rights. Its assertions are told on stderr and fail here.
-
-    Raises PermissionError where this machine does not let it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads: they are a server's, not ours
-        pid = os.fork()
-    if not pid:
-        code = 1
-        try:
-            work()
-            code = 0
-        except PermissionError as error:
-            sys.stderr.write(f"{error}\n")
-            code = _CANNOT
-        except BaseException:  # noqa: BLE001  # a forked child must not go on as its parent
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(code)
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    if code == _CANNOT:
-        raise PermissionError("this machine lets nobody mount here")
-    assert code == 0
 
 
 def own_mounts() -> None:

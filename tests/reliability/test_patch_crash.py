@@ -16,8 +16,9 @@ from agent_core.tools.apply_patch import apply_patch
 from agent_core.tools.file_writes import FileHistory
 from agent_core.tools.write_journal import WriteJournal
 
+from ..forked import in_a_child
 from . import LONG
-from .disks import in_a_child, own_mounts, small_disk
+from .disks import own_mounts, small_disk
 from .write_faults import CRASHED, JOURNAL, REFUSED, THROUGH, WORK, Faults
 
 STRIDE = 1 if LONG else 7

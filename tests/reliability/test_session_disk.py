@@ -18,6 +18,7 @@ from agent_core.items import user_message
 from agent_core.testing import RehearsalServer
 from tests.full_disk import no_file_beyond
 
+from ..forked import in_a_child
 from . import LONG, disks
 from .session_work import runs_of, script, shape_of, work, work_in
 
@@ -140,11 +141,11 @@ def test_a_file_that_may_only_be_read(whole: Session, tmp_path: Path) -> None:
         with Session.resume(path) as session:
             assert len(session.items) == len(whole.items) + 1
 
-    disks.in_a_child(protected)
+    in_a_child(protected)
 
 
 def on_a_disk_of_its_own(work: Callable[[], None]) -> None:
     try:
-        disks.in_a_child(work)
+        in_a_child(work)
     except PermissionError as error:
         pytest.skip(str(error))

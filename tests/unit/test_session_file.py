@@ -7,7 +7,6 @@ import json
 import os
 import time
 import tracemalloc
-import warnings
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from agent_core.events import Usage
 from agent_core.items import FunctionCall, FunctionCallOutput, ResponseItem, user_message
 from agent_core.session import Session
 from agent_core.session.lines import read_line, write_line
+from tests.forked import in_a_child
 from tests.full_disk import no_file_beyond
 
 CALL = FunctionCall(call_id="c1", name="f", arguments="{}")
@@ -207,16 +207,12 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
 def test_a_process_that_was_forked_does_not_write(tmp_path: Path) -> None:
     """It shares the file and its lock, so nothing else would keep the two apart."""
     session = Session.create(tmp_path / "s.jsonl")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads: pytest's own are idle
-        child = os.fork()
-    if not child:
-        try:
+
+    def write() -> None:
+        with pytest.raises(SessionError):
             session.append(user_message("from the child"))
-        except SessionError:
-            os._exit(0)
-        os._exit(1)
-    assert os.waitpid(child, 0)[1] == 0
+
+    in_a_child(write)
     session.append(user_message("from the parent"))
     session.close()
     assert len(Session.read(tmp_path / "s.jsonl").items) == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from agent_core.testing import ScriptedModel
 from agent_core.tools import ExecCommand, ExecSessions, KillSession, ToolContext, WriteStdin, coding_tools
 from agent_core.tools.run import Answer, run_tool
 
+from ...forked import in_a_child
 from ...process_marks import ProcessMark
 from ..test_agent_history import agent_with, calls, says
 from .calls import call
@@ -219,11 +219,8 @@ def test_nothing_outlives_its_owner(tmp_path: Path, mark: ProcessMark) -> None:
 def test_a_fork_leaves_them_alone(desk: Desk) -> None:
     """A child of the agent's process is not their owner, though it has a copy of everything."""
     anyio.run(desk.start, "echo up; sleep 100", "up")
-    child = os.fork()
-    if child == 0:
-        desk.sessions.close()
-        os._exit(0)
-    assert (os.waitpid(child, 0)[1], len(desk.sessions.running)) == (0, 1)
+    in_a_child(desk.sessions.close)
+    assert len(desk.sessions.running) == 1
 
 
 def test_an_agent_that_is_closed_closes_them(tmp_path: Path, mark: ProcessMark) -> None:

@@ -1,46 +1,33 @@
-"""TCP and TLS for httpcore2 on asyncio, as asyncio gives it: a protocol that keeps what comes until it is read.
+"""TCP and TLS on asyncio, as asyncio gives it: a protocol that keeps what comes until it is read.
 
-What httpcore2 does by itself (anyio's streams) arms and disarms the socket for every read, under a cancel scope of its
-own, which is half of what a token costs that comes alone. Here the socket stays armed, up to `_HELD_BYTES`, and a read
-of what is there already costs nothing. On trio anyio's streams are used.
+anyio's streams arm and disarm the socket for every read, under a cancel scope of its own, which is half of what a token
+costs that comes alone. Here the socket stays armed, up to `_HELD_BYTES`, and a read of what is there already costs
+nothing. On trio anyio's streams are used (`anyio_network`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from itertools import zip_longest
 from ssl import SSLContext
-from typing import Any
 
 import anyio
-import httpcore2
-from httpcore2 import AsyncNetworkBackend, AsyncNetworkStream
 
-__all__ = ["AsyncioBackend", "AsyncioStream", "one_failure"]
+__all__ = ["AsyncioStream", "connect", "one_failure"]
 
 _HELD_BYTES = 256 * 1024
 """More than one read of asyncio's brings; beyond it the peer waits."""
 _ATTEMPT_S = 0.25  # until the next address of a host is tried beside the first (RFC 8305)
 
 
-class AsyncioBackend(AsyncNetworkBackend):
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
-    ) -> AsyncNetworkStream:
-        local = None if local_address is None else (local_address, 0)
-        async with _connecting(timeout):
-            return await _first_of(await _addresses(host, port), port, local)
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+async def connect(host: str, port: int, tls: SSLContext | None) -> AsyncioStream:
+    """Raises OSError."""
+    stream = await _first_of(await _addresses(host, port), port)
+    if tls is not None:
+        await stream.start_tls(tls, host)
+    return stream
 
 
 async def _addresses(host: str, port: int) -> list[str]:
@@ -53,17 +40,17 @@ async def _addresses(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(address for row in rows for address in row if address is not None))
 
 
-async def _first_of(addresses: list[str], port: int, local: tuple[str, int] | None) -> AsyncioStream:
+async def _first_of(addresses: list[str], port: int) -> AsyncioStream:
     """A connection to the first that answers. (asyncio has such a race, and loses a socket where it is cancelled as one
     connects.)"""
     if len(addresses) == 1:
-        return await _connected(addresses[0], port, local)
+        return await _connected(addresses[0], port)
     won: list[AsyncioStream] = []
     failed: list[OSError] = []
 
     async def attempt(address: str, over: anyio.Event) -> None:
         try:
-            won.append(await _connected(address, port, local))
+            won.append(await _connected(address, port))
             tasks.cancel_scope.cancel()
         except OSError as error:
             failed.append(error)
@@ -88,21 +75,10 @@ async def _first_of(addresses: list[str], port: int, local: tuple[str, int] | No
     raise one_failure(failed)
 
 
-async def _connected(address: str, port: int, local: tuple[str, int] | None) -> AsyncioStream:
+async def _connected(address: str, port: int) -> AsyncioStream:
     loop = asyncio.get_running_loop()
-    _, stream = await loop.create_connection(lambda: AsyncioStream(loop), address, port, local_addr=local)
+    _, stream = await loop.create_connection(lambda: AsyncioStream(loop), address, port)
     return stream
-
-
-@asynccontextmanager
-async def _connecting(timeout: float | None) -> AsyncGenerator[None]:
-    try:
-        async with asyncio.timeout(timeout):
-            yield
-    except TimeoutError as error:
-        raise httpcore2.ConnectTimeout(error) from error
-    except OSError as error:
-        raise httpcore2.ConnectError(error) from error
 
 
 def one_failure(failed: Sequence[OSError]) -> OSError:
@@ -112,7 +88,7 @@ def one_failure(failed: Sequence[OSError]) -> OSError:
     return OSError("; ".join(map(str, failed)) or "the host has no address")
 
 
-class AsyncioStream(asyncio.Protocol, AsyncNetworkStream):
+class AsyncioStream(asyncio.Protocol):
     """One connection. One task reads, one writes."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -124,8 +100,6 @@ class AsyncioStream(asyncio.Protocol, AsyncNetworkStream):
         self._over = False  # nothing more comes
         self._fault: Exception | None = None
         self._reader: asyncio.Future[None] | None = None
-        self._clogged = False  # the writer waits for the peer
-        self._writer: asyncio.Future[None] | None = None
 
     # asyncio's side
 
@@ -139,109 +113,65 @@ class AsyncioStream(asyncio.Protocol, AsyncNetworkStream):
         if self._size > _HELD_BYTES and not self._full and self._transport is not None:
             self._full = True
             self._transport.pause_reading()
-        _wake(self._reader)
+        self._wake()
 
     def eof_received(self) -> None:
         self._over = True
-        _wake(self._reader)
+        self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._over, self._fault = True, exc
-        _wake(self._reader)
-        _wake(self._writer)
+        self._wake()
 
-    def pause_writing(self) -> None:
-        self._clogged = True
+    # ours: what `anyio_network.Connection` says
 
-    def resume_writing(self) -> None:
-        self._clogged = False
-        _wake(self._writer)
-
-    # httpcore2's side
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+    async def read(self) -> bytes:
         if not self._held and not self._over:
             self._reader = self._loop.create_future()
             try:
-                await _waited(self._reader, timeout, httpcore2.ReadTimeout)
+                await self._reader
             finally:
                 self._reader = None
         if not self._held:
             if self._fault is not None:
-                raise httpcore2.ReadError(self._fault) from self._fault
+                raise ConnectionResetError from self._fault
             return b""
         data = self._held[0] if len(self._held) == 1 else b"".join(self._held)
         self._held.clear()
         self._size = 0
-        if len(data) > max_bytes:
-            self._held.append(data[max_bytes:])
-            self._size = len(data) - max_bytes
-            data = data[:max_bytes]
-        elif self._full and self._transport is not None:
+        if self._full and self._transport is not None:
             self._full = False
             self._transport.resume_reading()
         return data
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+    async def write(self, data: bytes) -> None:
+        """All at once: it is in memory, and a server that answers before it has read all is heard."""
+        if self._transport is None or self._transport.is_closing():
+            raise ConnectionResetError from self._fault
+        self._transport.write(data)
+
+    def quiet(self) -> bool:
         transport = self._transport
-        if transport is None or transport.is_closing():
-            raise httpcore2.WriteError("the connection is closed") from self._fault
-        transport.write(buffer)
-        if self._clogged:
-            self._writer = self._loop.create_future()
-            try:
-                await _waited(self._writer, timeout, httpcore2.WriteTimeout)
-            finally:
-                self._writer = None
-            if self._fault is not None:
-                raise httpcore2.WriteError(self._fault) from self._fault
+        if transport is None or transport.is_closing() or self._over or self._held:
+            return False
+        return not transport.get_write_buffer_size()
 
     async def aclose(self) -> None:
-        if self._transport is not None:
-            self.abort()
-            await asyncio.sleep(0)
+        self.abort()
 
     def abort(self) -> None:
-        """Closes; what was not sent yet is thrown away."""
-        if self._transport is not None:
+        if self._transport is not None and not self._loop.is_closed():
             self._transport.abort()
 
-    async def start_tls(
-        self, ssl_context: SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> AsyncNetworkStream:
+    async def start_tls(self, tls: SSLContext, host: str) -> None:
         transport = self._transport
         assert transport is not None
         try:
-            async with _connecting(timeout):
-                self._transport = await self._loop.start_tls(
-                    transport, self, ssl_context, server_hostname=server_hostname
-                )
+            self._transport = await self._loop.start_tls(transport, self, tls, server_hostname=host)
         except BaseException:
             transport.abort()
             raise
-        return self
 
-    def get_extra_info(self, info: str) -> Any:
-        if info == "is_readable":
-            return self._over or bool(self._held)
-        if self._transport is None or info not in ("ssl_object", "socket"):
-            return None
-        return self._transport.get_extra_info(info)
-
-
-def _wake(waiter: asyncio.Future[None] | None) -> None:
-    if waiter is not None and not waiter.done():
-        waiter.set_result(None)
-
-
-async def _waited(
-    waiter: asyncio.Future[None], timeout: float | None, ran_out: type[httpcore2.TimeoutException]
-) -> None:
-    if timeout is None:
-        await waiter
-        return
-    try:
-        async with asyncio.timeout(timeout):
-            await waiter
-    except TimeoutError as error:
-        raise ran_out(error) from error
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)

@@ -136,7 +136,7 @@ class ModelClient:
 
     `model`: "provider/model"; `provider`, `wire`, `base_url` as for `providers.resolve`; `compat`: fields of Compat
     that differ at this server. `api_key`: a string or a callable, else the variables of the provider's row. `http`: an
-    httpx2.AsyncClient of yours, never closed here; or `transport`: "httpx2" or "aiohttp" (without it the faster one
+    httpx2.AsyncClient of yours, never closed here; or `transport`: "aiohttp", "h11" or "httpx2" (without it the fastest
     that can be used: transport_choice), or anything that is a Transport. `headers`: sent with every request, they win.
     `limiter` and `circuit`: what a request passes before it is sent, yours to share between clients (limiter, circuit).
     `on_retry`: told of each failed attempt that could be retried; it must not block. `telemetry`: what it records with,

@@ -19,7 +19,7 @@ Four ways of those parts are changed:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from math import inf
 from ssl import SSLContext
@@ -27,16 +27,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-import aiohttp
+import aiohttp  # 3.14, for much that is used here
 import anyio
-from aiohttp import encode_basic_auth  # since 3.14, as much else that is used here
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from . import http_faults
 from .errors import CallerError
-from .http_faults import HttpFault, check_headers, inflater, is_loopback
+from .http_faults import HttpFault, inflated
+from .http_head import Target, answer_headers
 from .transport import HttpRequest, HttpStream
 
 if TYPE_CHECKING:
@@ -51,7 +51,6 @@ _HEAD_BYTES = 64 * 1024  # of one line; httpx2 takes 100 KB for all of them
 _HEAD_LINES = 256
 _JOINED_BYTES = 256 * 1024  # up to here a copy of the body is cheaper than a packet of its own for the head
 _MAX_TARGETS = 64
-_FRAMING = frozenset({"content-length", "transfer-encoding"})
 
 
 class AiohttpTransport:
@@ -64,7 +63,7 @@ class AiohttpTransport:
     def __init__(self) -> None:
         self._connector: _Connector | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._targets: dict[str, _Target] = {}
+        self._targets: dict[str, _Place] = {}
         self._timeout = _timeout(None)
         self._tls: SSLContext | None = None
         self._open: WeakSet[_Exchange] = WeakSet()
@@ -82,7 +81,7 @@ class AiohttpTransport:
             with anyio.CancelScope(shield=True):  # nobody is waited for: connections are cut
                 await connector.close()
 
-    async def connected(self, target: _Target, connect_s: float | None, exchange: _Exchange) -> Connection:
+    async def connected(self, target: _Place, connect_s: float | None, exchange: _Exchange) -> Connection:
         """A connection for one exchange, which has to close itself."""
         url = target.url
         if self._timeout.connect != connect_s:
@@ -102,7 +101,7 @@ class AiohttpTransport:
             self._connector.forget()
         connection.close()
 
-    def target(self, url: str) -> _Target:
+    def target(self, url: str) -> _Place:
         """What is the same for all requests to a URL. Raises ConfigError where there is no such place, CallerError
         where the connections are not of the loop that runs."""
         if self._closed:
@@ -112,7 +111,7 @@ class AiohttpTransport:
         if target is None:
             if len(self._targets) >= _MAX_TARGETS:
                 self._targets.clear()
-            target = self._targets[url] = _Target(url, self._tls_context)
+            target = self._targets[url] = _Place(url, self._trusted)
         return target
 
     def _connector_here(self) -> _Connector:
@@ -128,16 +127,9 @@ class AiohttpTransport:
             self._connector = _Connector()
         return self._connector
 
-    def _tls_context(self) -> SSLContext:
-        """The one httpx2 would use: whom it trusts must not depend on the transport."""
+    def _trusted(self) -> SSLContext:
         if self._tls is None:
-            import httpx2
-
-            try:
-                self._tls = httpx2.create_ssl_context()
-            except (OSError, ImportError, ValueError) as error:
-                raise http_faults.unusable_environment(error) from error
-            self._tls.set_alpn_protocols(["http/1.1"])
+            self._tls = http_faults.tls_context()
         return self._tls
 
 
@@ -145,54 +137,36 @@ def _timeout(connect_s: float | None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, connect=connect_s, ceil_threshold=inf)
 
 
-class _Target:
-    """A URL: the beginning of its heads, and the request its connections are asked for with, which is never sent. A
-    name and password in it are the authorization."""
+class _Place:
+    """Where requests to a URL go: their heads, and the request their connections are asked for with, which is never
+    sent."""
 
-    __slots__ = ("_authorization", "_host", "_known", "_line", "asked", "url")
+    __slots__ = ("_line", "_target", "_written", "asked", "url")
 
-    def __init__(self, url: str, tls_context: Callable[[], SSLContext]) -> None:
-        try:
-            place = URL(url)
-            host = place.host_port_subcomponent
-            if place.scheme not in ("http", "https") or not place.raw_host or host is None:
-                raise ValueError
-        except ValueError as error:
-            raise http_faults.no_url(url, aiohttp.InvalidURL("")) from error
-        named = place.user is not None or place.password is not None
-        self._authorization = encode_basic_auth(place.user or "", place.password or "") if named else ""
-        self._line = f"POST {place.raw_path_qs} HTTP/1.1"
-        self._host = host
-        self._known: tuple[Mapping[str, str], str] = ({}, self._written({}))  # a client's headers are mostly the same
+    def __init__(self, url: str, tls: Callable[[], SSLContext]) -> None:
+        self._target = target = Target(url)
+        self._line = f"POST {target.path} HTTP/1.1\r\n"
+        self._written: tuple[object, str] = (None, "")
         self.url = url
+        try:
+            place = URL(url).with_user(None)
+        except ValueError as error:
+            raise http_faults.no_url(url, error) from error
         self.asked: ClientRequest = aiohttp.ClientRequest(
             "POST",
-            place.with_user(None),
+            place,
             loop=asyncio.get_running_loop(),
-            ssl=True if is_loopback(url) or place.scheme == "http" else tls_context(),
+            ssl=tls() if target.tls else True,
         )
 
     def head(self, headers: Mapping[str, str], size: int) -> bytes:
         """The head of a request with `size` bytes of body. Raises ConfigError for headers that cannot be sent."""
-        known, written = self._known
-        if headers != known:
-            check_headers(self.url, headers)
-            written = self._written(headers)
-            self._known = dict(headers), written
+        fields = self._target.fields(headers)
+        known, written = self._written
+        if fields is not known:
+            written = self._line + "".join([f"{name}: {value}\r\n" for name, value in fields])
+            self._written = fields, written
         return f"{written}content-length: {size}\r\n\r\n".encode("ascii")
-
-    def _written(self, headers: Mapping[str, str]) -> str:
-        host, authorization = self._host, self._authorization
-        lines: list[str] = []
-        for name, value in headers.items():
-            lower = name.lower()
-            if lower == "host":
-                host = value
-            elif not (lower in _FRAMING or (authorization and lower == "authorization")):
-                lines.append(f"{name}: {value}")
-        if authorization:
-            lines.append(f"authorization: {authorization}")
-        return "\r\n".join((self._line, f"host: {host}", *lines, ""))
 
 
 class _Exchange:
@@ -262,7 +236,7 @@ class _Exchange:
             raise _rule_broken(error).error(url) from error
         except (aiohttp.ClientError, OSError) as error:
             raise _fault(error).error(url) from error
-        headers = _headers(message.headers)
+        headers = answer_headers(message.headers.items())
         chunks = _body(content, protocol, headers, url)
         self._content = content
         content.on_eof(partial(_over, connection))
@@ -316,30 +290,13 @@ class _Connection(ResponseHandler):
             body.set_exception(exc)
 
 
-def _headers(given: Mapping[str, str]) -> dict[str, str]:
-    # Cookies are credentials too, and these headers travel with errors.
-    headers: dict[str, str] = {key.lower(): value for key, value in given.items()}
-    if len(headers) == len(given):
-        headers.pop("set-cookie", None)
-        return headers
-    headers.clear()
-    for key, value in given.items():
-        name = key.lower()
-        if name in headers:
-            headers[name] += f", {value}"
-        elif name != "set-cookie":
-            headers[name] = value
-    return headers
-
-
 def _body(
     content: aiohttp.StreamReader, protocol: ResponseHandler, headers: Mapping[str, str], url: str
 ) -> AsyncIterator[bytes]:
     ends_with_connection = "content-length" not in headers and "transfer-encoding" not in headers
     body = _Body(content, protocol, url, ends_with_connection=ends_with_connection)
     encoding = headers.get("content-encoding")
-    inflate = None if encoding is None else inflater(encoding, url)
-    return body if inflate is None else _Inflated(body, inflate)
+    return body if encoding is None else inflated(body, encoding, url)
 
 
 class _Body(AsyncIterator[bytes]):
@@ -377,21 +334,6 @@ class _Body(AsyncIterator[bytes]):
                 return http_faults.TRUNCATED
             case _:
                 return http_faults.RESET
-
-
-class _Inflated(AsyncIterator[bytes]):
-    """A body decompressed, a bounded piece at a time."""
-
-    def __init__(self, body: _Body, inflate: Callable[[bytes], Iterable[bytes]]) -> None:
-        self._body = body
-        self._inflate = inflate
-        self._pieces: Iterator[bytes] = iter(())
-
-    async def __anext__(self) -> bytes:
-        while True:
-            for piece in self._pieces:
-                return piece
-            self._pieces = iter(self._inflate(await anext(self._body)))
 
 
 def _fault(error: aiohttp.ClientError | OSError) -> HttpFault:

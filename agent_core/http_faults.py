@@ -6,11 +6,14 @@ Messages show where a request went, never what it was: URLs hold tokens in their
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple, cast
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple, cast
 from urllib.parse import urlsplit
 
 from .errors import ConfigError, TransportError, TransportTimeout
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 _INFLATED_BYTES = 256 * 1024
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -105,6 +108,37 @@ def unusable_environment(error: Exception) -> ConfigError:
         f"the environment's settings for HTTP cannot be used ({named})",
         remedy="check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR",
     )
+
+
+def tls_context() -> SSLContext:
+    """The one httpx2 would use: whom it trusts must not depend on who sends. Raises ConfigError."""
+    import httpx2
+
+    try:
+        context = httpx2.create_ssl_context()
+    except (OSError, ImportError, ValueError) as error:
+        raise unusable_environment(error) from error
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def inflated(body: AsyncIterator[bytes], encoding: str, url: str) -> AsyncIterator[bytes]:
+    """The body as it was before it was compressed, a bounded piece at a time. Raises as `inflater` does."""
+    inflate = inflater(encoding, url)
+    return body if inflate is None else _Inflated(body, inflate)
+
+
+class _Inflated(AsyncIterator[bytes]):
+    def __init__(self, body: AsyncIterator[bytes], inflate: Callable[[bytes], Iterable[bytes]]) -> None:
+        self._body = body
+        self._inflate = inflate
+        self._pieces: Iterator[bytes] = iter(())
+
+    async def __anext__(self) -> bytes:
+        while True:
+            for piece in self._pieces:
+                return piece
+            self._pieces = iter(self._inflate(await anext(self._body)))
 
 
 def inflater(encoding: str, url: str) -> Callable[[bytes], Iterable[bytes]] | None:

@@ -1,8 +1,9 @@
 """HTTP, as little of it as a model needs: one request out; status, headers and chunks of bytes back.
 
-`Transport` is the seam: two methods, so a test, a recorder or a proxy can stand in. `HttpxTransport` is the real one.
-httpx2 is imported, and a client made, when the first request is sent; a caller's own client is used as it is and never
-closed. Whatever httpx2 raises becomes one TransportError here, which says in its `kind` what went wrong.
+`Transport` is the seam: two methods, so a test, a recorder or a proxy can stand in. `HttpxTransport` sends by httpx2:
+what goes through a proxy, and by a client of the caller's, which is used as it is and never closed (`transport_choice`
+says who sends the rest). httpx2 is imported, and a client made, when the first request is sent. Whatever it raises
+becomes one TransportError here, which says in its `kind` what went wrong.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from . import http_faults
 from .cancellation import lone
 from .errors import CallerError, ConfigError, TransportError
 from .http_faults import HttpFault, check_sendable, inflater, is_loopback
+from .http_head import answer_headers
 
 if TYPE_CHECKING:
     import httpx2
@@ -120,7 +122,7 @@ class HttpxTransport:
             raise lone(group) from None
         chunks = _chunks(response, request.url)
         try:
-            yield HttpStream(response.status_code, _headers(response), chunks)
+            yield HttpStream(response.status_code, answer_headers(response.headers.multi_items()), chunks)
         finally:
             with anyio.CancelScope(shield=True):
                 await chunks.aclose()
@@ -140,20 +142,15 @@ class HttpxTransport:
 
         if self._given is not None:
             return self._given
-        from .httpx_chunks import JoiningTransport
-
         cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))  # none are kept: no call is to tell of another
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=30.0)
         if is_loopback(url):
             if self._loopback is None:
-                self._loopback = httpx2.AsyncClient(
-                    cookies=cookies, trust_env=False, transport=JoiningTransport(limits)
-                )
+                self._loopback = httpx2.AsyncClient(cookies=cookies, limits=limits, trust_env=False, verify=False)
             return self._loopback
         if self._remote is None:
             try:
-                own = None if http_faults.proxied() else JoiningTransport(limits, httpx2.create_ssl_context())
-                self._remote = httpx2.AsyncClient(limits=limits, cookies=cookies, transport=own)
+                self._remote = httpx2.AsyncClient(cookies=cookies, limits=limits)
             except (OSError, ImportError, ValueError, httpx2.InvalidURL) as error:
                 raise http_faults.unusable_environment(error) from error
         return self._remote
@@ -198,11 +195,6 @@ async def _exhaust(raw: AsyncGenerator[bytes, None]) -> None:
         except (StopAsyncIteration, httpx2.HTTPError, httpx2.StreamError):
             return
     await raw.aclose()
-
-
-def _headers(response: httpx2.Response) -> dict[str, str]:
-    # Cookies are credentials too, and these headers travel with errors.
-    return {name.lower(): value for name, value in response.headers.items() if name.lower() != "set-cookie"}
 
 
 def _transport_error(

@@ -1,6 +1,6 @@
-"""Which transport sends a request: aiohttp's where it can be had, httpx2's everywhere else.
+"""Which transport sends a request: aiohttp's parts where they can be had, h11 elsewhere, httpx2 through a proxy.
 
-AGENT_CORE_TRANSPORT=httpx2 or =aiohttp decides it for a whole program, `ModelClient(transport="httpx2")` for a client.
+AGENT_CORE_TRANSPORT=aiohttp, h11 or httpx2 decides it for a whole program, `ModelClient(transport="h11")` for a client.
 """
 
 from __future__ import annotations
@@ -8,23 +8,21 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from .errors import CallerError, ConfigError
 from .http_faults import is_loopback, proxied
-from .transport import HttpRequest, HttpStream, HttpxTransport
-
-if TYPE_CHECKING:
-    from .fast_transport import AiohttpTransport
+from .transport import HttpRequest, HttpStream, HttpxTransport, Transport
 
 __all__ = ["VARIABLE", "ChosenTransport", "TransportName"]
 
-TransportName: TypeAlias = Literal["httpx2", "aiohttp"]
+TransportName: TypeAlias = Literal["aiohttp", "h11", "httpx2"]
 VARIABLE = "AGENT_CORE_TRANSPORT"
 
 
 class ChosenTransport:
-    """Requests by aiohttp on asyncio, where it is installed and a request goes through no proxy; else by httpx2.
+    """Requests by aiohttp's parts on asyncio, where it is installed, else by h11; by httpx2 where the environment names
+    a proxy.
 
     `name`, or AGENT_CORE_TRANSPORT, decides instead. Raises ConfigError for a name there is not, and by `open` where
     aiohttp was asked for and is not installed; CallerError where the event loop is not asyncio's.
@@ -32,53 +30,66 @@ class ChosenTransport:
 
     def __init__(self, name: TransportName | None = None, *, env: Mapping[str, str] = os.environ) -> None:
         self._name = name or env.get(VARIABLE, "").strip() or None
-        if self._name not in (None, "httpx2", "aiohttp"):
+        if self._name is not None and self._name not in get_args(TransportName):
             what = "transport=" if name else VARIABLE
-            raise ConfigError(f"{what} names no transport: {self._name!r}", remedy="httpx2 and aiohttp are known")
-        self._httpx = HttpxTransport()
-        self._fast: AiohttpTransport | None = None
-        self._fast_for = ""  # the URL of the last request, where aiohttp sent it: a client has one
+            raise ConfigError(f"{what} names no transport: {self._name!r}", remedy="aiohttp, h11 and httpx2 are known")
+        self._made: dict[str, Transport] = {}
+        self._last: Transport | None = None
+        self._last_asked = ("", False)  # a client has one URL, and one event loop
         self._closed = False
 
     def open(self, request: HttpRequest, *, connect_s: float | None = None) -> AbstractAsyncContextManager[HttpStream]:
-        url = request.url
-        if self._fast is not None and url == self._fast_for and not self._closed and _on_asyncio():
-            return self._fast.open(request, connect_s=connect_s)
-        if self._closed or self.name_for(url) == "httpx2":
-            return self._httpx.open(request, connect_s=connect_s)
-        self._fast_for = url
-        return self._aiohttp().open(request, connect_s=connect_s)
+        asked = request.url, _on_asyncio()
+        if self._last is None or asked != self._last_asked:
+            if self._closed:
+                raise CallerError("this transport is closed", remedy="make a new client")
+            self._last, self._last_asked = self._of_name(self.name_for(request.url)), asked
+        return self._last.open(request, connect_s=connect_s)
 
     async def aclose(self) -> None:
-        self._closed = True
-        await self._httpx.aclose()
-        if self._fast is not None:
-            await self._fast.aclose()
+        self._closed, self._last = True, None
+        for transport in self._made.values():
+            await transport.aclose()
 
     def name_for(self, url: str) -> TransportName:
         """Which of them sends to that URL from here. Raises as `open` does."""
         if self._name == "httpx2":
             return "httpx2"
-        if not _on_asyncio():
-            if self._name is None:
-                return "httpx2"
-            raise CallerError("aiohttp needs asyncio", remedy="choose the httpx2 transport, which has trio too")
+        if self._name == "h11":
+            return "h11"
         if self._name is None and not is_loopback(url) and proxied():
             return "httpx2"
+        if not _on_asyncio():
+            if self._name is None:
+                return "h11"
+            raise CallerError("aiohttp needs asyncio", remedy="choose the h11 transport, which has trio too")
         try:
-            self._aiohttp()
+            self._of_name("aiohttp")
         except ImportError as error:
             if self._name is None:
-                return "httpx2"
+                return "h11"
             raise ConfigError("aiohttp is not installed", remedy="pip install 'agent-core[fast]'") from error
         return "aiohttp"
 
-    def _aiohttp(self) -> AiohttpTransport:
-        if self._fast is None:
+    def _of_name(self, name: TransportName) -> Transport:
+        transport = self._made.get(name)
+        if transport is None:
+            transport = self._made[name] = _made(name)
+        return transport
+
+
+def _made(name: TransportName) -> Transport:
+    match name:
+        case "aiohttp":
             from .fast_transport import AiohttpTransport
 
-            self._fast = AiohttpTransport()
-        return self._fast
+            return AiohttpTransport()
+        case "h11":
+            from .h11_transport import H11Transport
+
+            return H11Transport()
+        case "httpx2":
+            return HttpxTransport()
 
 
 def _on_asyncio() -> bool:

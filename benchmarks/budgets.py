@@ -21,11 +21,7 @@ import time
 from collections.abc import Callable
 
 REPEAT = 9
-IMPORTS = {
-    "bare python": "pass",
-    "import agent_core": "import agent_core",
-    "from agent_core import Agent": "from agent_core import Agent",
-    "first request on the wire": """
+FIRST_REQUEST = """
 import os, socket, threading
 server = socket.create_server(("127.0.0.1", 0))
 def first_bytes():
@@ -37,18 +33,23 @@ import anyio
 from agent_core import ModelClient, Prompt
 async def main():
     base_url = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
-    async with ModelClient("lab/model", base_url=base_url) as client:
+    async with ModelClient("lab/model", base_url=base_url, transport=TRANSPORT) as client:
         async with client.stream(Prompt("hi")):
             pass
 anyio.run(main)
-""",
-    "floor: the dependencies alone (httpx2, anyio, pydantic)": """
-import anyio, asyncio, httpx2
+"""
+IMPORTS = {
+    "bare python": "pass",
+    "import agent_core": "import agent_core",
+    "from agent_core import Agent": "from agent_core import Agent",
+    "first request on the wire": FIRST_REQUEST.replace("TRANSPORT", "'h11'"),
+    "first request on the wire, over aiohttp": FIRST_REQUEST.replace("TRANSPORT", "'aiohttp'"),
+    "floor: the dependencies alone (h11, anyio, pydantic)": """
+import anyio, asyncio, h11
 from pydantic import BaseModel
 class Message(BaseModel):
     role: str = "user"
 Message()
-httpx2.AsyncClient(verify=False)
 """,
     "peer: import openai": "import openai",
     "peer: import anthropic": "import anthropic",
@@ -100,7 +101,7 @@ def import_samples(repeat: int) -> dict[str, list[float]]:
             done = subprocess.run(command, capture_output=True, check=False, env=env)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             if done.returncode:
-                if not name.startswith("peer"):
+                if not name.startswith("peer") and "aiohttp" not in name:
                     sys.exit(done.stderr.decode())
                 del samples[name]
             elif turn:  # the first round warms the bytecode

@@ -135,7 +135,7 @@ async def serve(
                     if tls is None:
                         await _talk(socket, server, exchanges)
                         return
-                    with suppress(ssl.SSLError, anyio.BrokenResourceError):
+                    with suppress(ssl.SSLError, anyio.BrokenResourceError, anyio.EndOfStream):
                         stream = await TLSStream.wrap(socket, ssl_context=tls, standard_compatible=False)
                         await _talk(stream, server, exchanges)
 

@@ -1,5 +1,5 @@
-"""The event loops, each with the transports it has. A test that names no transport has aiohttp's on asyncio, and on
-trio httpx2's."""
+"""The event loops, each with the transports it has but for httpx2's, which has tests of its own. A test that names no
+transport has aiohttp's on asyncio, and on trio h11's."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from agent_core.transport_choice import TransportName
 
 __all__ = ["STACKS"]
 
-STACKS: tuple[tuple[str, TransportName], ...] = (("asyncio", "aiohttp"), ("asyncio", "httpx2"), ("trio", "httpx2"))
+STACKS: tuple[tuple[str, TransportName], ...] = (("asyncio", "aiohttp"), ("asyncio", "h11"), ("trio", "h11"))
 """(event loop, transport)"""

@@ -15,7 +15,8 @@ from ..codecs.base import Compat
 from ..errors import ConfigError, ModelError
 from ..providers import PROVIDERS, CompatOverrides, Provider, Resolved, resolve, with_overrides
 from ..retry import RetryPolicy
-from ..transport import HttpRequest, HttpStream, HttpxTransport, Timeouts, Transport
+from ..transport import HttpRequest, HttpStream, Timeouts, Transport
+from ..transport_choice import ChosenTransport
 from .asking import NOT_ASKED, Ask, Fact, Finding, Findings, Heard, Notes, said
 from .facts import FACTS
 from .row import compat_overrides, provider_source
@@ -138,7 +139,7 @@ class _Sender:
     ) -> None:
         self._where = (model, provider, wire, base_url, api_key)
         self._own = transport is None
-        self._transport: Transport = transport or HttpxTransport()
+        self._transport: Transport = transport or ChosenTransport()
         self._timeouts = Timeouts(
             connect_s=min(10.0, timeout_s), first_event_s=timeout_s, idle_s=timeout_s, total_s=timeout_s
         )

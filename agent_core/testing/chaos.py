@@ -20,7 +20,8 @@ import anyio
 from ..codecs import CODECS, WIRES
 from ..errors import TransportError
 from ..items import WireName
-from ..transport import HttpRequest, HttpStream, HttpxTransport, Transport
+from ..transport import HttpRequest, HttpStream, Transport
+from ..transport_choice import ChosenTransport
 from .fault_body import Cut, FaultyBody, Pause
 from .faults import Fault, FaultKind, Faults, Struck, plan_of
 from .scripts import error_of_status
@@ -33,15 +34,15 @@ _HEAD_BYTES = 200  # of a usual answer: how long a head takes that drips
 
 class ChaosTransport:
     """A `Transport` whose n-th request is struck by the n-th of `faults` (or by what it returns, as a function of n;
-    `random_faults` makes one). `inner` sends the requests and stays open; without one an HttpxTransport is made, and
-    closed by `aclose`.
+    `random_faults` makes one). `inner` sends the requests and stays open; without it one is chosen
+    (`transport_choice`), and closed by `aclose`.
 
     Phases are found by the wire whose path the request's ends with; on any other path a fault strikes before the
     headers, before the first byte or after the last one. `struck` says which faults found their place.
     """
 
     def __init__(self, inner: Transport | None = None, faults: Faults = ()) -> None:
-        self._inner: Transport = inner or HttpxTransport()
+        self._inner: Transport = inner or ChosenTransport()
         self._owned = inner is None
         self._plan = plan_of(faults)
         self._number = 0
@@ -112,7 +113,7 @@ _NO_ANSWER: Mapping[FaultKind, tuple[str, str]] = {
     "not_utf8": ("protocol", "the server does not speak HTTP"),
     "long_event": ("protocol", "the server does not speak HTTP"),
 }
-"""Kind and words, as HttpxTransport has them."""
+"""Kind and words, as transports have them."""
 
 
 async def _before_headers(fault: Fault, request: HttpRequest) -> HttpStream | None:

@@ -118,7 +118,7 @@ EVERY = [
 EVERYDAY = [
     case
     for n, case in enumerate(EVERY)
-    if (n + n // 3) % 3 == 0 and case[:2] != ("asyncio", "httpx2")  # each way in each place, wires in turn
+    if (n + n // 3) % 3 == 0 and case[:2] != ("asyncio", "h11")  # each way in each place, wires in turn
 ]
 
 

@@ -22,11 +22,11 @@ from .cancelled_run import ON_ASYNCIO, ON_TRIO, How, Runner, script
 
 LONG = os.environ.get("AGENT_CORE_LONG") == "1"
 EVERYDAY_STEP = 110
-ON_HTTPX2: tuple[How, ...] = ON_ASYNCIO if LONG else ("scope",)
+ON_H11: tuple[How, ...] = ON_ASYNCIO if LONG else ("scope",)
 WAYS: list[tuple[str, TransportName, How]] = [
     *(("asyncio", "aiohttp", how) for how in ON_ASYNCIO),
-    *(("asyncio", "httpx2", how) for how in ON_HTTPX2),
-    *(("trio", "httpx2", how) for how in ON_TRIO),
+    *(("asyncio", "h11", how) for how in ON_H11),
+    *(("trio", "h11", how) for how in ON_TRIO),
 ]
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")

@@ -1,4 +1,4 @@
-"""Which transport sends, and what the fast one does that the other has no need to."""
+"""Which transport sends, and what those that keep their own connections do in another event loop."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import gc
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 
 import anyio
 import pytest
@@ -14,7 +15,8 @@ import pytest
 from agent_core import ModelClient
 from agent_core.errors import CallerError, ConfigError
 from agent_core.fast_transport import AiohttpTransport
-from agent_core.transport import HttpRequest
+from agent_core.h11_transport import H11Transport
+from agent_core.transport import HttpRequest, Transport
 from agent_core.transport_choice import VARIABLE, ChosenTransport, TransportName
 
 from ..loopback import exchange, reply, serve
@@ -32,14 +34,18 @@ async def chosen(url: str, name: TransportName | None, env: dict[str, str]) -> s
     [
         ("asyncio", HERE, None, "", "", "aiohttp"),
         ("asyncio", AWAY, None, "", "", "aiohttp"),
-        ("trio", HERE, None, "", "", "httpx2"),
+        ("trio", HERE, None, "", "", "h11"),
+        ("trio", AWAY, None, "", "", "h11"),
+        ("trio", AWAY, None, "", "http://proxy.test", "httpx2"),
         ("asyncio", AWAY, None, "", "http://proxy.test", "httpx2"),
         ("asyncio", HERE, None, "", "http://proxy.test", "aiohttp"),
         ("asyncio", HERE, "httpx2", "", "", "httpx2"),
+        ("asyncio", AWAY, "h11", "", "http://proxy.test", "h11"),
         ("asyncio", HERE, None, "httpx2", "", "httpx2"),
         ("asyncio", HERE, "aiohttp", "httpx2", "", "aiohttp"),
         ("asyncio", AWAY, None, "aiohttp", "http://proxy.test", "aiohttp"),
         ("trio", HERE, None, "httpx2", "", "httpx2"),
+        ("trio", HERE, None, "h11", "", "h11"),
     ],
 )
 def test_which_one_sends(
@@ -51,7 +57,7 @@ def test_which_one_sends(
     sends: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """aiohttp's on asyncio, unless a proxy is in the way; what was asked for, where it was."""
+    """aiohttp's on asyncio, h11 on trio, httpx2 where a proxy is in the way; what was asked for, where it was."""
     for variable in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(variable, raising=False)
     if proxy:
@@ -60,9 +66,9 @@ def test_which_one_sends(
 
 
 def test_without_aiohttp(monkeypatch: pytest.MonkeyPatch) -> None:
-    """httpx2 sends; who asked for aiohttp is told how to get it."""
+    """h11 sends; who asked for aiohttp is told how to get it."""
     monkeypatch.setitem(sys.modules, "agent_core.fast_transport", None)
-    assert anyio.run(chosen, HERE, None, NOTHING) == "httpx2"
+    assert anyio.run(chosen, HERE, None, NOTHING) == "h11"
     with pytest.raises(ConfigError) as caught:
         anyio.run(chosen, HERE, "aiohttp", NOTHING)
     assert caught.value.remedy == "pip install 'agent-core[fast]'"
@@ -83,12 +89,15 @@ def test_importing_imports_neither() -> None:
     """Whoever asks nobody pays for no HTTP client, and a client that is made pays for none yet."""
     script = (
         "import sys, agent_core; agent_core.ModelClient('lab/m', base_url='http://h/v1'); "
-        "print([name for name in ('aiohttp', 'httpx2') if name in sys.modules])"
+        "print([name for name in ('aiohttp', 'h11', 'httpx2') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True).stdout == "[]\n"
 
 
-async def fetched(transport: AiohttpTransport) -> int:
+OWN = [AiohttpTransport, H11Transport]
+
+
+async def fetched(transport: Transport) -> int:
     async with (
         serve(exchange(reply(200, b"hello"))) as server,
         transport.open(HttpRequest(server.url, {}, b"{}")) as http,
@@ -99,9 +108,10 @@ async def fetched(transport: AiohttpTransport) -> int:
     return http.status
 
 
-def test_another_event_loop() -> None:
+@pytest.mark.parametrize("kind", OWN)
+def test_another_event_loop(kind: Callable[[], Transport]) -> None:
     """Where the first one was closed, a request begins anew; where it may go on, its connections are not touched."""
-    transport = AiohttpTransport()
+    transport = kind()
     first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
     assert first.run_until_complete(fetched(transport)) == 200
     with pytest.raises(CallerError, match="another event loop"):
@@ -112,12 +122,13 @@ def test_another_event_loop() -> None:
     second.close()
 
 
-def test_a_client_that_was_never_closed() -> None:
+@pytest.mark.parametrize("kind", OWN)
+def test_a_client_that_was_never_closed(kind: Callable[[], Transport]) -> None:
     """Is collected without a word, where it left nothing open."""
     loop = asyncio.new_event_loop()
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        assert loop.run_until_complete(fetched(AiohttpTransport())) == 200
+        assert loop.run_until_complete(fetched(kind())) == 200
         gc.collect()
     loop.close()
     assert told == []

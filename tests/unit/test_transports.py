@@ -18,6 +18,7 @@ import trustme
 
 from agent_core.errors import CallerError, ConfigError, TransportError, TransportTimeout
 from agent_core.fast_transport import AiohttpTransport
+from agent_core.h11_transport import H11Transport
 from agent_core.transport import HttpRequest, HttpxTransport, Transport
 
 from ..loopback import CLOSE, END, RESET, STALL, Exchange, Step, chunk, exchange, free_port, reply, serve, sse_head
@@ -25,9 +26,11 @@ from ..loopback import CLOSE, END, RESET, STALL, Exchange, Step, chunk, exchange
 pytestmark = pytest.mark.anyio
 
 SENDERS: Mapping[str, tuple[str, Callable[[], Transport]]] = {
+    "h11 on asyncio": ("asyncio", H11Transport),
+    "h11 on trio": ("trio", H11Transport),
+    "aiohttp on asyncio": ("asyncio", AiohttpTransport),
     "httpx2 on asyncio": ("asyncio", HttpxTransport),
     "httpx2 on trio": ("trio", HttpxTransport),
-    "aiohttp on asyncio": ("asyncio", AiohttpTransport),
 }
 MIB = 1024 * 1024
 

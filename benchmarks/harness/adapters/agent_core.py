@@ -11,7 +11,7 @@ from api import STREAM, Counts, Ctx, case, counted, many, noop_tool, shown
 if TYPE_CHECKING:
     from agent_core import ModelClient, Prompt
 
-SENDERS = {"agent_core": "httpx2", "agent_core, fast": "aiohttp"}
+SENDERS = {"agent_core": "h11", "agent_core, fast": "aiohttp"}
 
 
 def make_client(ctx: Ctx, sender: str) -> ModelClient:

@@ -1,4 +1,4 @@
-"""Chunks put together: whatever comes, httpx2's parser gets the same answer from it, in fewer pieces."""
+"""Chunks put together: whatever comes, the parser gets the same answer from it, in fewer pieces."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from random import Random
 import h11
 import pytest
 
-from agent_core.httpx_chunks import ChunkJoiner
+from agent_core.chunk_joiner import ChunkJoiner
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 END = b"0\r\n\r\n"

@@ -13,6 +13,7 @@ import pytest
 from agent_core import Agent, ModelClient, Prompt
 from agent_core.codecs import WIRES
 from agent_core.errors import ModelError, RateLimitError, TransportError
+from agent_core.h11_transport import H11Transport
 from agent_core.items import WireName
 from agent_core.retry import RetryPolicy
 from agent_core.testing import (
@@ -27,7 +28,7 @@ from agent_core.testing import (
     phases_of,
     random_faults,
 )
-from agent_core.transport import HttpRequest, HttpStream, HttpxTransport, Timeouts, Transport
+from agent_core.transport import HttpRequest, HttpStream, Timeouts, Transport
 
 from . import LONG
 
@@ -71,7 +72,7 @@ async def on_socket(fault: Fault, wire: WireName) -> tuple[object, ...]:
 
 async def by_transport(fault: Fault, wire: WireName) -> tuple[object, ...]:
     """And what of the same, by a ChaosTransport before a server without faults."""
-    inner = HttpxTransport()
+    inner = H11Transport()
     chaos = ChaosTransport(inner, [fault])
     with RehearsalServer(SCRIPT, pace_s=0) as server:
         seen = await outcome(client_of(server, wire, chaos, timeouts=timeouts_for(fault)))

@@ -65,6 +65,20 @@ def test_which_one_sends(
     assert anyio.run(chosen, url, name, {VARIABLE: env}, backend=backend) == sends
 
 
+@pytest.mark.anyio
+async def test_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whom the environment names is asked for the server's address, whole, for a client that chose nothing."""
+    for variable in ("no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY", "HTTP_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    async with serve(exchange(reply(200, b"by proxy"))) as proxy:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
+        transport = ChosenTransport(env=NOTHING)
+        async with transport.open(HttpRequest("http://host.test/v1", {}, b"{}"), connect_s=5) as http:
+            assert [piece async for piece in http.chunks] == [b"by proxy"]
+        await transport.aclose()
+    assert proxy.requests[0].path == "http://host.test/v1"
+
+
 def test_without_aiohttp(monkeypatch: pytest.MonkeyPatch) -> None:
     """h11 sends; who asked for aiohttp is told how to get it."""
     monkeypatch.setitem(sys.modules, "agent_core.fast_transport", None)

@@ -96,9 +96,11 @@ class H11Transport:
             if line.is_waiting():
                 return line
             await line.aclose()
+        if target.tls and self._tls is None:
+            self._tls = http_faults.tls_context()
         try:
             with anyio.fail_after(connect_s):
-                connection = await self._connected(target)
+                connection = await self._connected(target.host, target.port, self._tls if target.tls else None)
         except TimeoutError as error:
             raise http_faults.not_connected(target.url, connect_s) from error
         except OSError as error:
@@ -118,17 +120,14 @@ class H11Transport:
     def opened(self, exchange: _Exchange) -> None:
         self._open.add(exchange)
 
-    async def _connected(self, target: Target) -> Connection:
-        if target.tls and self._tls is None:
-            self._tls = http_faults.tls_context()
-        tls = self._tls if target.tls else None
+    async def _connected(self, host: str, port: int, tls: SSLContext | None) -> Connection:
         if isinstance(self._loop, AbstractEventLoop):
             from . import asyncio_network
 
-            return await asyncio_network.connect(target.host, target.port, tls)
+            return await asyncio_network.connect(host, port, tls)
         from . import anyio_network
 
-        return await anyio_network.connect(target.host, target.port, tls)
+        return await anyio_network.connect(host, port, tls)
 
     def _here(self) -> None:
         """Only the connections of the loop that runs."""

@@ -8,7 +8,8 @@ LF; comments ignored; a leading BOM dropped) with two differences, each needed b
 - an `error:` field, which one server sends where an event should be, is kept in `error_field`.
 
 States, per byte position: inside a line → line end → (empty line ⇒ dispatch). What nearly every read is, LF only and
-far from the largest event, is taken in `feed` itself; the rest goes through `_feed`, by the same rules.
+far from the largest event, is taken in `feed` itself, the first read too unless it may begin with a BOM; the rest goes
+through `_feed`, by the same rules.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ MAX_EVENT_BYTES = 32 * 1024 * 1024
 """The largest event accepted: above the largest real one (a base64 image of several MB), far below memory."""
 
 _BOM = b"\xef\xbb\xbf"
+_NO_START = (b"", _BOM[:1])
 
 
 class SseFrame(Struct, frozen=True, gc=False):
@@ -69,6 +71,8 @@ class SseReader:
     def feed(self, data: bytes) -> list[SseFrame]:
         """The frames that `data` completes, in order; `data` may be cut anywhere, also inside a character."""
         frames: list[SseFrame] = []
+        if self._careful:
+            self._careful = not self._begins(data)
         if self._careful or self._held + len(data) > self._max or b"\r" in data:
             self._feed(data, frames)
             return frames
@@ -98,6 +102,13 @@ class SseReader:
             self._pieces.append(tail)
         self._held = len(tail) + sum(map(len, values)) if tail or values else 0
         return frames
+
+    def _begins(self, data: bytes) -> bool:
+        """Whether the stream begins with `data`, and not with a BOM."""
+        if self._start and not self._pieces and self.error is None and data[:1] not in _NO_START:
+            self._start = False
+            return True
+        return False
 
     def _feed(self, data: bytes, frames: list[SseFrame]) -> None:
         if self.error is None:

@@ -381,12 +381,12 @@ class WireCodec(Protocol):
 
 def json_object(value: object) -> JsonObject | None:
     """`value` if it is a JSON object, else None: the first look at anything a peer sent."""
-    return cast(JsonObject, value) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else None  # pyright: ignore[reportUnknownVariableType]  # cast() is a call
 
 
 def json_list(value: object) -> list[JsonValue]:
     """`value` if it is a JSON array, else an empty one."""
-    return cast("list[JsonValue]", value) if isinstance(value, list) else []
+    return value if isinstance(value, list) else []  # pyright: ignore[reportUnknownVariableType]  # cast() is a call
 
 
 def json_str(value: object) -> str:
@@ -397,7 +397,7 @@ def json_str(value: object) -> str:
 def json_int(*candidates: object) -> int | None:
     """The first whole number among `candidates` (booleans and infinities are none; floats are cut), or None."""
     for value in candidates:
-        if isinstance(value, int) and not isinstance(value, bool):
+        if type(value) is int:
             return value
         if isinstance(value, float) and isfinite(value):
             return int(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..events import FinishReason, ReportedUsage, Usage
-from ..items import JsonObject, JsonValue
+from ..items import JsonObject
 from .base import Compat, json_int, json_object
 from .token_counts import disjoint
 
@@ -62,29 +62,32 @@ def finish_word(reason: FinishReason, *, calls: bool) -> str:
 
 def decode_usage(raw: JsonObject, compat: Compat) -> Usage:
     """Disjoint counters from a `usage` object, by the rules of `token_counts`; members by whatever name they come."""
+    prompted = json_object(raw.get("prompt_tokens_details")) or {}
+    completed = json_object(raw.get("completion_tokens_details")) or {}
+    cached = json_int(prompted.get("cached_tokens"))
     reported = ReportedUsage(
         input=json_int(raw.get("prompt_tokens"), raw.get("input_tokens")),
-        cached_input=json_int(
-            _member(raw, "prompt_tokens_details", "cached_tokens"),
-            _member(raw, "prompt_token_details", "cached_tokens"),  # Writer
-            raw.get("prompt_cache_hit_tokens"),  # DeepSeek
-            raw.get("cached_tokens"),  # Together, Kimi
-            raw.get("num_cached_tokens"),  # Mistral
-            raw.get("cache_read_input_tokens"),  # Databricks, Venice
-        ),
+        cached_input=_cached_elsewhere(raw) if cached is None else cached,
         output=json_int(raw.get("completion_tokens"), raw.get("output_tokens")),
-        reasoning=json_int(
-            _member(raw, "completion_tokens_details", "reasoning_tokens"),
-            raw.get("reasoning_tokens"),  # Copilot, Azure
-        ),
+        reasoning=json_int(completed.get("reasoning_tokens"), raw.get("reasoning_tokens")),  # Copilot, Azure
         total=json_int(raw.get("total_tokens")),
     )
     cache_write = json_int(
-        _member(raw, "prompt_tokens_details", "cache_write_tokens"),  # OpenRouter
-        _member(raw, "prompt_tokens_details", "cache_creation_tokens"),
+        prompted.get("cache_write_tokens"),  # OpenRouter
+        prompted.get("cache_creation_tokens"),
         raw.get("cache_creation_input_tokens"),
     )
     return disjoint(reported, raw, compat, cache_write=cache_write)
+
+
+def _cached_elsewhere(raw: JsonObject) -> int | None:
+    return json_int(
+        (json_object(raw.get("prompt_token_details")) or {}).get("cached_tokens"),  # Writer
+        raw.get("prompt_cache_hit_tokens"),  # DeepSeek
+        raw.get("cached_tokens"),  # Together, Kimi
+        raw.get("num_cached_tokens"),  # Mistral
+        raw.get("cache_read_input_tokens"),  # Databricks, Venice
+    )
 
 
 def encode_usage(usage: Usage) -> JsonObject:
@@ -102,7 +105,3 @@ def encode_usage(usage: Usage) -> JsonObject:
     if usage.cache_write_1h:
         out["cache_creation"] = {"ephemeral_1h_input_tokens": usage.cache_write_1h}
     return out
-
-
-def _member(raw: JsonObject, outer: str, inner: str) -> JsonValue:
-    return (json_object(raw.get(outer)) or {}).get(inner)

@@ -90,13 +90,16 @@ def _output(reported: ReportedUsage, beyond: int | None, *, excludes_reasoning: 
 
 def long_ttl(raw: Mapping[str, object]) -> int:
     """Tokens written to a cache for an hour, by the Messages API's member, which gateways of other wires carry too."""
-    return _count(json_int((json_object(raw.get("cache_creation")) or {}).get("ephemeral_1h_input_tokens")))
+    written = json_object(raw.get("cache_creation"))
+    return 0 if written is None else _count(json_int(written.get("ephemeral_1h_input_tokens")))
 
 
 def charged_usd(raw: JsonObject, compat: Compat) -> float | None:
     """What the server says the answer costs, in US dollars. None where the caller's own key at somebody else's was used
     (OpenRouter's `is_byok`): the bill for the tokens comes from there."""
-    value: JsonValue = raw if compat.charge_member and raw.get("is_byok") is not True else None
+    if not compat.charge_member:
+        return None
+    value: JsonValue = raw if raw.get("is_byok") is not True else None
     for name in compat.charge_member:
         value = value.get(name) if isinstance(value, dict) else None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < inf:

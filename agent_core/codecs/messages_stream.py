@@ -22,8 +22,8 @@ MalformedStream, or the error it holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Literal, TypeAlias
 
 from pydantic_core import from_json
 
@@ -40,7 +40,6 @@ from ..events import (
     ResponseEvent,
     ResponseStatus,
     ToolCallInputDelta,
-    Usage,
 )
 from ..items import (
     CustomToolCall,
@@ -83,6 +82,9 @@ _KINDS: dict[str, _Kind] = {
     "redacted_thinking": "redacted_thinking",
     "tool_use": "tool_use",
 }
+_Events: TypeAlias = list[ResponseEvent]
+_TakeEvent: TypeAlias = "Callable[[MessagesStreamDecoder, JsonObject, _Events], None]"
+_TakeDelta: TypeAlias = "Callable[[MessagesStreamDecoder, _Block, JsonObject, _Events], None]"
 _OPENED_BY = {"text_delta": "text", "thinking_delta": "thinking"}  # deltas that say enough to do without a start
 _TOOL_USE = frozenset({"type", "id", "name", "input", "cache_control"})
 
@@ -123,6 +125,38 @@ class _OpenItem:
 class MessagesStreamDecoder:
     """See codecs.base.StreamDecoder. `bad_frames` counts frames that were no JSON object."""
 
+    __slots__ = (
+        "_answered_by",
+        "_at_end",
+        "_blocks",
+        "_compat",
+        "_created",
+        "_custom",
+        "_ended",
+        "_has_calls",
+        "_head",
+        "_held",
+        "_id",
+        "_items",
+        "_last",
+        "_message",
+        "_model",
+        "_next",
+        "_pending",
+        "_plain_origin",
+        "_reader",
+        "_size",
+        "_started",
+        "_stop_reason",
+        "_stop_sequence",
+        "_usage",
+        "bad_frames",
+        "done",
+        "error",
+        "finishing",
+        "frames",
+    )
+
     def __init__(self, prompt: Prompt, compat: Compat) -> None:
         self.error: ModelError | None = None
         self.done = False
@@ -151,22 +185,8 @@ class MessagesStreamDecoder:
         self._next = 0
         self._started = 0
         self._has_calls = False
-        self._handlers: dict[str, Callable[[JsonObject, list[ResponseEvent]], None]] = {
-            "content_block_delta": self._block_delta,  # where only `event:` names it
-            "content_block_start": self._block_start,
-            "content_block_stop": self._block_stop,
-            "message_start": self._message_start,
-            "message_delta": self._message_delta,
-            "message_stop": self._message_stop,
-            "ping": _ignore,
-        }
-        self._deltas: dict[str, Callable[[_Block, JsonObject, list[ResponseEvent]], None]] = {
-            "text_delta": self._text_delta,
-            "thinking_delta": self._thinking_delta,
-            "input_json_delta": self._input_delta,
-            "signature_delta": self._signature_delta,
-            "citations_delta": _citation_delta,
-        }
+        self._plain_origin: Origin | None = None  # of texts: the same for all of an answer
+        self._ended: Response | None = None
 
     def feed(self, data: bytes) -> list[ResponseEvent]:
         out: list[ResponseEvent] = []
@@ -189,6 +209,8 @@ class MessagesStreamDecoder:
         return out
 
     def snapshot(self) -> Response:
+        if self._ended is not None:
+            return self._ended
         items = dict(self._items)
         items.update((item.index, self._build(item, "incomplete")) for item in self._pending)
         status: ResponseStatus = "incomplete"
@@ -204,7 +226,7 @@ class MessagesStreamDecoder:
             items=tuple(items[index] for index in sorted(items)),
             finish_reason=finish,
             status=status,
-            usage=self._usage_so_far(),
+            usage=usage_of(self._usage, self._compat),
             native_reason=self._stop_reason,
             stop_sequence=self._stop_sequence,
         )
@@ -228,16 +250,11 @@ class MessagesStreamDecoder:
         if not isinstance(event, dict):
             self._unreadable(frame, out)
             return
-        kind = event.get("type")
-        if kind == "content_block_delta":  # nearly all of them
-            self._head = None
-            self._block_delta(event, out)
-            return
-        kind = json_str(kind) or frame.event.decode("utf-8", "replace")
-        handle = self._handlers.get(kind)
+        kind = json_str(event.get("type")) or frame.event.decode("utf-8", "replace")
+        handle = _HANDLERS.get(kind)
         if handle is not None:
             self._head = None
-            handle(event, out)
+            handle(self, event, out)
         elif kind == "error" or event.get("error"):
             text = frame.data.decode("utf-8", "replace")
             self._fail(api_error(event.get("error") or event, in_stream=True, body=text), out)
@@ -249,19 +266,27 @@ class MessagesStreamDecoder:
         if piece is None or block is None or not block.open:
             return False
         delta, item = piece.delta, block.item
-        match delta:
-            case TextPiece(text) if text and block.kind == "text" and block.part >= 0:
-                block.pieces.append(text)
-                out.append(OutputTextDelta(item.index, text, block.part))
-            case ThinkingPiece(text) if text and block.kind == "thinking" and item.index >= 0:
-                block.pieces.append(text)
-                out.append(ReasoningContentDelta(item.index, text))
-            case InputPiece(text) if text and block.kind == "tool_use" and not item.custom:
+        if type(delta) is TextPiece:
+            text, taken = delta.text, block.kind == "text"
+            if taken and text:
+                if block.part < 0:
+                    self._text(block, text, out)
+                else:
+                    block.pieces.append(text)
+                    out.append(OutputTextDelta(item.index, text, block.part))
+        elif type(delta) is InputPiece:
+            text, taken = delta.partial_json, block.kind == "tool_use" and not item.custom
+            if taken and text:
                 block.pieces.append(text)
                 out.append(ToolCallInputDelta(item.index, item.call_id, text))
-            case _:
-                return False
-        return True
+        elif type(delta) is ThinkingPiece:
+            text, taken = delta.thinking, block.kind == "thinking" and item.index >= 0
+            if taken and text:
+                block.pieces.append(text)
+                out.append(ReasoningContentDelta(item.index, text))
+        else:
+            taken = False
+        return taken
 
     def _unreadable(self, frame: SseFrame, out: list[ResponseEvent]) -> None:
         if frame.data.strip() == b"[DONE]":  # how OpenRouter ends its Messages streams
@@ -302,6 +327,7 @@ class MessagesStreamDecoder:
         message = json_object(event.get("message")) or {}
         self._id = self._id or json_str(message.get("id"))
         self._answered_by = self._answered_by or json_str(message.get("model"))
+        self._plain_origin = None
         if not self._created and not self._next:  # after an item it is too late to say so
             out.append(Created(self._id, self._answered_by))
         self._created = True
@@ -323,18 +349,21 @@ class MessagesStreamDecoder:
                     self._close(block)
             self._finish(item, self._last_status(item), out)
         self.done = True
-        finish = self._finish_reason()
+        answer = self._ended = self.snapshot()
         out.append(
             Completed(
-                response_id=self._id,
-                model=self._answered_by,
-                finish_reason=finish,
-                status="incomplete" if finish == "length" else "completed",
-                usage=self._usage_so_far(),
-                native_reason=self._stop_reason,
-                stop_sequence=self._stop_sequence,
+                response_id=answer.id,
+                model=answer.model,
+                finish_reason=answer.finish_reason,
+                status=answer.status,
+                usage=answer.usage,
+                native_reason=answer.native_reason,
+                stop_sequence=answer.stop_sequence,
             )
         )
+
+    def _ignore(self, event: JsonObject, out: list[ResponseEvent]) -> None:
+        return
 
     def _last_status(self, item: _OpenItem) -> ItemStatus:
         """Of an item that is open when the message stops: only an answer cut for length has cut items."""
@@ -346,8 +375,9 @@ class MessagesStreamDecoder:
         return "incomplete" if item.index == self._next - 1 else "completed"
 
     def _read_stop(self, said: JsonObject) -> None:
-        self._stop_reason = json_str(said.get("stop_reason")) or self._stop_reason
-        sequence = said.get("stop_sequence")
+        reason, sequence = said.get("stop_reason"), said.get("stop_sequence")
+        if reason and isinstance(reason, str):
+            self._stop_reason = reason
         if isinstance(sequence, str):
             self._stop_sequence = sequence
 
@@ -356,9 +386,6 @@ class MessagesStreamDecoder:
         for name, value in (json_object(holder.get("usage")) or {}).items():
             if value is not None:
                 self._usage[name] = value
-
-    def _usage_so_far(self) -> Usage | None:
-        return usage_of(self._usage, self._compat)
 
     def _finish_reason(self) -> FinishReason:
         return finish_reason_of(self._stop_reason, has_calls=self._has_calls)
@@ -395,7 +422,7 @@ class MessagesStreamDecoder:
         match block.kind:
             case "text":
                 for note in json_list(raw.get("citations")):
-                    _citation_delta(block, {"citation": note}, out)
+                    self._citation_delta(block, {"citation": note}, out)
                 self._text(block, raw.get("text"), out)
             case "thinking":
                 self._thinking_delta(block, raw, out)
@@ -476,9 +503,9 @@ class MessagesStreamDecoder:
         if block.kind == "other":
             _grow(block, delta)
             return
-        take = self._deltas.get(kind)
+        take = _DELTAS.get(kind)
         if take is not None:
-            take(block, delta, out)
+            take(self, block, delta, out)
 
     def _text_delta(self, block: _Block, delta: JsonObject, out: list[ResponseEvent]) -> None:
         if block.kind == "text":
@@ -508,6 +535,11 @@ class MessagesStreamDecoder:
         if signature and block.kind == "thinking":
             self._add_thinking(block, out)
             block.signature = signature  # whole each time, as the official SDK takes it
+
+    def _citation_delta(self, block: _Block, delta: JsonObject, out: list[ResponseEvent]) -> None:
+        note = json_object(delta.get("citation"))
+        if note is not None and block.kind == "text":
+            block.notes.append(note)
 
     def _add_thinking(self, block: _Block, out: list[ResponseEvent]) -> None:
         if block.item.index < 0:
@@ -583,7 +615,10 @@ class MessagesStreamDecoder:
         )
 
     def _origin(self, *, field: str = "", item_id: str = "") -> Origin:
-        return Origin(
+        plain = not (field or item_id)
+        if plain and self._plain_origin is not None:
+            return self._plain_origin
+        made = Origin(
             wire="messages",
             provider=self._compat.provider,
             model=self._model,
@@ -591,10 +626,27 @@ class MessagesStreamDecoder:
             item_id=item_id,
             response_id=self._id,
         )
+        if plain:
+            self._plain_origin = made
+        return made
 
 
-def _ignore(event: JsonObject, out: list[ResponseEvent]) -> None:
-    return
+_HANDLERS: Mapping[str, _TakeEvent] = {
+    "content_block_delta": MessagesStreamDecoder._block_delta,  # where only `event:` names it
+    "content_block_start": MessagesStreamDecoder._block_start,
+    "content_block_stop": MessagesStreamDecoder._block_stop,
+    "message_start": MessagesStreamDecoder._message_start,
+    "message_delta": MessagesStreamDecoder._message_delta,
+    "message_stop": MessagesStreamDecoder._message_stop,
+    "ping": MessagesStreamDecoder._ignore,
+}
+_DELTAS: Mapping[str, _TakeDelta] = {
+    "text_delta": MessagesStreamDecoder._text_delta,
+    "thinking_delta": MessagesStreamDecoder._thinking_delta,
+    "input_json_delta": MessagesStreamDecoder._input_delta,
+    "signature_delta": MessagesStreamDecoder._signature_delta,
+    "citations_delta": MessagesStreamDecoder._citation_delta,
+}
 
 
 def _json_or_text(text: str) -> JsonValue:
@@ -607,12 +659,6 @@ def _json_or_text(text: str) -> JsonValue:
 def _takes_no_more(block: _Block) -> bool:
     """A delta after its block's stop is taken as long as the item has not been told whole and text stays in order."""
     return block.item.done or (block.kind == "text" and block is not block.item.blocks[-1])
-
-
-def _citation_delta(block: _Block, delta: JsonObject, out: list[ResponseEvent]) -> None:
-    note = json_object(delta.get("citation"))
-    if note is not None and block.kind == "text":
-        block.notes.append(note)
 
 
 def _grow(block: _Block, delta: JsonObject) -> None:

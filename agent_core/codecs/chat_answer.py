@@ -80,6 +80,7 @@ class ChatAnswer:
         "_native_cut",
         "_next",
         "_opaque",
+        "_plain_origin",
         "_prompt_model",
         "_provider",
         "_reasoning",
@@ -121,6 +122,7 @@ class ChatAnswer:
         self._ids: set[str] = set()
         self._lowered: set[int] = set()  # places of custom calls that come as functions
         self._repeated: JsonObject | None = None
+        self._plain_origin: Origin | None = None
         self._ended: Response | None = None
 
     # In
@@ -222,7 +224,7 @@ class ChatAnswer:
 
     def _choice(self, choice: JsonObject, usage_said: bool, out: Events) -> JsonValue:
         delta = choice.get("delta")
-        if isinstance(delta, dict):
+        if delta and isinstance(delta, dict):
             text = delta.get("content")
             if isinstance(text, str) and delta.keys() <= _PLAIN_MEMBERS:
                 if text:
@@ -380,8 +382,10 @@ class ChatAnswer:
 
     def _take_rest(self, out: Events) -> None:
         """What only the end decides: what came in a `message` and in no delta, and calls without a name or an id."""
-        rest = dict(self._repeated or {})
-        self._repeated = None
+        if self._repeated is None:
+            self._announce(out, final=True)
+            return
+        rest, self._repeated = dict(self._repeated), None
         seen = {
             "content": self._text,
             "refusal": self._refusal,
@@ -481,13 +485,18 @@ class ChatAnswer:
         return "reasoning_details" if self._details else self._field
 
     def _origin(self, name: str = "") -> Origin:
-        return Origin(
+        if not name and self._plain_origin is not None:
+            return self._plain_origin
+        made = Origin(
             wire="chat",
             provider=self._provider,
             model=self._prompt_model or self._model,
             field=name,
             response_id=self._id,
         )
+        if not name and self._created:  # neither id nor model will change
+            self._plain_origin = made
+        return made
 
 
 def _status(cut: bool | None, *, last: bool) -> ItemStatus:

@@ -83,7 +83,7 @@ class ChatStreamDecoder:
         self._at_end = False  # the body is over: its last event may be cut
         self._chunks = 0  # frames that were chunks of this wire
         self._foreign = 0  # frames that were JSON objects, but neither chunk nor error
-        self._tries = _MISFITS
+        self._tries = 0  # the first chunk is never plain, nor is what follows a finish_reason
         self._halves: dict[str, str] = {}  # halves of characters, by the member of the delta they wait in
 
     def feed(self, data: bytes) -> list[ResponseEvent]:
@@ -133,7 +133,6 @@ class ChatStreamDecoder:
                 return
             if self._tries and not frame.event and self._plain(frame.data, out):
                 self._chunks += 1
-                self.finishing = self._answer.native is not None
             else:
                 self._frame(frame, out)
 
@@ -148,6 +147,9 @@ class ChatStreamDecoder:
 
     def _frame(self, frame: SseFrame, out: Events) -> None:
         event, data = frame.event, frame.data
+        if data == b"[DONE]":
+            self._end(out)
+            return
         chunk: JsonValue
         try:
             chunk = from_json(data)
@@ -165,8 +167,10 @@ class ChatStreamDecoder:
         if error is not None:
             self._fail_stated(data, out, error)
         elif "choices" in chunk or chunk.get("object") == "chat.completion.chunk":
-            self._chunks += 1
             self.finishing = self._answer.native is not None
+            if self.finishing or not self._chunks:
+                self._tries = 0 if self.finishing else _MISFITS
+            self._chunks += 1
         else:
             self.bad_frames += 1
             self._foreign += 1

@@ -82,6 +82,25 @@ def test_a_delta_is_decoded_in_few_calls_and_pieces_of_memory(wire: WireName) ->
     assert blocks <= BLOCKS_A_DELTA, f"{wire}: {blocks} pieces of memory stay of a delta"
 
 
+# From making the decoder to the whole answer: begun, one delta, ended, its usage read.
+CALLS_AN_ANSWER: dict[WireName, int] = {"chat": 115, "responses": 210, "messages": 115}
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_short_answer_is_decoded_in_few_calls(wire: WireName) -> None:
+    """A tool loop has many answers, and most of them are short."""
+    body = b"".join(piece for part in frames(wire, 1) for piece in part)
+
+    def decode() -> None:
+        decoder = codec_for(wire).stream_decoder(Prompt("x", model="m"), Compat())
+        decoder.feed(body)
+        assert decoder.snapshot().text == " word0"
+
+    decode()  # what is made once is made
+    calls = calls_made(decode)
+    assert calls <= CALLS_AN_ANSWER[wire], f"{wire}: {calls} Python functions are called for an answer"
+
+
 def turn(n: int) -> tuple[ResponseItem, ...]:
     call = FunctionCall(call_id=f"c{n}", name="f", arguments='{"n": 1}')
     return assistant_message(f"step {n}"), call, FunctionCallOutput(call_id=f"c{n}", output="x" * 200)

@@ -76,6 +76,7 @@ _FAMILIES = (
 _MEANS = {
     "balance": "remaining", "reset-at": "reset", "reset-after-seconds": "reset", "utilization": "used-percent",
 }  # fmt: skip
+_RESETS = frozenset({"reset", "reset-at"})
 _MAX_NAME = 200
 _STRUCTURED = ("ratelimit", "ratelimit-policy")
 _STRUCTURED_WORDS = {
@@ -160,7 +161,7 @@ def rate_limits(headers: Mapping[str, str], *, now: float | None = None) -> Rate
             for kind, what, number in _structured(value):
                 found.setdefault(kind, {}).setdefault(what, number)
             continue
-        said = _value(what, value, at)
+        said = _reset_after(value, at) if what in _RESETS else _value(what, value)
         if said is not None and not (what == "status" and kind.endswith("overage")):  # paid use beyond the plan
             found.setdefault(kind, {}).setdefault(_MEANS.get(what, what), said)
     windows = tuple(_window(kind, values) for kind, values in found.items() if _says_something(values))
@@ -225,19 +226,13 @@ def _named(header: str) -> tuple[str, str] | None:
     return None
 
 
-def _value(what: str, value: str, now: Callable[[], float | None]) -> float | None:
-    match what:
-        case "reset" | "reset-at":
-            return _reset_after(value, now)
-        case "utilization":  # a share of 1
-            number = _number(value)
-            return None if number is None else 100 * number
-        case "status":
-            return 1.0 if value.strip().lower() == "rejected" else None
-        case "limit":  # "100, 100;w=60" of early drafts: the first is the one in force
-            return _number(value.partition(",")[0].partition(";")[0])
-        case _:
-            return _number(value)
+def _value(what: str, value: str) -> float | None:
+    if what == "status":
+        return 1.0 if value.strip().lower() == "rejected" else None
+    number = _number(value)
+    if what == "limit" and number is None:  # "100, 100;w=60" of early drafts: the first is the one in force
+        return _number(value.partition(",")[0].partition(";")[0])
+    return 100 * number if what == "utilization" and number is not None else number  # a share of 1
 
 
 def _structured(value: str) -> Iterator[tuple[str, str, float]]:
@@ -286,6 +281,8 @@ def _number(text: str) -> float | None:
 
 def _reset_after(text: str, now: Callable[[], float | None]) -> float | None:
     """A reset as seconds, a duration, a unix time in s or ms, or an ISO time."""
+    if text[-1:].isalpha() and (duration := duration_s(text)) is not None:  # what most servers send
+        return duration
     number = _number(text)
     if number is not None:
         if number < _EPOCH_S:

@@ -2,7 +2,8 @@
 
 A cancel scope does that on any event loop. On asyncio it costs several µs, most of them for a timer that is set for one
 read and taken back unused. There one timer is enough for all reads of a stream: it stays as it was set, and when it
-runs out while a read has until later, it is set again. (The deadline of an anyio scope is a timer of its own.)
+runs out while a read has until later, it is set again. (The deadline of an anyio scope is a timer of its own.) What a
+call leaves so the next one takes, with the timer as it is: `Kept`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from typing import Protocol, TypeVar
 
 import anyio
 
-__all__ = ["Deadlines", "RanOut", "deadlines"]
+__all__ = ["Deadlines", "Kept", "RanOut", "Scopes", "deadlines"]
+
+_MOST_KEPT = 64
 
 _Value = TypeVar("_Value")
 
@@ -36,7 +39,46 @@ class Deadlines(Protocol):
 
 def deadlines() -> Deadlines:
     """For the event loop that runs."""
-    return OneTimer(get_running_loop()) if anyio.get_cancelled_exc_class() is CancelledError else Scopes()
+    loop = _asyncio_loop()
+    return Scopes() if loop is None else OneTimer(loop)
+
+
+def _asyncio_loop() -> AbstractEventLoop | None:
+    """The one that runs this task; None on trio, asyncio's guest or not."""
+    try:
+        loop = get_running_loop()
+    except RuntimeError:
+        return None
+    return None if current_task(loop) is None else loop
+
+
+class Kept:
+    """The deadlines of one client: what calls have done with goes to those that come, while the loop is the same."""
+
+    __slots__ = ("_free",)
+
+    def __init__(self) -> None:
+        self._free: list[OneTimer] = []
+
+    def take(self) -> Deadlines:
+        """For the event loop that runs, until it is given back."""
+        loop = _asyncio_loop()
+        while self._free and loop is not None:
+            kept = self._free.pop()
+            if kept.loop is loop:
+                return kept
+        return Scopes() if loop is None else OneTimer(loop)
+
+    def give_back(self, taken: Deadlines) -> None:
+        """The call is over. Where somebody waits by it all the same, it is nobody else's."""
+        if isinstance(taken, OneTimer) and taken.idle and len(self._free) < _MOST_KEPT:
+            self._free.append(taken)
+        else:
+            taken.close()
+
+    def close(self) -> None:
+        while self._free:
+            self._free.pop().close()
 
 
 class Scopes:
@@ -58,15 +100,20 @@ class OneTimer:
     """One timer of asyncio's for all steps. It cancels the task that waits, and takes that back as asyncio.timeout
     does: whoever else asked the task to end meanwhile is heard."""
 
-    __slots__ = ("_by", "_cancelled", "_handle", "_loop", "_task", "now")
+    __slots__ = ("_by", "_cancelled", "_handle", "_task", "loop", "now")
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self.now = loop.time
-        self._loop = loop
+        self.loop = loop
         self._handle: TimerHandle | None = None
         self._by = inf
         self._task: Task[object] | None = None
         self._cancelled = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits."""
+        return self._task is None
 
     async def bounded(self, step: Awaitable[_Value], deadline: float) -> _Value:
         task = current_task()
@@ -96,7 +143,7 @@ class OneTimer:
 
     def _set(self, deadline: float) -> None:
         self.close()
-        self._handle = self._loop.call_at(deadline, self._look)
+        self._handle = self.loop.call_at(deadline, self._look)
 
     def _look(self) -> None:
         self._handle = None

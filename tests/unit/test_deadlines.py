@@ -10,7 +10,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from agent_core.deadlines import Deadlines, OneTimer, RanOut, Scopes, deadlines
+from agent_core.deadlines import Deadlines, Kept, OneTimer, RanOut, Scopes, deadlines
 
 pytestmark = pytest.mark.anyio
 
@@ -155,14 +155,20 @@ def test_a_task_that_is_cancelled_from_outside() -> None:
     asyncio.run(main())
 
 
+class TimersSet(asyncio.SelectorEventLoop):
+    """A loop that remembers the timers that were set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.timers: list[asyncio.TimerHandle] = []
+
+    def call_at(self, when: float, callback: Callable[..., object], *args: object, **kw: object):  # type: ignore[no-untyped-def]
+        self.timers.append(super().call_at(when, callback, *args, **kw))  # type: ignore[arg-type]
+        return self.timers[-1]
+
+
 def test_a_timer_is_not_left_behind() -> None:
     """One is set for all steps, and none is there any more when it is closed."""
-    timers: list[asyncio.TimerHandle] = []
-
-    class Loop(asyncio.SelectorEventLoop):
-        def call_at(self, when: float, callback: Callable[..., object], *args: object, **kw: object):  # type: ignore[no-untyped-def]
-            timers.append(super().call_at(when, callback, *args, **kw))  # type: ignore[arg-type]
-            return timers[-1]
 
     async def main() -> None:
         steps = OneTimer(asyncio.get_running_loop())
@@ -170,6 +176,54 @@ def test_a_timer_is_not_left_behind() -> None:
             await steps.bounded(asyncio.sleep(0), steps.now() + LATE + n)
         steps.close()
 
-    with asyncio.Runner(loop_factory=Loop) as runner:
+    with asyncio.Runner(loop_factory=TimersSet) as runner:
         runner.run(main())
-    assert [timer.cancelled() for timer in timers] == [True]
+        loop = runner.get_loop()
+    assert isinstance(loop, TimersSet)
+    assert [timer.cancelled() for timer in loop.timers] == [True]
+
+
+def test_calls_in_a_row_share_a_timer() -> None:
+    """What one gave back the next one takes, with the timer that was set; when all is over none is left."""
+
+    async def main() -> None:
+        kept = Kept()
+        for n in range(100):
+            steps = kept.take()
+            await steps.bounded(asyncio.sleep(0), steps.now() + LATE + n)
+            kept.give_back(steps)
+        kept.close()
+
+    with asyncio.Runner(loop_factory=TimersSet) as runner:
+        runner.run(main())
+        loop = runner.get_loop()
+    assert isinstance(loop, TimersSet)
+    assert [timer.cancelled() for timer in loop.timers] == [True]
+
+
+def test_nobody_gets_what_is_in_use() -> None:
+    """Two calls at once, a call that is waited in though it was given back, and another loop: each has its own."""
+    kept, seen = Kept(), list[Deadlines]()
+
+    async def main() -> None:
+        seen.extend((kept.take(), kept.take()))
+        waiting = asyncio.create_task(seen[0].bounded(asyncio.sleep(LATE), seen[0].now() + LATE))
+        await asyncio.sleep(0)
+        kept.give_back(seen[0])
+        kept.give_back(seen[1])
+        assert kept.take() is seen[1]
+        kept.give_back(seen[1])
+        waiting.cancel()
+
+    asyncio.run(main())
+    assert seen[0] is not seen[1]
+
+    async def later() -> None:
+        assert kept.take() is not seen[1]
+
+    asyncio.run(later())
+
+
+async def test_what_is_taken_where_it_runs(steps: Deadlines) -> None:
+    """Scopes on trio, a timer on asyncio."""
+    assert type(Kept().take()) is type(deadlines())

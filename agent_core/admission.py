@@ -28,11 +28,13 @@ _UNWATCHED = nullcontext()
 class Gates:
     """The gates of one client. Both may be shared with others."""
 
-    __slots__ = ("_circuit", "_limiter")
+    __slots__ = ("_circuit", "_limiter", "open")
 
     def __init__(self, limiter: RateLimiter | None, circuit: Circuit | None) -> None:
         self._limiter = limiter
         self._circuit = circuit
+        self.open = Admission(None, None, None) if limiter is None and circuit is None else None
+        """What every attempt gets where there is nothing to pass."""
 
     async def enter(self, prompt: Prompt, body: bytes, tries: Tries, total_by: float | None) -> Admission:
         """Stand in line for one attempt, which has to `leave`. Raises CircuitOpen, NotAdmitted, or TransportTimeout
@@ -70,6 +72,11 @@ class Admission:
         self._limiter = limiter
         self._place = place
         self._circuit = circuit
+
+    @property
+    def holds_place(self) -> bool:
+        """Whether there is a place to `leave`."""
+        return self._in_line is not None
 
     async def leave(self) -> None:
         """Give the place back."""

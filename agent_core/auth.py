@@ -65,9 +65,23 @@ class Credentials:
 
     async def headers(self) -> Mapping[str, str]:
         """The header that authenticates, or none. Raises MissingKeyError; ConfigError for a key no header can carry."""
+        known = self.at_hand()
+        if known is not None:
+            return known
+        given = self._api_key() if callable(self._api_key) else ""
+        return self._header_of(await given if isawaitable(given) else given)
+
+    def at_hand(self) -> Mapping[str, str] | None:
+        """`headers` where nothing has to be asked for a key; None where a callable has."""
         if self._style == "none":
             return {}
-        key = (await self._key()).strip()
+        if self._api_key is None:
+            variable = key_variable(self._provider, self._env)
+            return self._header_of(self._env[variable] if variable else "")
+        return self._header_of(self._api_key) if isinstance(self._api_key, str) else None
+
+    def _header_of(self, key: str) -> Mapping[str, str]:
+        key = key.strip()
         if key and key == self._last:
             return self._header
         if not key:
@@ -88,15 +102,6 @@ class Credentials:
         if len(self._last) < _HIDDEN_FROM:
             return body
         return body.replace(self._last.encode(), b"[key]")
-
-    async def _key(self) -> str:
-        if self._api_key is None:
-            variable = key_variable(self._provider, self._env)
-            return self._env[variable] if variable else ""
-        if isinstance(self._api_key, str):
-            return self._api_key
-        given = self._api_key()
-        return await given if isawaitable(given) else given
 
     def _missing(self) -> MissingKeyError:
         name = self._provider.name

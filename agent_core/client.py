@@ -12,12 +12,12 @@ stream raises and it is the caller's to sample again. Leaving the block closes t
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import anyio
@@ -32,7 +32,7 @@ from .codecs.api_errors import html_title, request_id
 from .codecs.base import Compat, Encoded, RequestEncoder
 from .codecs.rate_limits import rate_limits
 from .codecs.whole import cut_answer
-from .deadlines import Deadlines, deadlines
+from .deadlines import Deadlines, Kept
 from .errors import ApiError, ConfigError, MalformedStream, ModelError, TransportError, UnsupportedError
 from .event_stream import EventStream, TimedBody, Timers
 from .events import Attempt, Response
@@ -64,6 +64,7 @@ _AUTH_HEADERS = frozenset({"authorization", "x-api-key", "api-key"})
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+_USER_AGENT = f"agent-core/{__version__}"
 _ERROR_BODY_S = 5.0  # an error that takes longer to say is reported without its explanation
 _WHOLE_ANSWER_S = 900.0  # behaviours.md S0-88
 
@@ -109,7 +110,60 @@ class _Held:
             if self._opened is not None:
                 await self._opened.__aexit__(kind, error, trace)
         finally:
-            await self.admission.leave()
+            if self.admission.holds_place:
+                await self.admission.leave()
+
+
+_Opening: TypeAlias = tuple[_Call, CallSpan, _Held, EventStream]
+
+
+class _Streamed:
+    """An answer from its first content until its block is left. Entered once, left once. (A class: a generator for each
+    request would cost as much as opening it.)"""
+
+    __slots__ = ("_call", "_events", "_held", "_kept", "_open", "_span")
+
+    _call: _Call
+    _held: _Held
+    _events: EventStream
+    _span: CallSpan
+
+    def __init__(self, open_it: Callable[[], Awaitable[_Opening]], kept: Kept) -> None:
+        self._open = open_it
+        self._kept = kept
+
+    async def __aenter__(self) -> EventStream:
+        self._call, self._span, self._held, events = await self._open()
+        self._events = events
+        try:
+            self._span.opened(events.request_id, events.earlier)
+        except BaseException as error:
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return events
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            try:
+                await self._end(drain=kind is None)
+            except BaseException as broke:
+                await self._held.__aexit__(type(broke), broke, broke.__traceback__)
+                raise
+            await self._held.__aexit__(kind, error, trace)
+        finally:
+            self._kept.give_back(self._call.reads)
+            self._span.end()
+
+    async def _end(self, *, drain: bool) -> None:
+        events = self._events
+        try:
+            if drain:
+                await events.drain()
+        finally:
+            self._held.admission.ended(events.completed, events.error)
+            self._span.ended(events.completed, events.error, events.snapshot)
 
 
 class KeptBodies:
@@ -183,6 +237,7 @@ class ModelClient:
         self._gates = Gates(_given(limiter, RateLimiter, "limiter"), _given(circuit, Circuit, "circuit"))
         self._on_retry = on_retry
         self._telemetry = telemetry or Telemetry()
+        self._deadlines = Kept()
         self._sleep = sleep or anyio.sleep
         row = self.resolved.provider
         self._credentials = Credentials(
@@ -205,21 +260,26 @@ class ModelClient:
     def wire(self) -> WireName:
         return self.resolved.wire
 
-    @asynccontextmanager
-    async def stream(
+    def stream(
         self,
         prompt: Prompt | str,
         *,
         tries: Tries | None = None,
         keep: bool = True,
         headers: Mapping[str, str] | None = None,
-    ) -> AsyncGenerator[EventStream]:
-        """One answer as events. Raises CallerError before anything is sent, ModelError if no attempt opened.
+    ) -> AbstractAsyncContextManager[EventStream]:
+        """One answer as events. Entering raises CallerError before anything is sent, ModelError if no attempt opened.
 
         `tries`: what the sample this is for has cost already, where its stream broke before. `keep=False`: nothing of
         what is written stays for the next request: where no prompt goes on with the items of the one before.
         `headers`: for this request; the client's own win.
         """
+        return _Streamed(partial(self._streamed, prompt, tries, keep, headers), self._deadlines)
+
+    async def _streamed(
+        self, prompt: Prompt | str, tries: Tries | None, keep: bool, headers: Mapping[str, str] | None
+    ) -> _Opening:
+        """Whoever gets these has to leave what is held, give back what the call reads by, and end its span."""
         more = _checked_headers(headers) if headers else _NO_HEADERS
         call = self._call(prompt, tries or Tries(), self.timeouts.total_s, streamed=True, keep=keep, headers=more)
         span = call_span(self._telemetry, self.resolved, call.prompt, streamed=True)
@@ -227,17 +287,12 @@ class ModelClient:
         try:
             with span.current():
                 held, events = await self._with_retries(partial(self._open_stream, call), call, span, earlier)
-            events.earlier = tuple(earlier)
-            async with held:
-                span.opened(events.request_id, events.earlier)
-                try:
-                    yield events
-                    await events.drain()
-                finally:
-                    held.admission.ended(events.completed, events.error)
-                    span.ended(events.completed, events.error, events.snapshot)
-        finally:
+        except BaseException:
+            self._deadlines.give_back(call.reads)
             span.end()
+            raise
+        events.earlier = tuple(earlier)
+        return call, span, held, events
 
     async def complete(self, prompt: Prompt | str) -> Response:
         """One answer, whole. Raises as `stream` does, and what `stream` would raise while being read."""
@@ -268,11 +323,13 @@ class ModelClient:
             span.answered(response, earlier)
             return msgspec.structs.replace(response, earlier=tuple(earlier)) if earlier else response
         finally:
+            self._deadlines.give_back(call.reads)
             span.end()
 
     async def aclose(self) -> None:
         """Close the connections this client opened. Idempotent; a caller's own client or transport stays open."""
         self._encoder = self._codec.request_encoder(self.resolved.compat)  # lets go of the conversations it kept
+        self._deadlines.close()
         if self._owns_transport:
             await self._transport.aclose()
 
@@ -315,7 +372,8 @@ class ModelClient:
 
     async def _held(self, call: _Call, timeouts: Timeouts) -> _Held:
         """The beginning of an attempt. Whoever gets it has to leave it."""
-        admission = await self._gates.enter(call.prompt, call.encoded.body, call.tries, call.total_by)
+        gates = self._gates
+        admission = gates.open or await gates.enter(call.prompt, call.encoded.body, call.tries, call.total_by)
         return _Held(admission, Timers(timeouts, call.reads, total_by=call.total_by))
 
     async def _open_stream(self, call: _Call, attempt: int) -> tuple[_Held, EventStream]:
@@ -368,7 +426,11 @@ class ModelClient:
 
     async def _send(self, call: _Call, held: _Held, *, accept: str) -> tuple[HttpStream, TimedBody]:
         """Send, and take the head of a good answer. Raises ApiError for any status but 2xx."""
-        headers = await held.timers.bounded(self._request_headers(call, accept))  # a key may have to be fetched
+        headers = self._request_headers(call, accept)
+        if not _AUTH_HEADERS & self._headers.keys():
+            key = self._credentials.at_hand()
+            headers.update(await held.timers.bounded(self._credentials.headers()) if key is None else key)
+        headers.update(self._headers)
         request = HttpRequest(call.url, headers, call.encoded.body)
         http = await held.open(self._transport.open(request, connect_s=self.timeouts.connect_s))
         body = TimedBody(http.chunks, held.timers)
@@ -399,21 +461,18 @@ class ModelClient:
         except MalformedStream as error:
             raise broken or cut_answer(data) or error from error
 
-    async def _request_headers(self, call: _Call, accept: str) -> dict[str, str]:
-        headers = {
+    def _request_headers(self, call: _Call, accept: str) -> dict[str, str]:
+        """All but the key, and the client's own, which win."""
+        return {
             "content-type": "application/json",
             "accept": accept,
             # Compressed streams arrive in lumps, and what expands a thousandfold is not let in.
             "accept-encoding": "identity",
-            "user-agent": f"agent-core/{__version__}",
+            "user-agent": _USER_AGENT,
             **trace_headers(),
             **{name.lower(): value for name, value in self.resolved.headers_for(call.prompt).items()},
             **call.headers,
         }
-        if not _AUTH_HEADERS & self._headers.keys():
-            headers.update(await self._credentials.headers())
-        headers.update(self._headers)
-        return headers
 
     def _call(
         self,
@@ -431,7 +490,7 @@ class ModelClient:
             encoded = self._encoder.encode(prompt, stream=streamed)
         else:
             encoded = self._codec.encode_request(prompt, self.resolved.compat, stream=streamed)
-        reads = deadlines()
+        reads = self._deadlines.take()
         total_by = None if total_s is None else reads.now() + total_s
         return _Call(prompt, encoded, self.resolved.url, tries, reads, total_s, total_by, headers)
 

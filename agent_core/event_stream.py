@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from .codecs.base import Encoded, Loss, Repair, StreamDecoder
 from .codecs.whole import response_events
-from .deadlines import Deadlines, RanOut
+from .deadlines import Deadlines, RanOut, Scopes
 from .errors import EventTooLarge, ModelError, StreamError, TimeoutKind, TransportError, TransportTimeout
 from .events import Attempt, Completed, Created, RateLimits, Response, ResponseEvent
 from .transport import HttpStream, Timeouts
@@ -30,6 +30,7 @@ _Step = TypeVar("_Step")
 _DRAIN_S = 0.05  # for the last empty chunk of a body: less than the connection its arrival saves
 _DRAIN_BYTES = 65536
 _BLANK = b"\xef\xbb\xbf \t\r\n"
+_LEFT = Scopes()
 _RAN_OUT: Mapping[TimeoutKind, str] = {
     "connect": "no connection within {:g} s",
     "first_event": "no event of the answer came within {:g} s",
@@ -69,8 +70,8 @@ class Timers:
             raise _ran_out(timer or "total", after_s) from None
 
     def close(self) -> None:
-        """No read comes any more."""
-        self.reads.close()
+        """No read should come any more: whoever tries does not disturb the call that has the timer now."""
+        self.reads = _LEFT
 
     def next(self) -> tuple[TimeoutKind | None, float, float]:
         """The timer that runs out first: its name (None for the grace after a finish), its deadline, its length."""
@@ -182,6 +183,26 @@ class EventStream:
     if an event was given out before. `losses` and `repairs` say what the request could not carry as it stood; `earlier`
     is what attempts before this one used, where the server had counted it; `model` is "provider/model" as asked for.
     """
+
+    __slots__ = (
+        "_body",
+        "_content",
+        "_decoder",
+        "_emitted",
+        "_ended",
+        "_raised",
+        "_ready",
+        "attempt",
+        "completed",
+        "earlier",
+        "error",
+        "headers",
+        "losses",
+        "model",
+        "repairs",
+        "request_id",
+        "status",
+    )
 
     def __init__(
         self,
@@ -308,7 +329,10 @@ class EventStream:
         if len(ready) > before and isinstance(ready[-1], Completed):
             self.completed = ready[-1]
         if not self._content:
-            self._content = not all(isinstance(event, (Created, RateLimits)) for event in ready)
+            for event in ready:
+                if not isinstance(event, (Created, RateLimits)):
+                    self._content = True
+                    return
 
     def _end(self, error: ModelError | None) -> None:
         self._ended = True

@@ -8,7 +8,7 @@ called the item is metadata in `origin`. Opaque values (encrypted reasoning, sig
 again to the origin they came from; replay decides that, nothing else does.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations`: pydantic would evaluate each of them again, a quarter of importing this.
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache

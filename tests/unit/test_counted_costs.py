@@ -15,8 +15,8 @@ import sys
 import threading
 import tracemalloc
 from collections import Counter
-from collections.abc import AsyncIterator, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 from typing import Literal
 
@@ -36,7 +36,8 @@ from agent_core.items import (
     assistant_message,
     user_message,
 )
-from tests.counting import calls_made
+from agent_core.transport import HttpRequest, HttpStream
+from tests.counting import calls_made, counted_calls
 
 DELTAS = 1000
 
@@ -99,6 +100,47 @@ def test_a_short_answer_is_decoded_in_few_calls(wire: WireName) -> None:
     decode()  # what is made once is made
     calls = calls_made(decode)
     assert calls <= CALLS_AN_ANSWER[wire], f"{wire}: {calls} Python functions are called for an answer"
+
+
+class FromMemory:
+    """A transport whose every answer is `body`, in one piece."""
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+
+    @asynccontextmanager
+    async def open(self, request: HttpRequest, *, connect_s: float | None = None) -> AsyncGenerator[HttpStream]:
+        yield HttpStream(200, {"x-request-id": "req_1"}, self.chunks())
+
+    async def chunks(self) -> AsyncGenerator[bytes]:
+        yield self.body
+
+    async def aclose(self) -> None: ...
+
+
+# Everything above the transport: the prompt written, sent, its answer read, the block left.
+CALLS_A_REQUEST: dict[WireName, int] = {"chat": 240, "responses": 330, "messages": 255}
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_request_is_made_in_few_calls(wire: WireName) -> None:
+    """One prompt, one delta: what a client costs beside its transport."""
+    body = b"".join(piece for part in frames(wire, 1) for piece in part)
+    client = ModelClient("lab/m", base_url="http://x/v1", wire=wire, api_key="k", transport=FromMemory(body))
+    prompt = Prompt("hi")
+
+    async def counted() -> int:
+        async def once() -> None:
+            async with client.stream(prompt) as events:
+                assert [event async for event in events]
+
+        await once()  # what is made once is made
+        with counted_calls() as made:
+            await once()
+        return made[0]
+
+    calls = asyncio.run(counted())
+    assert calls <= CALLS_A_REQUEST[wire], f"{wire}: {calls} Python functions are called for a request"
 
 
 def turn(n: int) -> tuple[ResponseItem, ...]:

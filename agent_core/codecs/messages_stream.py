@@ -169,7 +169,7 @@ class MessagesStreamDecoder:
         self._model = prompt.model
         self._custom = frozenset(spec.name for spec in prompt.tools if isinstance(spec, CustomToolSpec))
         self._head: list[bytes] | None = []  # the body so far, until a frame of this wire came
-        self._size = 0
+        self._size = 0  # of it
         self._id = ""
         self._answered_by = ""
         self._created = False
@@ -190,11 +190,17 @@ class MessagesStreamDecoder:
 
     def feed(self, data: bytes) -> list[ResponseEvent]:
         out: list[ResponseEvent] = []
-        if self._head is not None and self._size < _MAX_HEAD:
-            self._head.append(data)
-        self._size += len(data)
-        for frame in self._reader.feed(data):
-            self._frame(frame, out)
+        if self._head is not None:
+            if self._size < _MAX_HEAD:
+                self._head.append(data)
+            self._size += len(data)
+        frames = self._reader.feed(data)
+        self.frames += len(frames)
+        for frame in frames:
+            if self.done:
+                break
+            if frame.event != b"content_block_delta" or not self._piece(frame.data, out):
+                self._frame(frame, out)
         if self._reader.error is not None and not self.done:
             self._fail(self._reader.error, out)
         return out
@@ -203,7 +209,9 @@ class MessagesStreamDecoder:
         out: list[ResponseEvent] = []
         self._at_end = True
         for frame in self._reader.close():
-            self._frame(frame, out)
+            self.frames += 1
+            if not self.done:
+                self._frame(frame, out)
         if not self.done:
             self._fail(self._reader.error or self._ending(), out)
         return out
@@ -240,9 +248,6 @@ class MessagesStreamDecoder:
     # frames
 
     def _frame(self, frame: SseFrame, out: list[ResponseEvent]) -> None:
-        self.frames += 1
-        if self.done or (frame.event == b"content_block_delta" and self._piece(frame.data, out)):
-            return
         try:
             event = load_json(frame.data)
         except ValueError:

@@ -57,7 +57,7 @@ def frames(wire: WireName, deltas: int = DELTAS) -> tuple[list[bytes], list[byte
 
 
 # Reading the frame, decoding its JSON, checking what it is, making and keeping the event: a function or two for each.
-CALLS_A_DELTA: dict[WireName, float] = {"chat": 9, "responses": 7, "messages": 6}
+CALLS_A_DELTA: dict[WireName, float] = {"chat": 9, "responses": 7, "messages": 5}
 BLOCKS_A_DELTA = 2.8  # the event and its text; the lists that hold them grow now and then
 
 

@@ -7,7 +7,7 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -43,12 +43,20 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_Watchdog())
 
 
-def pytest_collection_finish() -> None:
-    """Thousands of tests were collected and stay to the end: the garbage collector need not look at them each time.
-    (When hypothesis is imported it looks for references, which what is frozen does not show.)"""
-    if "hypothesis" in sys.modules:
-        gc.collect()
-        gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Thousands of tests are collected and stay to the end: the garbage collector need not look at them, neither while
+    they are made nor later. (When hypothesis is imported it looks for references, which what is frozen does not show.)
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        if "hypothesis" in sys.modules:
+            gc.collect()
+            gc.freeze()
+            gc.collect()  # of little: from now on it counts as little, and the next time is soon
 
 
 @pytest.fixture(params=["asyncio", "trio"])

@@ -54,7 +54,6 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.enable()
         if "hypothesis" in sys.modules:
-            gc.collect()
             gc.freeze()
             gc.collect()  # of little: from now on it counts as little, and the next time is soon
 

@@ -14,6 +14,7 @@ from agent_core.items import (
     FunctionCall,
     FunctionCallOutput,
     InputImage,
+    JsonValue,
     Message,
     Origin,
     Reasoning,
@@ -187,6 +188,23 @@ def test_an_array_grows_and_is_cut_back() -> None:
     array.cut(0)
     array.append({"n": 5})
     assert array.in_body(b'{"a":[]}') == b'{"a":[{"n":5}]}'
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 63, 64, 65, 128, 199, 200, 300])
+@pytest.mark.parametrize("odd", [None, 0, 70, 199])
+def test_an_array_is_cut_anywhere_in_what_was_written_at_once(length: int, odd: int | None) -> None:
+    """However many were written together, and even if one of them is half a character, the first ones stay."""
+    values: list[JsonValue] = [{"n": [n, '],[ "é']} for n in range(200)]
+    if odd is not None:
+        values[odd] = "é\ud83d"
+    array, alone = JsonArray(), JsonArray()
+    array.extend(values)
+    array.cut(length)
+    array.extend(values)
+    for value in (*values[:length], *values):
+        alone.append(value)
+    assert len(array) == len(alone)
+    assert array.in_body(b'{"a":[]}') == alone.in_body(b'{"a":[]}')
 
 
 def test_what_is_no_json_is_the_callers_mistake() -> None:

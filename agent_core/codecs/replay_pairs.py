@@ -12,7 +12,6 @@ import re
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from itertools import repeat
 from typing import Literal, TypeAlias
 
 from ..errors import ConfigError
@@ -174,7 +173,7 @@ class CallIds:
     """
 
     __slots__ = (
-        "_compat", "_exact", "_fresh", "_given", "_prefix", "_seen", "_used", "_width", "_wire", "is_legal",
+        "_compat", "_exact", "_fresh", "_given", "_prefix", "_renames", "_seen", "_used", "_width", "_wire", "is_legal",
     )  # fmt: skip
 
     def __init__(self, *, wire: WireName, compat: Compat) -> None:
@@ -190,7 +189,8 @@ class CallIds:
         """Whether an id may stay, whoever made it."""
         self._used: set[str] = set()
         self._seen: Counter[str] = Counter()  # how often each id was renamed
-        self._given: list[tuple[str, str | None]] = []  # ids in order, with what was renamed
+        self._given: list[str] = []  # in order
+        self._renames: list[tuple[int, str]] = []  # which of them stand for another, and for what
 
     def __len__(self) -> int:
         return len(self._given)
@@ -198,12 +198,12 @@ class CallIds:
     def assign(self, call: CallItem) -> str:
         """Raises ConfigError where the profile's length leaves no free id."""
         call_id = call.call_id or ""
-        source = None
         if call_id in self._used or not self._may_stay(call, call_id):
             source = self._source(call, call_id)
             call_id = self._renamed(source)
+            self._renames.append((len(self._given), source))
         self._used.add(call_id)
-        self._given.append((call_id, source))
+        self._given.append(call_id)
         return call_id
 
     def reserve(self, call_id: str) -> bool:
@@ -211,7 +211,7 @@ class CallIds:
         if call_id in self._used:
             return False
         self._used.add(call_id)
-        self._given.append((call_id, None))
+        self._given.append(call_id)
         return True
 
     def keep(self, call_ids: Sequence[str]) -> bool:
@@ -220,16 +220,15 @@ class CallIds:
         if not self._used.isdisjoint(call_ids):
             return False
         self._used.update(call_ids)
-        self._given += zip(call_ids, repeat(None))
+        self._given += call_ids
         return True
 
     def forget(self, length: int) -> None:
         """As if only the first `length` ids had been given."""
-        for call_id, source in self._given[length:]:
-            self._used.discard(call_id)
-            if source is not None:
-                self._seen[source] -= 1
+        self._used.difference_update(self._given[length:])
         del self._given[length:]
+        while self._renames and self._renames[-1][0] >= length:
+            self._seen[self._renames.pop()[1]] -= 1
 
     def _may_stay(self, call: CallItem, call_id: str) -> bool:
         if self.is_legal(call_id) is not None:

@@ -14,7 +14,7 @@ import pytest
 from .codex_patches import codex_binary, difference, tried
 from .patch_cases import case
 
-PATCHES = int(os.environ.get("AGENT_CORE_PATCHES", "2500" if os.environ.get("AGENT_CORE_LONG") == "1" else "60"))
+PATCHES = int(os.environ.get("AGENT_CORE_PATCHES", "2500" if os.environ.get("AGENT_CORE_LONG") == "1" else "24"))
 SEED = 20261129_000000
 SHARES = 4
 

@@ -40,6 +40,7 @@ PATHS: dict[WireName, str] = {"chat": "/v1", "responses": "/v1", "messages": "/a
 
 RETRY = RetryPolicy(base_delay_s=0.1, jitter_s=0.02)
 TIMEOUTS = Timeouts(first_event_s=10.0, idle_s=10.0)
+RETRY_AFTER_S = 1 if LONG else 0.4
 IMPATIENT = Timeouts(first_event_s=10.0, idle_s=1.0)
 
 PASS = "PASS  the client handled every injected fault correctly."
@@ -64,7 +65,7 @@ FAULTS = {
     "malformed": Fault(stream_fault("malformed"), ("sampled again: MalformedStream",)),
     "stall": Fault(stream_fault("stall", stall_seconds=2), ("sampled again: TransportTimeout",), IMPATIENT),
     "slow first token": Fault({"type": "slow_first_token", "seconds": 0.6}, ()),
-    "429": Fault({"type": "fail", "status": 429, "retry_after": 1}, ("tried again: rate_limited",)),
+    "429": Fault({"type": "fail", "status": 429, "retry_after": RETRY_AFTER_S}, ("tried again: rate_limited",)),
     "503": Fault({"type": "fail", "status": 503, "retry_after": 0.3}, ("tried again: overloaded",)),
     "529, three times": Fault(
         {"type": "fail", "status": 529, "retry_after": 0.2, "times": 3}, ("tried again: overloaded",) * 3
@@ -201,7 +202,7 @@ async def our_agent(url: str) -> str:
 
 
 TRUNCATED = stream_fault("truncate")
-TOO_MANY: JsonObject = {"type": "fail", "status": 429, "retry_after": 1}
+TOO_MANY: JsonObject = {"type": "fail", "status": 429, "retry_after": RETRY_AFTER_S}
 TORN = stream_fault("malformed")
 OTHERS: list[tuple[Callable[[str], Awaitable[str]], JsonObject, str]] = [
     (our_agent, TRUNCATED, PASS),

@@ -1,6 +1,7 @@
 """MCP's own test server, `@modelcontextprotocol/server-everything`, over its pipes and over streamable HTTP.
 
-Everyday asyncio speaks to the pipes and trio to HTTP; the long run tries all four.
+Everyday asyncio speaks to the pipes and trio to HTTP, and what is the same on both is tried on one of them; the long
+run tries all four.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Async generator .* was garbage collected:ResourceWarning"),
 ]
 PRELOAD = Path(__file__).with_name("on_loopback.cjs")
-WAYS = [("asyncio", "stdio"), ("trio", "http"), ("asyncio", "http"), ("trio", "stdio")]
+PIPES, HTTP = ("asyncio", "stdio"), ("trio", "http")
+WAYS = [PIPES, HTTP, ("asyncio", "http"), ("trio", "stdio")]
 NAMES = [
     "echo", "get-annotated-message", "get-env", "get-resource-links", "get-resource-reference",
     "get-structured-content", "get-sum", "get-tiny-image", "gzip-file-as-resource", "toggle-simulated-logging",
@@ -66,6 +68,10 @@ def way(request: pytest.FixtureRequest) -> tuple[str, str]:
 @pytest.fixture
 def anyio_backend(way: tuple[str, str]) -> str:
     return way[0]
+
+
+def everyday(way: tuple[str, str]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("way", WAYS if LONG else [way], ids="-".join, indirect=True)
 
 
 Make = Callable[..., McpServers]
@@ -103,6 +109,7 @@ CALLS: list[tuple[str, JsonObject, str]] = [
 ]
 
 
+@everyday(HTTP)
 async def test_calls(everything: Make) -> None:
     """Text, and structured content, which is told once though it comes twice."""
     async with everything() as servers:
@@ -110,6 +117,7 @@ async def test_calls(everything: Make) -> None:
         assert outputs == [ToolOutput(text) for *_, text in CALLS]
 
 
+@everyday(HTTP)
 async def test_a_picture_and_resources(everything: Make) -> None:
     """A picture is one, between its texts; links and embedded resources are named with their URIs."""
     async with everything() as servers:
@@ -124,6 +132,7 @@ async def test_a_picture_and_resources(everything: Make) -> None:
         assert "[resource demo://resource/dynamic/text/1, text/plain]\nResource 1: " in str(embedded.content)
 
 
+@everyday(HTTP)
 async def test_an_unknown_tool_and_wrong_arguments(everything: Make) -> None:
     """This server answers with a result that is an error."""
     async with everything() as servers:
@@ -172,6 +181,7 @@ async def test_the_server_asks_the_person_in_the_middle_of_a_call(everything: Ma
         ]
 
 
+@everyday(PIPES)
 async def test_a_hundred_calls_at_once(everything: Make) -> None:
     """Each with its own answer."""
     answers: dict[int, ToolOutput] = {}
@@ -186,6 +196,7 @@ async def test_a_hundred_calls_at_once(everything: Make) -> None:
         assert answers == {number: ToolOutput(f"Echo: {number}") for number in range(100)}
 
 
+@everyday(HTTP)
 async def test_resources(everything: Make) -> None:
     """Listed, by templates, and read, by three tools of ours."""
     async with everything() as servers:
@@ -211,6 +222,7 @@ async def test_a_cancelled_call(everything: Make) -> None:
         assert await servers.call("all", "echo", {"message": "there"}) == ToolOutput("Echo: there")
 
 
+@everyday(HTTP)
 @pytest.mark.parametrize(
     ("policy", "settings", "said"),
     [

@@ -29,7 +29,7 @@ LIMITS = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-"""8 shards of 2,600 are 20,800 histories of each of the first two tests; the third keeps its everyday number."""
+"""8 shards of 2,600 are 20,800 histories of each of the first two tests; the third has a number of its own."""
 
 NEXT = Message(role="user", content=(InputText(text="U0u next"),))
 
@@ -96,7 +96,7 @@ def test_a_request_is_steady(shard: int, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
-@settings(LIMITS, max_examples=30)
+@settings(LIMITS, max_examples=30 if CI else 12)
 @given(st.data())
 def test_a_kept_encoder_writes_the_same(shard: int, data: st.DataObject) -> None:
     """Whatever was asked before, and in whatever order a history grew: the bytes are those of a fresh encoder."""

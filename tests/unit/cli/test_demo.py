@@ -20,9 +20,17 @@ from agent_core.cli.exits import Exit
 from agent_core.codecs import WIRES
 from agent_core.items import WireName
 from agent_core.session import Session
-from agent_core.testing import write_demo_project
+from agent_core.testing import RehearsalServer, write_demo_project
 
 
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scripted model takes no time over its words."""
+    defaults = RehearsalServer.__init__.__kwdefaults__ or {}
+    monkeypatch.setitem(defaults, "pace_s", 0.0)
+
+
+@pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("wire", WIRES)
 def test_the_demo_repairs_the_project(wire: WireName, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """On every wire: the tests failed, the file is patched, the tests pass, and the transcript can be resumed."""
@@ -39,6 +47,7 @@ def test_the_demo_repairs_the_project(wire: WireName, tmp_path: Path, capsys: py
         assert session.usage.total > 0
 
 
+@pytest.mark.usefixtures("hurried")
 def test_the_demo_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The turn's events, then the verdict as the last line."""
     assert main(["demo", "--json", "--dir", str(tmp_path / "p")]) == Exit.OK
@@ -55,6 +64,7 @@ def test_the_demo_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     }
 
 
+@pytest.mark.usefixtures("hurried")
 def test_without_a_directory_a_fresh_one_is_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,7 @@
-"""MCP servers that people use, all at once: `server-filesystem` (npm), `mcp-server-time` and `-git` (PyPI)."""
+"""MCP servers that people use, all at once: `server-filesystem` (npm), `mcp-server-time` and `-git` (PyPI).
+
+Everyday on asyncio; with AGENT_CORE_LONG=1 on trio too.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import pytest
 from agent_core.tools import ToolOutput
 from agent_core.tools.mcp import McpServer, McpServers
 
+from ..reliability import LONG
 from .servers import mcp_node_command, mcp_python_command
 
 pytestmark = [pytest.mark.anyio, pytest.mark.acceptance]
@@ -20,7 +24,8 @@ def server(name: str, command: list[str]) -> McpServer:
     return McpServer(name, command=program, args=args, trust_annotations=True)
 
 
-async def test_files_times_and_commits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"] if LONG else ["asyncio"])
+async def test_files_times_and_commits(anyio_backend: str, tmp_path: Path) -> None:
     """Started together; each does its work, within its bounds; and both shapes of the unknown-tool error look alike."""
     (tmp_path / "a.txt").write_text("grüße", "utf-8")
     await anyio.run_process(["git", "init", "-q", "-b", "main", str(tmp_path)])

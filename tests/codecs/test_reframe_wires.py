@@ -1,4 +1,5 @@
-"""Every recorded stream, through every wire: what its provider said is said there too, or its failure is.
+"""Every recorded stream, through every wire: what its provider said is said there too, or its failure is. Everyday each
+goes through one of them, by turns; with AGENT_CORE_LONG=1 through all.
 
 `answer_losses` and the table of `fitted` are all that may be missing. Bytes cut anywhere give the same output.
 """
@@ -20,6 +21,7 @@ from agent_core.items import WireName
 from agent_core.prompt import Prompt
 from tests.property.answers import Said, fitted, said_by
 from tests.recordings import Recording, needs_recordings, streams
+from tests.reliability import LONG
 
 from .told import told
 
@@ -27,6 +29,7 @@ pytestmark = needs_recordings
 
 PROMPT = Prompt()
 RECORDINGS = [(wire, recording) for wire in WIRES for recording in streams(wire)]
+THROUGH = [(*each, WIRES if LONG else (WIRES[n % len(WIRES)],)) for n, each in enumerate(RECORDINGS)]
 TERMINAL = {"chat": ("[DONE]",), "responses": ("completed", "incomplete"), "messages": ("stop",)}
 
 
@@ -60,11 +63,13 @@ def settled(said: Said) -> Said:
     return replace(said, calls=tuple((*call, "") for call in calls))
 
 
-@pytest.mark.parametrize(("source", "recording"), RECORDINGS, ids=str)
-def test_a_recorded_stream_is_said_on_every_wire(source: WireName, recording: Recording) -> None:
+@pytest.mark.parametrize(("source", "recording", "targets"), THROUGH, ids=str)
+def test_a_recorded_stream_is_said_on_every_wire(
+    source: WireName, recording: Recording, targets: tuple[WireName, ...]
+) -> None:
     """Text, reasoning, calls, usage, the reason to stop: as the source's wire said it, or an error as there."""
     there, failure = read(source, recording.body)
-    for target in WIRES:
+    for target in targets:
         written, reframer = reframed(source, target, recording.body)
         here, error = read(target, written)
         assert type(reframer.error) is type(failure), target

@@ -443,7 +443,7 @@ async def test_whole_answers_that_break(
 ) -> None:
     """What was damaged on its way is worth another try; what came whole is taken, and a page is a page, however the
     connection ended."""
-    timeouts = Timeouts(first_event_s=0.5, total_s=0.5) if STALL in steps else Timeouts()
+    timeouts = Timeouts(first_event_s=0.3, total_s=0.3) if STALL in steps else Timeouts()
     retry = RetryPolicy(max_attempts=1)
     async with serve(steps) as server, client_for(server, timeouts=timeouts, retry=retry) as client:
         try:

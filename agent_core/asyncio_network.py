@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import zip_longest
 from ssl import SSLContext
 
@@ -31,7 +32,11 @@ async def connect(host: str, port: int, tls: SSLContext | None) -> AsyncioStream
 
 
 async def _addresses(host: str, port: int) -> list[str]:
-    """Those of the host, the families by turns."""
+    """Those of the host, the families by turns. An address is its own: no thread asks anybody."""
+    for kind in (socket.AF_INET, socket.AF_INET6):
+        with suppress(OSError):
+            socket.inet_pton(kind, host)
+            return [host]
     infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     families: dict[int, list[str]] = {}
     for family, _, _, _, address in infos:

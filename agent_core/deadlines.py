@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 
 import anyio
 
-__all__ = ["Deadlines", "Kept", "RanOut", "Scopes", "deadlines"]
+__all__ = ["Deadlines", "Kept", "RanOut", "Scopes", "asyncio_loop", "deadlines"]
 
 _MOST_KEPT = 64
 
@@ -39,11 +39,11 @@ class Deadlines(Protocol):
 
 def deadlines() -> Deadlines:
     """For the event loop that runs."""
-    loop = _asyncio_loop()
+    loop = asyncio_loop()
     return Scopes() if loop is None else OneTimer(loop)
 
 
-def _asyncio_loop() -> AbstractEventLoop | None:
+def asyncio_loop() -> AbstractEventLoop | None:
     """The one that runs this task; None on trio, asyncio's guest or not."""
     try:
         loop = get_running_loop()
@@ -62,7 +62,7 @@ class Kept:
 
     def take(self) -> Deadlines:
         """For the event loop that runs, until it is given back."""
-        loop = _asyncio_loop()
+        loop = asyncio_loop()
         while self._free and loop is not None:
             kept = self._free.pop()
             if kept.loop is loop:

@@ -26,6 +26,7 @@ import h11
 
 from . import http_faults
 from .chunk_joiner import ChunkJoiner
+from .deadlines import asyncio_loop
 from .errors import CallerError
 from .http_faults import HttpFault, inflated
 from .http_head import Target, answer_headers
@@ -131,7 +132,7 @@ class H11Transport:
 
     def _here(self) -> None:
         """Only the connections of the loop that runs."""
-        loop = anyio.lowlevel.current_token().native_token
+        loop = asyncio_loop() or anyio.lowlevel.current_token().native_token
         if self._loop is loop:
             return
         if isinstance(self._loop, AbstractEventLoop) and not self._loop.is_closed():

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, TypeAlias, get_args
 
+from .deadlines import asyncio_loop
 from .errors import CallerError, ConfigError
 from .http_faults import is_loopback, proxied
 from .transport import HttpRequest, HttpStream, HttpxTransport, Transport
@@ -39,7 +40,7 @@ class ChosenTransport:
         self._closed = False
 
     def open(self, request: HttpRequest, *, connect_s: float | None = None) -> AbstractAsyncContextManager[HttpStream]:
-        asked = request.url, _on_asyncio()
+        asked = request.url, asyncio_loop() is not None
         if self._last is None or asked != self._last_asked:
             if self._closed:
                 raise CallerError("this transport is closed", remedy="make a new client")
@@ -59,7 +60,7 @@ class ChosenTransport:
             return "h11"
         if self._name is None and not is_loopback(url) and proxied():
             return "httpx2"
-        if not _on_asyncio():
+        if asyncio_loop() is None:
             if self._name is None:
                 return "h11"
             raise CallerError("aiohttp needs asyncio", remedy="choose the h11 transport, which has trio too")
@@ -90,11 +91,3 @@ def _made(name: TransportName) -> Transport:
             return H11Transport()
         case "httpx2":
             return HttpxTransport()
-
-
-def _on_asyncio() -> bool:
-    from asyncio import CancelledError
-
-    import anyio
-
-    return anyio.get_cancelled_exc_class() is CancelledError

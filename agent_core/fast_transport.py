@@ -1,7 +1,7 @@
-"""Requests by aiohttp's parts, on asyncio: less than half of the CPU for a request, a tenth to a third less for a
-delta (docs/performance.md).
+"""Requests by aiohttp's parts, on asyncio: a quarter to a third less CPU than h11's, for a request and for a delta
+(docs/performance.md).
 
-What `transport.HttpxTransport` does with httpx2: the same pool, errors, limits and manners. It is a module of its own
+What `h11_transport` does with h11: the same pool, errors, limits and manners. It is a module of its own
 because importing it imports aiohttp (extra `fast`), which takes 100 ms; `transport_choice` does so when the first
 request is sent. It speaks HTTP/1.1 and goes through no proxy.
 
@@ -50,7 +50,7 @@ _KEPT_S = 30.0
 _HEAD_BYTES = 64 * 1024  # of one line; httpx2 takes 100 KB for all of them
 _HEAD_LINES = 256
 _JOINED_BYTES = 256 * 1024  # up to here a copy of the body is cheaper than a packet of its own for the head
-_MAX_TARGETS = 64
+_MAX_PLACES = 64
 
 
 class AiohttpTransport:
@@ -63,7 +63,7 @@ class AiohttpTransport:
     def __init__(self) -> None:
         self._connector: _Connector | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._targets: dict[str, _Place] = {}
+        self._places: dict[str, _Place] = {}
         self._timeout = _timeout(None)
         self._tls: SSLContext | None = None
         self._open: WeakSet[_Exchange] = WeakSet()
@@ -81,13 +81,13 @@ class AiohttpTransport:
             with anyio.CancelScope(shield=True):  # nobody is waited for: connections are cut
                 await connector.close()
 
-    async def connected(self, target: _Place, connect_s: float | None, exchange: _Exchange) -> Connection:
+    async def connected(self, place: _Place, connect_s: float | None, exchange: _Exchange) -> Connection:
         """A connection for one exchange, which has to close itself."""
-        url = target.url
+        url = place.url
         if self._timeout.connect != connect_s:
             self._timeout = _timeout(connect_s)
         try:
-            connection = await self._connector_here().connect(target.asked, [], self._timeout)
+            connection = await self._connector_here().connect(place.asked, [], self._timeout)
         except TimeoutError as error:
             raise http_faults.not_connected(url, connect_s) from error
         except (aiohttp.ClientError, OSError) as error:
@@ -101,18 +101,18 @@ class AiohttpTransport:
             self._connector.forget()
         connection.close()
 
-    def target(self, url: str) -> _Place:
+    def place(self, url: str) -> _Place:
         """What is the same for all requests to a URL. Raises ConfigError where there is no such place, CallerError
         where the connections are not of the loop that runs."""
         if self._closed:
             raise CallerError("this transport is closed", remedy="make a new client")
         self._connector_here()
-        target = self._targets.get(url)
-        if target is None:
-            if len(self._targets) >= _MAX_TARGETS:
-                self._targets.clear()
-            target = self._targets[url] = _Place(url, self._trusted)
-        return target
+        place = self._places.get(url)
+        if place is None:
+            if len(self._places) >= _MAX_PLACES:
+                self._places.clear()
+            place = self._places[url] = _Place(url, self._trusted)
+        return place
 
     def _connector_here(self) -> _Connector:
         """The connections of the loop that runs."""
@@ -121,7 +121,7 @@ class AiohttpTransport:
             if self._loop is not None and not self._loop.is_closed():
                 raise CallerError("this client's connections belong to another event loop", remedy="make one for each")
             self._connector = None  # it closes what is left
-            self._targets.clear()
+            self._places.clear()
         if self._connector is None:
             self._loop = loop
             self._connector = _Connector()
@@ -149,14 +149,11 @@ class _Place:
         self._written: tuple[object, str] = (None, "")
         self.url = url
         try:
-            place = URL(url).with_user(None)
+            address = URL(url).with_user(None)
         except ValueError as error:
             raise http_faults.no_url(url, error) from error
         self.asked: ClientRequest = aiohttp.ClientRequest(
-            "POST",
-            place,
-            loop=asyncio.get_running_loop(),
-            ssl=tls() if target.tls else True,
+            "POST", address, loop=asyncio.get_running_loop(), ssl=tls() if target.tls else True
         )
 
     def head(self, headers: Mapping[str, str], size: int) -> bytes:
@@ -183,9 +180,9 @@ class _Exchange:
 
     async def __aenter__(self) -> HttpStream:
         request, transport = self._request, self._transport
-        target = transport.target(request.url)
-        head = target.head(request.headers, len(request.body))
-        self._connection = await transport.connected(target, self._connect_s, self)
+        place = transport.place(request.url)
+        head = place.head(request.headers, len(request.body))
+        self._connection = await transport.connected(place, self._connect_s, self)
         try:
             return await self._asked(self._connection, head)
         except BaseException:

@@ -82,11 +82,11 @@ def _idna(url: str) -> str:
 def answer_headers(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Names in lower case; one that comes twice is one. Cookies are credentials too, and these headers travel with
     errors: they are left out."""
-    headers: dict[str, str] = {}
-    for key, value in fields:
-        name = key.lower()
-        if name in headers:
-            headers[name] += f", {value}"
-        elif name != "set-cookie":
-            headers[name] = value
+    fields = [(name.lower(), value) for name, value in fields]
+    headers = dict(fields)
+    if len(headers) < len(fields):
+        headers.clear()
+        for name, value in fields:
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    headers.pop("set-cookie", None)
     return headers

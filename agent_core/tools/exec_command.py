@@ -458,7 +458,7 @@ def _answer(
     """In the words of codex.md 4. `may_ask`: to leave the sandbox, if that denied something."""
     from ..sandbox import looks_denied
 
-    took_s = time.monotonic() - begun
+    took_s = round(time.monotonic() - begun, 3)
     taken = session.process.take()
     budget = min(max_tokens or DEFAULT_OUTPUT_TOKENS, MAX_OUTPUT_TOKENS) * _BYTES_PER_TOKEN
     body, left_out = taken.output.result(max(budget - _HEADER_BYTES, _HEADER_BYTES))
@@ -473,7 +473,7 @@ def _answer(
     facts: dict[str, JsonValue] = {
         "session_id": session.id,
         "running": code is None,
-        "duration_s": round(took_s, 3),
+        "duration_s": took_s,
         "truncated_bytes": left_out,
         "log": str(log.path),
     }

@@ -240,7 +240,7 @@ def _output(ended: _Ended, *, may_ask: bool = False) -> ToolOutput:
         success=ended.exit_code == 0,
         metadata={
             "exit_code": ended.exit_code,
-            "duration_s": round(ended.duration_s, 3),
+            "duration_s": ended.duration_s,
             "timed_out": ended.timed_out_after_s is not None,
             "truncated_bytes": ended.left_out,
             **({"sandbox": ended.sandbox} if ended.sandbox else {}),
@@ -274,7 +274,7 @@ async def _execute(
     denied = confine is not None and not timed_out and looks_denied(output, exit_code)
     return _Ended(
         exit_code=exit_code,
-        duration_s=time.monotonic() - started,
+        duration_s=round(time.monotonic() - started, 3),
         output=output,
         left_out=left_out,
         timed_out_after_s=timeout_s if timed_out else None,

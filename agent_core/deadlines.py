@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 
 import anyio
 
-__all__ = ["Deadlines", "Kept", "RanOut", "Scopes", "asyncio_loop", "deadlines"]
+__all__ = ["Deadlines", "Kept", "RanOut", "Scopes", "asyncio_loop"]
 
 _MOST_KEPT = 64
 
@@ -35,12 +35,6 @@ class Deadlines(Protocol):
     async def bounded(self, step: Awaitable[_Value], deadline: float) -> _Value: ...
 
     def close(self) -> None: ...
-
-
-def deadlines() -> Deadlines:
-    """For the event loop that runs."""
-    loop = asyncio_loop()
-    return Scopes() if loop is None else OneTimer(loop)
 
 
 def asyncio_loop() -> AbstractEventLoop | None:

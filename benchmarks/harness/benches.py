@@ -20,7 +20,7 @@ class Bench:
     per: str = ""
     seconds: float = 0.1  # CPU of one repetition: short calls are repeated until they fill it; 0: one call
     calls: int = 0  # of one repetition, where it is a number
-    warm: bool = True
+    fresh: bool = False  # a process of its own for each repetition: how far one grows is known once
     spin: bool = False
 
     def units(self, params: Params) -> int:
@@ -40,7 +40,7 @@ BENCHES = {
     "a_req": Bench(({**TEXT, "n": 1, "k": 1, "g": 0},), "µs/request"),
     "b_sse": Bench(({**TEXT, "n": 2000, "chunk": "event"}, {**TEXT, "n": 2000, "chunk": 65536}), "µs/stream"),
     "d_loop": Bench(tuple({"mode": "loop", "t": turns} for turns in (10, 100, 200)), "µs/turn", "t", 0.05),
-    "e_conc": Bench(({**TEXT, "n": 200, "k": 1, "g": 2000, "b": 1000},), "µs/delta", "nb", 0, warm=False),
+    "e_conc": Bench(({**TEXT, "n": 200, "k": 1, "g": 2000, "b": 1000},), "µs/delta", "nb", 0, fresh=True),
     "g_first": Bench(({"mode": "stamped", "n": 6, "k": 1, "g": 2000},), "µs/request", calls=60, spin=True),
     "h_long": Bench(tuple({**TEXT, "n": n, "k": 1, "g": 0} for n in (1000, 10000, 100000)), "µs/delta", "n", 0.05),
 }

@@ -3,8 +3,9 @@
     python run.py --list
     python run.py --only a_bulk,a_req --wires chat --match 'agent_core|openai' --repeat 5 --out rows.json
 
-Each case lives in a process of its own that is idle between its repetitions; the repetitions of a group are interleaved
-(A B C, B A C, …), so that a slow minute of the machine falls on all of them. The figure is the CPU time of the client.
+Each case lives in a process of its own that is idle between its repetitions, or in a new one for each; the repetitions
+of a group are interleaved (A B C, B A C, …), so that a slow minute of the machine falls on all of them. The figure is
+the CPU time of the client.
 `python -m benchmarks` hands over what it needs as `--plan`.
 """
 
@@ -102,28 +103,59 @@ def chosen(cases: list[api.Case], args: argparse.Namespace) -> Iterator[Group]:
 
 def run_group(group: Group, repeat: int, server: Server, log: IO[str]) -> list[Row]:
     bench = group.bench
-    spec = {"bench": group.name, "wire": group.wire, "params": group.params, "warm": bench.warm}
-    clients: list[tuple[api.Case, Client]] = []
-    calls: dict[Client, int] = {}
-    for case in group.cases:
-        client = Client("worker.py", case.module, {**spec, "name": case.name}, server, log)
-        clients.append((case, client))
-        once_s = client.read().get("once_s", 0.0)
-        calls[client] = bench.calls or (max(1, round(bench.seconds / max(once_s, 1e-6))) if bench.seconds else 1)
+    subjects = [Subject(group, case, server, log) for case in group.cases]
+    for subject in () if bench.fresh else subjects:
+        subject.begin()
     spinner = Spinner() if bench.spin else None
-    samples: dict[Client, list[Row]] = {client: [] for _, client in clients}
-    order, shuffled = list(samples), random.Random(1)
+    order, shuffled = list(subjects), random.Random(1)
     for _ in range(repeat):
         shuffled.shuffle(order)
-        for client in order:
-            if client.error is None and "error" not in (sample := client.ask(calls[client])):
-                samples[client].append(sample)
+        for subject in order:
+            subject.repeat()
     if spinner is not None:
         spinner.stop()
-    for _, client in clients:
-        client.stop()
-    rows = [row_of(group, case, samples[client], client.error) for case, client in clients]
+    for subject in subjects:
+        subject.end()
+    rows = [row_of(group, subject.case, subject.samples, subject.error) for subject in subjects]
     return rows + [{**labels(group), "name": name, "error": "not among the cases"} for name in group.missing]
+
+
+class Subject:
+    """A case of a group and what was measured of it. `error` is why there is no more."""
+
+    def __init__(self, group: Group, case: api.Case, server: Server, log: IO[str]) -> None:
+        self.case = case
+        self.samples: list[Row] = []
+        self.error: str | None = None
+        self._bench = group.bench
+        self._spec = {**labels(group), "fresh": self._bench.fresh, "name": case.name}
+        self._server, self._log = server, log
+        self._client: Client | None = None
+        self._calls = 1
+
+    def begin(self) -> None:
+        """Start its process."""
+        bench, client = self._bench, Client("worker.py", self.case.module, self._spec, self._server, self._log)
+        once_s = client.read().get("once_s", 0.0)
+        self._calls = bench.calls or (max(1, round(bench.seconds / max(once_s, 1e-6))) if bench.seconds else 1)
+        self._client, self.error = client, client.error
+
+    def repeat(self) -> None:
+        if self._client is None and self.error is None:
+            self.begin()
+        if self._client is None or self.error is not None:
+            return
+        sample = self._client.ask(self._calls)
+        self.error = self._client.error
+        if self.error is None:
+            self.samples.append(sample)
+        if self._bench.fresh:
+            self.end()
+
+    def end(self) -> None:
+        if self._client is not None:
+            self._client.stop()
+        self._client = None
 
 
 def labels(group: Group) -> Row:

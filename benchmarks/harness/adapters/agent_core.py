@@ -1,4 +1,4 @@
-"""agent_core, the subject: each case over its default transport (httpx2) and over the fast one (aiohttp)."""
+"""agent_core, the subject: each case over its default transport (h11) and over the fast one (aiohttp)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams of the Responses wire, decoded: bytes in, events out.
+"""Streams of the Responses wire, decoded: bytes in, events out. (One item while it is received: `responses_slots`.)
 
 The wire names its items, so there is little to guess, but servers differ in what they leave out. The rules, and who
 needs them:
@@ -22,7 +22,7 @@ needs them:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from math import isfinite
 from typing import TypeAlias
 
@@ -35,113 +35,32 @@ from ..events import (
     FinishReason,
     OutputItemAdded,
     OutputItemDone,
-    OutputTextDelta,
     RateLimits,
     RateLimitWindow,
-    ReasoningContentDelta,
-    ReasoningSummaryDelta,
     ReasoningSummaryPartAdded,
-    RefusalDelta,
     Response,
     ResponseEvent,
     ResponseStatus,
     ToolCallInputDelta,
     Usage,
 )
-from ..items import ItemStatus, JsonObject, JsonValue, ResponseItem
+from ..items import JsonObject, JsonValue
 from ..prompt import CustomToolSpec, Prompt
 from .api_errors import api_error
 from .base import Compat, json_list, json_object, json_str, torn_event
-from .responses_items import Source, decode_item, decode_usage, json_text, load_json
+from .responses_items import Source, decode_usage, json_text, load_json
 from .responses_order import EventOrder
 from .responses_pieces import PIECE_OF, plain_piece
+from .responses_slots import DELTAS, INPUTS, Slot
 from .sse import SseFrame, SseReader
-from .tool_calls import made_up_id, parse_arguments
+from .tool_calls import made_up_id
 
 __all__ = ["ResponsesStreamDecoder", "decode_whole"]
 
 _MAX_HEAD_BYTES = 1024 * 1024
 """How much of a body without a single event is kept, to find out at its end what it was instead of a stream."""
 
-_Delta: TypeAlias = type[OutputTextDelta | RefusalDelta | ReasoningContentDelta | ReasoningSummaryDelta]
-
 _FINISH_REASONS: dict[str, FinishReason] = {"max_output_tokens": "length", "content_filter": "content_filter"}
-
-_DELTAS: dict[str, _Delta] = {
-    "text": OutputTextDelta,
-    "refusal": RefusalDelta,
-    "reasoning": ReasoningContentDelta,
-    "summary": ReasoningSummaryDelta,
-}
-
-_PARTS = {"output_text": "text", "text": "text", "refusal": "refusal", "reasoning_text": "reasoning"}
-"""What a part of an item's `content` is to its item's texts."""
-
-_EMPTIED: dict[str, JsonObject] = {
-    "message": {"content": []},
-    "reasoning": {"content": [], "summary": [], "encrypted_content": None},
-    "function_call": {"arguments": ""},
-    "custom_tool_call": {"input": ""},
-    "image_generation_call": {"result": ""},
-}
-"""Members an item does not have yet when it is announced, whatever the server put there."""
-
-_INPUTS = {"function_call": "arguments", "custom_tool_call": "input"}
-
-_LISTS = {"text": "content", "refusal": "content", "reasoning": "reasoning", "summary": "summary"}
-"""Texts of one list are counted together: a message's texts and refusals share one."""
-
-_TERSE = frozenset({"web_search_call", "image_generation_call"})
-"""Kinds whose status is the provider's own word; unknown kinds stay as they came altogether."""
-
-_STATED = frozenset({"message", "reasoning", "local_shell_call", "tool_search_call", "tool_search_output", *_INPUTS})
-
-
-@dataclass(slots=True)
-class _Part:
-    """One text of an item. `ordinal` is its place among the texts of its list, by first appearance."""
-
-    kind: str
-    ordinal: int
-    pieces: list[str] = field(default_factory=list[str])
-    annotations: list[JsonValue] = field(default_factory=list[JsonValue])
-
-
-@dataclass(slots=True, eq=False)
-class _Slot:
-    """One output item. `index` is its place among the events, -1 while it was not announced; `item` is set at its end.
-
-    `lowered`: a function call that stands for a call of a custom tool, which this server does not know.
-    """
-
-    kind: str
-    raw: JsonObject
-    index: int = -1
-    closed: bool = False
-    lowered: bool = False
-    told: bool = False  # its input was returned as deltas
-    parts: dict[tuple[str, int], _Part] = field(default_factory=dict[tuple[str, int], _Part])
-    counts: dict[str, int] = field(default_factory=dict[str, int])
-    pieces: list[str] = field(default_factory=list[str])
-    item: ResponseItem | None = None
-
-    def part(self, kind: str, index: JsonValue) -> _Part:
-        key = (kind, index if type(index) is int else 0)
-        part = self.parts.get(key)
-        if part is None:
-            count = self.counts.get(_LISTS[kind], 0)
-            self.counts[_LISTS[kind]] = count + 1
-            part = self.parts[key] = _Part(kind, count)
-        return part
-
-    def said(self, kind: str) -> list[_Part]:
-        """The parts of a kind that have text."""
-        return [part for part in self.parts.values() if part.kind == kind and part.pieces]
-
-    def may_be_cut(self) -> bool:
-        """A function call whose arguments are not the text of an object (yet)."""
-        text = "".join(self.pieces)
-        return self.kind == "function_call" and (not text.strip() or parse_arguments(text) is None)
 
 
 class ResponsesStreamDecoder:
@@ -165,14 +84,14 @@ class ResponsesStreamDecoder:
         self._usable = False  # an event of this wire was seen
         self._begun = False  # an event was returned: too late for Created
         self._limits: list[ResponseEvent] = []  # rate limits that came before Created, which goes first
-        self._slots: list[_Slot] = []
-        self._by_index: dict[int, _Slot] = {}
-        self._by_id: dict[str, _Slot] = {}
-        self._open: dict[str, list[_Slot]] = {}  # by kind, in order
-        self._waiting: list[_Slot] = []  # whole, but not to be called done before the end is known
+        self._slots: list[Slot] = []
+        self._by_index: dict[int, Slot] = {}
+        self._by_id: dict[str, Slot] = {}
+        self._open: dict[str, list[Slot]] = {}  # by kind, in order
+        self._waiting: list[Slot] = []  # whole, but not to be called done before the end is known
         self._announced = 0
         self._refusal: JsonValue = None  # an error event's object, while response.failed may still come
-        self._response_id = ""
+        self._response_id: str = ""
         self._model = ""
         self._native: str | None = None
         self._usage: Usage | None = None
@@ -202,7 +121,7 @@ class ResponsesStreamDecoder:
 
     def snapshot(self) -> Response:
         slots = sorted((slot for slot in self._slots if slot.index >= 0), key=lambda slot: slot.index)
-        items = tuple(slot.item or self._item(slot, "incomplete") for slot in slots)
+        items = tuple(slot.item or slot.made(self._source, "incomplete") for slot in slots)
         end = self._completed
         if end is None:
             status: ResponseStatus = "incomplete" if self.error is None else "failed"
@@ -262,7 +181,7 @@ class ResponsesStreamDecoder:
             if part is None or not self._order.follows(piece.sequence_number, data):
                 return False
             part.pieces.append(piece.delta)
-            out.append(_DELTAS[text_kind](slot.index, piece.delta, part.ordinal))
+            out.append(DELTAS[text_kind](slot.index, piece.delta, part.ordinal))
             return True
         if slot.index < 0 or slot.lowered or not self._order.follows(piece.sequence_number, data):
             return False
@@ -360,7 +279,7 @@ class ResponsesStreamDecoder:
 
     # items
 
-    def _find(self, kind: str, output_index: JsonValue, item_id: JsonValue) -> _Slot | None:
+    def _find(self, kind: str, output_index: JsonValue, item_id: JsonValue) -> Slot | None:
         """The item meant by an event about an item of `kind`, or None for one not seen before."""
         lost = True  # nothing says which: the last open one
         if type(output_index) is int:
@@ -375,51 +294,36 @@ class ResponsesStreamDecoder:
         waiting = self._open.get(kind)
         return waiting[-1] if lost and waiting else None
 
-    def _slot(self, kind: str, event: JsonObject, out: list[ResponseEvent]) -> _Slot:
+    def _slot(self, kind: str, event: JsonObject, out: list[ResponseEvent]) -> Slot:
         item_id = event.get("item_id")
         slot = self._find(kind, event.get("output_index"), item_id)
         if slot is None:
             slot = self._add({"type": kind, "id": item_id}, event.get("output_index"), out)
         return slot
 
-    def _add(self, raw: JsonObject, output_index: JsonValue, out: list[ResponseEvent]) -> _Slot:
+    def _add(self, raw: JsonObject, output_index: JsonValue, out: list[ResponseEvent]) -> Slot:
         kind = json_str(raw["type"])
-        slot = _Slot(kind, raw)
+        slot = Slot(kind, raw)
         self._slots.append(slot)
         self._open.setdefault(kind, []).append(slot)
         if type(output_index) is int:
             self._by_index[output_index] = slot
         if item_id := json_str(raw.get("id")):
             self._by_id[item_id] = slot
-        if kind not in _INPUTS or (json_str(raw.get("name")) and json_str(raw.get("call_id"))):
+        if kind not in INPUTS or (json_str(raw.get("name")) and json_str(raw.get("call_id"))):
             self._announce(slot, out)
         return slot
 
-    def _announce(self, slot: _Slot, out: list[ResponseEvent]) -> None:
+    def _announce(self, slot: Slot, out: list[ResponseEvent]) -> None:
         self._begin(out)
         slot.index = self._announced
         self._announced += 1
-        if slot.kind in _INPUTS and not json_str(slot.raw.get("call_id")):
+        if slot.kind in INPUTS and not json_str(slot.raw.get("call_id")):
             slot.raw = {**slot.raw, "call_id": made_up_id(self._source.response_id, slot.index)}
         slot.lowered = slot.kind == "function_call" and json_str(slot.raw.get("name")) in self._lowered
-        shell = {**slot.raw, **_EMPTIED.get(slot.kind, {})}
-        if slot.kind in _STATED:
-            shell["status"] = "in_progress"
-        if slot.lowered:
-            shell |= {"type": "custom_tool_call", "input": ""}
-        out.append(OutputItemAdded(slot.index, decode_item(shell, self._source, slot.index)))
+        out.append(OutputItemAdded(slot.index, slot.announced(self._source)))
 
-    def _settle(self, slot: _Slot, kind: str, part_index: JsonValue, text: str, out: list[ResponseEvent]) -> None:
-        """A text said whole: taken if no delta brought it. Its index may lie: the last text of the kind counts too."""
-        known = slot.said(kind)
-        if known and "".join(known[-1].pieces) == text:
-            return
-        part = slot.part(kind, part_index)
-        if not part.pieces:
-            part.pieces.append(text)
-            out.append(_DELTAS[kind](slot.index, text, part.ordinal))
-
-    def _close(self, slot: _Slot, raw: JsonObject, out: list[ResponseEvent], *, cut: bool = False) -> None:
+    def _close(self, slot: Slot, raw: JsonObject, out: list[ResponseEvent], *, cut: bool = False) -> None:
         """The item is whole, or as whole as it will get. `raw` is what its end says of it."""
         slot.raw = {**slot.raw, **{name: value for name, value in raw.items() if value not in (None, "")}}
         slot.closed = True
@@ -428,64 +332,16 @@ class ResponsesStreamDecoder:
             if not json_str(slot.raw.get("name")):
                 return  # a call that was never named can neither be run nor answered
             self._announce(slot, out)
-        if slot.kind in _INPUTS:
-            self._settle_input(slot, out)
+        if slot.kind in INPUTS:
+            slot.settle_input(out)
         elif slot.kind in ("message", "reasoning"):
-            self._settle_texts(slot, raw, out)
+            slot.settle_texts(raw, out)
         cut = cut or slot.raw.get("status") == "incomplete"
-        slot.item = self._item(slot, "incomplete" if cut else "completed")
+        slot.item = slot.made(self._source, "incomplete" if cut else "completed")
         if self._waiting or (not cut and slot.may_be_cut()):
             self._waiting.append(slot)
         else:
             out.append(OutputItemDone(slot.index, slot.item))
-
-    def _settle_texts(self, slot: _Slot, raw: JsonObject, out: list[ResponseEvent]) -> None:
-        """What the whole item says, where neither deltas nor `….done` events did."""
-        kinds = ("text", "refusal") if slot.kind == "message" else ("reasoning", "summary")
-        missing = {kind for kind in kinds if not slot.said(kind)}
-        if not missing:
-            return
-        for n, value in enumerate(json_list(raw.get("content"))):
-            found = json_object(value) or {}
-            kind = _PARTS.get(json_str(found.get("type")), "")
-            if kind in missing:
-                self._take(slot, kind, n, found.get("refusal" if kind == "refusal" else "text"), out)
-        for n, value in enumerate(json_list(raw.get("summary"))):
-            if "summary" in missing:
-                self._take(slot, "summary", n, (json_object(value) or {}).get("text"), out)
-
-    def _take(self, slot: _Slot, kind: str, n: int, text: JsonValue, out: list[ResponseEvent]) -> None:
-        if isinstance(text, str) and text:
-            part = slot.part(kind, n)
-            part.pieces.append(text)
-            out.append(_DELTAS[kind](slot.index, text, part.ordinal))
-
-    def _settle_input(self, slot: _Slot, out: list[ResponseEvent]) -> None:
-        """Arguments that no delta brought, or that came before the call could be announced."""
-        told = slot.told
-        if not slot.pieces:
-            slot.pieces.append(json_text(slot.raw.get(_INPUTS[slot.kind])))
-        text = "".join(slot.pieces)
-        if slot.lowered:
-            text = _custom_input(text)
-        if text and not told:
-            out.append(ToolCallInputDelta(slot.index, json_str(slot.raw.get("call_id")), text))
-
-    def _item(self, slot: _Slot, status: ItemStatus) -> ResponseItem:
-        """The item of a slot, whole or so far: what the wire said of it, with its texts as they were streamed."""
-        raw = dict(slot.raw)
-        if slot.kind in _STATED or (slot.kind in _TERSE and status == "incomplete"):
-            raw["status"] = status
-        if slot.kind == "message":
-            raw["content"] = _content(slot)
-        elif slot.kind == "reasoning":
-            raw["content"] = ["".join(part.pieces) for part in slot.said("reasoning")]
-            raw["summary"] = ["".join(part.pieces) for part in slot.said("summary")]
-        elif slot.lowered:
-            raw |= {"type": "custom_tool_call", "input": _custom_input("".join(slot.pieces))}
-        elif slot.kind in _INPUTS:
-            raw[_INPUTS[slot.kind]] = "".join(slot.pieces)
-        return decode_item(raw, self._source, slot.index)
 
     # ends
 
@@ -557,7 +413,7 @@ class ResponsesStreamDecoder:
         for slot in self._waiting:
             if slot.item is not None:
                 if cut and slot.may_be_cut():
-                    slot.item = self._item(slot, "incomplete")
+                    slot.item = slot.made(self._source, "incomplete")
                 out.append(OutputItemDone(slot.index, slot.item))
         self._waiting = []
 
@@ -619,33 +475,6 @@ def decode_whole(response: JsonObject, prompt: Prompt, compat: Compat) -> Respon
     return decoder.snapshot()
 
 
-def _content(slot: _Slot) -> list[JsonValue]:
-    """A message's content: its texts as they were streamed, with the citations that the whole item has."""
-    whole = [json_object(value) or {} for value in json_list(slot.raw.get("content"))]
-    cited = [json_list(part.get("annotations")) for part in whole if _PARTS.get(json_str(part.get("type"))) == "text"]
-    content: list[JsonValue] = []
-    texts = slot.said("text")
-    for part in slot.parts.values():
-        text = "".join(part.pieces)
-        if part.kind == "refusal" and text:
-            content.append({"type": "refusal", "refusal": text})
-        elif text:
-            n = texts.index(part)
-            notes = cited[n] if n < len(cited) and cited[n] else part.annotations
-            content.append({"type": "output_text", "text": text, "annotations": notes})
-    return content
-
-
-def _custom_input(arguments: str) -> str:
-    """What a lowered call says: the `input` of its arguments, even unfinished; else the arguments themselves."""
-    try:
-        found = json_object(from_json(arguments, allow_partial="trailing-strings")) or {}
-    except ValueError:
-        return arguments
-    text = found.get("input")
-    return text if isinstance(text, str) else arguments
-
-
 def _lowered_tools(prompt: Prompt, compat: Compat) -> frozenset[str]:
     if compat.custom_tools:
         return frozenset()
@@ -701,7 +530,7 @@ _Handler: TypeAlias = Callable[[ResponsesStreamDecoder, JsonObject, list[Respons
 
 def _on_delta(kind: str, text_kind: str, place: str) -> _Handler:
     """A piece of a text of an item of `kind`; `place` is the member that says which of its texts."""
-    made = _DELTAS[text_kind]
+    made = DELTAS[text_kind]
 
     def handle(decoder: ResponsesStreamDecoder, event: JsonObject, out: list[ResponseEvent]) -> None:
         delta = event.get("delta")
@@ -730,7 +559,7 @@ def _on_whole(kind: str, text_kind: str, member: str, place: str) -> _Handler:
         if isinstance(text, str) and text:
             slot = decoder._slot(kind, event, out)
             if not slot.closed:
-                decoder._settle(slot, text_kind, event.get(place), text, out)
+                slot.settle(text_kind, event.get(place), text, out)
 
     return handle
 

@@ -1,7 +1,8 @@
 """Messages: what its requests, answers and streams have in common. Blocks of items, stop reasons, sources, JSON.
 
 A content block is this wire's atom. Items become blocks here, one small function per kind; blocks become items in
-`messages_stream`, the only place that reads what a model made (a whole answer is a stream whose blocks come complete).
+`messages_open`, as `messages_stream` feeds them: the only place that reads what a model made (a whole answer is a
+stream whose blocks come complete).
 
     item (assistant's)                      block
     Message, each part                      text (citations of this wire's own kinds are kept)
@@ -73,6 +74,7 @@ __all__ = [
     "is_call",
     "is_error_object",
     "is_redacted",
+    "json_or_text",
     "load_json",
     "of_this_wire",
     "reasoning_block",
@@ -164,6 +166,14 @@ def load_json(data: bytes) -> JsonValue:
         except RecursionError:
             raise ValueError("JSON nested too deep") from None
     return parsed
+
+
+def json_or_text(text: str) -> JsonValue:
+    """The JSON value it is the text of, or itself."""
+    try:
+        return load_json(text.encode())
+    except ValueError:
+        return text
 
 
 def dump_text(value: JsonValue) -> str:

@@ -23,9 +23,7 @@ MalformedStream, or the error it holds.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal, TypeAlias
-
-from pydantic_core import from_json
+from typing import TypeAlias
 
 from ..errors import MalformedStream, ModelError, StreamInterrupted
 from ..events import (
@@ -43,13 +41,11 @@ from ..events import (
 )
 from ..items import (
     CustomToolCall,
-    FunctionCall,
     ItemStatus,
     JsonObject,
     JsonValue,
     Message,
     Origin,
-    OutputText,
     Reasoning,
     ResponseItem,
     UnknownItem,
@@ -58,14 +54,13 @@ from ..prompt import CustomToolSpec, Prompt
 from .api_errors import api_error
 from .base import Compat, json_list, json_object, json_str, torn_event
 from .messages_blocks import (
-    REDACTED,
     THINKING,
-    dump_text,
     finish_reason_of,
-    input_of,
     is_error_object,
+    json_or_text,
     load_json,
 )
+from .messages_open import KINDS, Block, BlockKind, OpenItem
 from .messages_pieces import InputPiece, TextPiece, ThinkingPiece, plain_piece
 from .messages_stream_encoder import MessagesStreamEncoder
 from .messages_usage import usage_of
@@ -75,51 +70,10 @@ __all__ = ["MessagesStreamDecoder", "MessagesStreamEncoder"]
 
 _MAX_HEAD = 64 * 1024  # of a body that is no stream: enough for any error object
 
-_Kind = Literal["text", "thinking", "redacted_thinking", "tool_use", "other"]
-_KINDS: dict[str, _Kind] = {
-    "text": "text",
-    "thinking": "thinking",
-    "redacted_thinking": "redacted_thinking",
-    "tool_use": "tool_use",
-}
 _Events: TypeAlias = list[ResponseEvent]
 _TakeEvent: TypeAlias = "Callable[[MessagesStreamDecoder, JsonObject, _Events], None]"
-_TakeDelta: TypeAlias = "Callable[[MessagesStreamDecoder, _Block, JsonObject, _Events], None]"
+_TakeDelta: TypeAlias = "Callable[[MessagesStreamDecoder, Block, JsonObject, _Events], None]"
 _OPENED_BY = {"text_delta": "text", "thinking_delta": "thinking"}  # deltas that say enough to do without a start
-_TOOL_USE = frozenset({"type", "id", "name", "input", "cache_control"})
-
-
-class _Block:
-    """A content block being received. `pieces` is its text, thinking or partial JSON, joined once, at the end."""
-
-    __slots__ = ("grown", "item", "kind", "notes", "open", "part", "pieces", "raw", "signature")
-
-    def __init__(self, kind: _Kind, raw: JsonObject, item: _OpenItem) -> None:
-        self.kind: _Kind = kind
-        self.raw = raw
-        self.item = item
-        self.pieces: list[str] = []
-        self.signature = ""
-        self.notes: list[JsonObject] = []  # citations
-        self.grown: dict[str, list[str]] = {}  # of a block of another kind: strings its deltas brought, by member
-        self.part = -1  # content_index, once the block has content
-        self.open = True
-
-
-class _OpenItem:
-    """An item being received: one block, or the text blocks of a message. `index` is -1 until it has content."""
-
-    __slots__ = ("blocks", "call_id", "custom", "done", "index", "open", "parts", "sealed")
-
-    def __init__(self) -> None:
-        self.index = -1
-        self.blocks: list[_Block] = []
-        self.open = 0  # how many of them have not stopped
-        self.parts = 0
-        self.sealed = False  # a message after which another block started: it gets no more parts
-        self.done = False
-        self.call_id = ""
-        self.custom = False  # a free-form call: its text is known when its JSON is whole
 
 
 class MessagesStreamDecoder:
@@ -176,11 +130,11 @@ class MessagesStreamDecoder:
         self._usage: JsonObject = {}
         self._stop_reason: str | None = None
         self._stop_sequence: str | None = None
-        self._blocks: dict[int, _Block] = {}  # by the wire's index
-        self._last: _Block | None = None
-        self._message: _OpenItem | None = None  # what the next text block joins
-        self._pending: dict[_OpenItem, None] = {}  # added and not done, in order of appearance
-        self._held: list[_OpenItem] = []  # calls that stopped without a delta: whole, unless the answer was cut there
+        self._blocks: dict[int, Block] = {}  # by the wire's index
+        self._last: Block | None = None
+        self._message: OpenItem | None = None  # what the next text block joins
+        self._pending: dict[OpenItem, None] = {}  # added and not done, in order of appearance
+        self._held: list[OpenItem] = []  # calls that stopped without a delta: whole, unless the answer was cut there
         self._items: dict[int, ResponseItem] = {}  # done, by our index
         self._next = 0
         self._started = 0
@@ -220,7 +174,7 @@ class MessagesStreamDecoder:
         if self._ended is not None:
             return self._ended
         items = dict(self._items)
-        items.update((item.index, self._build(item, "incomplete")) for item in self._pending)
+        items.update((item.index, item.made("incomplete", self._origin)) for item in self._pending)
         status: ResponseStatus = "incomplete"
         finish: FinishReason = "unknown"
         if self.error is not None:
@@ -317,11 +271,11 @@ class MessagesStreamDecoder:
         """What EOF before message_stop means."""
         if self._reader.error_field:
             text = self._reader.error_field.decode("utf-8", "replace")
-            return api_error(_json_or_text(text), in_stream=True, body=text)
+            return api_error(json_or_text(text), in_stream=True, body=text)
         if self._head is None or not self._size:
             return StreamInterrupted("the stream ended before message_stop")
         text = b"".join(self._head)[:_MAX_HEAD].decode("utf-8", "replace").strip()
-        found = json_object(_json_or_text(text))
+        found = json_object(json_or_text(text))
         if found is not None and is_error_object(found):
             return api_error(found, in_stream=True, body=text)
         return MalformedStream(f"no event of a Messages stream in {self._size} bytes ({self.frames} frames)")
@@ -351,7 +305,7 @@ class MessagesStreamDecoder:
         for item in list(self._pending):
             for block in item.blocks:
                 if block.open:
-                    self._close(block)
+                    block.close()
             self._finish(item, self._last_status(item), out)
         self.done = True
         answer = self._ended = self.snapshot()
@@ -370,13 +324,13 @@ class MessagesStreamDecoder:
     def _ignore(self, event: JsonObject, out: list[ResponseEvent]) -> None:
         return
 
-    def _last_status(self, item: _OpenItem) -> ItemStatus:
+    def _last_status(self, item: OpenItem) -> ItemStatus:
         """Of an item that is open when the message stops: only an answer cut for length has cut items."""
         if self._finish_reason() != "length":
             return "completed"
         block = item.blocks[0]
         if block.kind == "tool_use":
-            return "completed" if _is_object(block.pieces) else "incomplete"
+            return "completed" if block.is_object else "incomplete"
         return "incomplete" if item.index == self._next - 1 else "completed"
 
     def _read_stop(self, said: JsonObject) -> None:
@@ -403,25 +357,25 @@ class MessagesStreamDecoder:
         if isinstance(index, int):
             self._blocks[index] = block
 
-    def _start(self, raw: JsonObject, out: list[ResponseEvent]) -> _Block:
+    def _start(self, raw: JsonObject, out: list[ResponseEvent]) -> Block:
         self._started += 1
         for item in self._held:  # the answer went on after them: they were not cut
             self._finish(item, "completed", out)
         self._held = []
-        kind: _Kind = _KINDS.get(json_str(raw.get("type")), "other")
+        kind: BlockKind = KINDS.get(json_str(raw.get("type")), "other")
         if kind == "text":
             item = self._message_to_join(out)
         else:
             self._seal_message(out)
-            item = _OpenItem()
-        block = _Block(kind, dict(raw), item)
+            item = OpenItem()
+        block = Block(kind, dict(raw), item)
         item.blocks.append(block)
         item.open += 1
         self._last = block
         self._open(block, out)
         return block
 
-    def _open(self, block: _Block, out: list[ResponseEvent]) -> None:
+    def _open(self, block: Block, out: list[ResponseEvent]) -> None:
         """What a block brings with its start; text and thinking make an item only once they have content."""
         raw, item = block.raw, block.item
         match block.kind:
@@ -433,22 +387,22 @@ class MessagesStreamDecoder:
                 self._thinking_delta(block, raw, out)
                 self._signature_delta(block, raw, out)
             case "redacted_thinking":
-                self._add(item, self._build(item, "in_progress"), out)
+                self._add(item, item.made("in_progress", self._origin), out)
             case "tool_use":
                 item.call_id = json_str(raw.get("id")) or f"call_{self._id}_{self._started - 1}"
                 self._has_calls = True
                 item.custom = json_str(raw.get("name")) in self._custom
-                call = self._build(item, "in_progress")
+                call = item.made("in_progress", self._origin)
                 self._add(item, call.model_copy(update={"input" if item.custom else "arguments": ""}), out)
             case "other":
                 self._add(item, UnknownItem(raw=raw, origin=self._origin(item_id=json_str(raw.get("id")))), out)
 
-    def _message_to_join(self, out: list[ResponseEvent]) -> _OpenItem:
+    def _message_to_join(self, out: list[ResponseEvent]) -> OpenItem:
         """The message of the text before, unless a block of it is still open: then their deltas would mix."""
         message = self._message
         if message is None or message.open:
             self._seal_message(out)
-            message = self._message = _OpenItem()
+            message = self._message = OpenItem()
         return message
 
     def _seal_message(self, out: list[ResponseEvent]) -> None:
@@ -464,25 +418,21 @@ class MessagesStreamDecoder:
         if block is not None:
             self._stop(block, out)
 
-    def _stop(self, block: _Block, out: list[ResponseEvent]) -> None:
+    def _stop(self, block: Block, out: list[ResponseEvent]) -> None:
         if not block.open:  # Kimi's endpoint stops blocks twice (kimi-cli#305)
             return
         item = block.item
-        self._close(block)
+        block.close()
         match block.kind:
             case "text":
                 if item.sealed and not item.open:
                     self._finish(item, "completed", out)
             case "tool_use" if not block.pieces:
                 self._held.append(item)
-            case "tool_use" if not _is_object(block.pieces):
+            case "tool_use" if not block.is_object:
                 pass  # whether it is cut or the model's own mistake is known when the message stops
             case _:
                 self._finish(item, "completed", out)
-
-    def _close(self, block: _Block) -> None:
-        block.open = False
-        block.item.open -= 1
 
     # deltas
 
@@ -497,7 +447,7 @@ class MessagesStreamDecoder:
             self._text(block, delta.get("text"), out)
             return
         kind = json_str(kind)
-        if block is None or (not block.open and _takes_no_more(block)):
+        if block is None or (not block.open and block.takes_no_more):
             opened = _OPENED_BY.get(kind)
             if opened is None:
                 return
@@ -506,17 +456,17 @@ class MessagesStreamDecoder:
         if block is None:
             return
         if block.kind == "other":
-            _grow(block, delta)
+            block.grow(delta)
             return
         take = _DELTAS.get(kind)
         if take is not None:
             take(self, block, delta, out)
 
-    def _text_delta(self, block: _Block, delta: JsonObject, out: list[ResponseEvent]) -> None:
+    def _text_delta(self, block: Block, delta: JsonObject, out: list[ResponseEvent]) -> None:
         if block.kind == "text":
             self._text(block, delta.get("text"), out)
 
-    def _text(self, block: _Block, text: JsonValue, out: list[ResponseEvent]) -> None:
+    def _text(self, block: Block, text: JsonValue, out: list[ResponseEvent]) -> None:
         if not text or not isinstance(text, str):
             return
         item = block.item
@@ -528,29 +478,29 @@ class MessagesStreamDecoder:
         block.pieces.append(text)
         out.append(OutputTextDelta(item.index, text, block.part))
 
-    def _thinking_delta(self, block: _Block, delta: JsonObject, out: list[ResponseEvent]) -> None:
+    def _thinking_delta(self, block: Block, delta: JsonObject, out: list[ResponseEvent]) -> None:
         text = json_str(delta.get("thinking"))
         if text and block.kind == "thinking":
             self._add_thinking(block, out)
             block.pieces.append(text)
             out.append(ReasoningContentDelta(block.item.index, text))
 
-    def _signature_delta(self, block: _Block, delta: JsonObject, out: list[ResponseEvent]) -> None:
+    def _signature_delta(self, block: Block, delta: JsonObject, out: list[ResponseEvent]) -> None:
         signature = json_str(delta.get("signature"))
         if signature and block.kind == "thinking":
             self._add_thinking(block, out)
             block.signature = signature  # whole each time, as the official SDK takes it
 
-    def _citation_delta(self, block: _Block, delta: JsonObject, out: list[ResponseEvent]) -> None:
+    def _citation_delta(self, block: Block, delta: JsonObject, out: list[ResponseEvent]) -> None:
         note = json_object(delta.get("citation"))
         if note is not None and block.kind == "text":
             block.notes.append(note)
 
-    def _add_thinking(self, block: _Block, out: list[ResponseEvent]) -> None:
+    def _add_thinking(self, block: Block, out: list[ResponseEvent]) -> None:
         if block.item.index < 0:
             self._add(block.item, Reasoning(status="in_progress", origin=self._origin(field=THINKING)), out)
 
-    def _input_delta(self, block: _Block, delta: JsonObject, out: list[ResponseEvent]) -> None:
+    def _input_delta(self, block: Block, delta: JsonObject, out: list[ResponseEvent]) -> None:
         piece = json_str(delta.get("partial_json"))
         if not piece:
             return
@@ -561,63 +511,23 @@ class MessagesStreamDecoder:
 
     # items
 
-    def _add(self, item: _OpenItem, empty: ResponseItem, out: list[ResponseEvent]) -> None:
+    def _add(self, item: OpenItem, empty: ResponseItem, out: list[ResponseEvent]) -> None:
         item.index = self._next
         self._next += 1
         self._pending[item] = None
         out.append(OutputItemAdded(item.index, empty))
 
-    def _finish(self, item: _OpenItem, status: ItemStatus, out: list[ResponseEvent]) -> None:
+    def _finish(self, item: OpenItem, status: ItemStatus, out: list[ResponseEvent]) -> None:
         if item.done:
             return
         item.done = True
         if item.index < 0:  # a block without content
             return
         del self._pending[item]
-        made = self._items[item.index] = self._build(item, status)
+        made = self._items[item.index] = item.made(status, self._origin)
         if isinstance(made, CustomToolCall) and made.input:
             out.append(ToolCallInputDelta(item.index, made.call_id, made.input))
         out.append(OutputItemDone(item.index, made))
-
-    def _build(self, item: _OpenItem, status: ItemStatus) -> ResponseItem:
-        block = item.blocks[0]
-        match block.kind:
-            case "text":
-                parts = tuple(
-                    OutputText(text="".join(part.pieces), annotations=tuple(part.notes))
-                    for part in item.blocks
-                    if part.part >= 0
-                )
-                return Message(role="assistant", content=parts, status=status, origin=self._origin())
-            case "thinking":
-                return Reasoning(
-                    content=("".join(block.pieces),) if block.pieces else (),
-                    signature=block.signature or None,
-                    status=status,
-                    origin=self._origin(field=THINKING),
-                )
-            case "redacted_thinking":
-                sealed = json_str(block.raw.get("data"))
-                return Reasoning(encrypted_content=sealed, status=status, origin=self._origin(field=REDACTED))
-            case "tool_use":
-                return self._call(block, status)
-            case "other":
-                raw = _assembled(block)
-                return UnknownItem(raw=raw, origin=self._origin(item_id=json_str(raw.get("id"))))
-
-    def _call(self, block: _Block, status: ItemStatus) -> FunctionCall | CustomToolCall:
-        raw = block.raw
-        name = json_str(raw.get("name"))
-        arguments = "".join(block.pieces) or _whole_input(raw.get("input"))
-        origin = self._origin(item_id=json_str(raw.get("id")))
-        opaque = _opaque(raw)
-        call_id = block.item.call_id
-        if block.item.custom:
-            text = _unwrapped(arguments)
-            return CustomToolCall(call_id=call_id, name=name, input=text, status=status, origin=origin, opaque=opaque)
-        return FunctionCall(
-            call_id=call_id, name=name, arguments=arguments, status=status, origin=origin, opaque=opaque
-        )
 
     def _origin(self, *, field: str = "", item_id: str = "") -> Origin:
         plain = not (field or item_id)
@@ -652,70 +562,3 @@ _DELTAS: Mapping[str, _TakeDelta] = {
     "signature_delta": MessagesStreamDecoder._signature_delta,
     "citations_delta": MessagesStreamDecoder._citation_delta,
 }
-
-
-def _json_or_text(text: str) -> JsonValue:
-    try:
-        return load_json(text.encode())
-    except ValueError:
-        return text
-
-
-def _takes_no_more(block: _Block) -> bool:
-    """A delta after its block's stop is taken as long as the item has not been told whole and text stays in order."""
-    return block.item.done or (block.kind == "text" and block is not block.item.blocks[-1])
-
-
-def _grow(block: _Block, delta: JsonObject) -> None:
-    """A delta of a block we do not interpret: strings are appended to the member of their name, the rest is set."""
-    for name, value in delta.items():
-        if name == "partial_json":
-            block.pieces.append(json_str(value))
-        elif isinstance(value, str) and name != "type":
-            block.grown.setdefault(name, []).append(value)
-        elif value is not None and name != "type":
-            block.raw[name] = value
-
-
-def _assembled(block: _Block) -> JsonObject:
-    raw = dict(block.raw)
-    for name, pieces in block.grown.items():
-        raw[name] = json_str(raw.get(name)) + "".join(pieces)
-    text = "".join(block.pieces)
-    if text:
-        raw["input"] = _json_or_text(text)
-    return raw
-
-
-def _is_object(pieces: list[str]) -> bool:
-    return input_of("".join(pieces)) is not None
-
-
-def _whole_input(value: JsonValue) -> str:
-    if isinstance(value, str) and value:  # some gateways send the text of the JSON here
-        return value
-    return dump_text({} if value is None else value)
-
-
-def _unwrapped(arguments: str) -> str:
-    """The text of a free-form call that was lowered to a function of one string `input`."""
-    found = input_of(arguments)
-    if found is None:  # it was cut
-        try:
-            found = json_object(from_json(arguments, allow_partial="trailing-strings")) or {}
-        except ValueError:
-            found = {}
-        return json_str(found.get("input")) or arguments
-    text = found.get("input")
-    if isinstance(text, str):
-        return text
-    return arguments if found else ""
-
-
-def _opaque(raw: JsonObject) -> JsonObject | None:
-    """Members of a tool_use block beyond the known ones, to be echoed: who called, above all, if not the model."""
-    extra: JsonObject = {name: value for name, value in raw.items() if name not in _TOOL_USE and value is not None}
-    caller = json_object(extra.get("caller"))
-    if caller is not None and caller.get("type") == "direct":
-        del extra["caller"]
-    return extra or None

@@ -44,7 +44,7 @@ from .responses_envelope import (
     fitted_end,
 )
 from .responses_history import ResponsesHistory
-from .responses_items import load_json
+from .responses_reading import load_json
 from .responses_request import decode_request
 from .responses_stream import ResponsesStreamDecoder, decode_whole
 from .responses_stream_encode import ResponsesStreamEncoder

@@ -15,7 +15,8 @@ from ..events import Response
 from ..items import Compaction, JsonObject, JsonValue, Message
 from ..prompt import Prompt
 from .base import Compat, Encoded, Loss, json_bytes, json_object
-from .responses_items import encode_item, encode_output_item, encode_usage, load_json
+from .responses_items import encode_item, encode_output_item, encode_usage
+from .responses_reading import load_json
 
 __all__ = ["COMPACT_PATH", "compact_request", "encode_compacted"]
 

@@ -34,7 +34,7 @@ from ..prompt import (
     ToolSpecs,
 )
 from .base import DecodedRequest, Loss, json_list, json_object, json_str
-from .responses_items import Source, decode_item, decode_message, decode_output, load_json
+from .responses_reading import Source, decode_item, decode_message, decode_output, load_json
 
 __all__ = ["decode_request", "decode_tools"]
 

@@ -23,7 +23,7 @@ from ..events import (
 )
 from ..items import ItemStatus, JsonObject, JsonValue, ResponseItem
 from .base import json_list, json_object, json_str
-from .responses_items import Source, decode_item, json_text
+from .responses_reading import Source, decode_item, json_text
 from .tool_calls import parse_arguments
 
 __all__ = ["DELTAS", "INPUTS", "Slot"]

@@ -48,9 +48,9 @@ from ..items import JsonObject, JsonValue
 from ..prompt import CustomToolSpec, Prompt
 from .api_errors import api_error
 from .base import Compat, json_list, json_object, json_str, torn_event
-from .responses_items import Source, decode_usage, json_text, load_json
 from .responses_order import EventOrder
 from .responses_pieces import PIECE_OF, plain_piece
+from .responses_reading import Source, decode_usage, json_text, load_json
 from .responses_slots import DELTAS, INPUTS, Slot
 from .sse import SseFrame, SseReader
 from .tool_calls import made_up_id

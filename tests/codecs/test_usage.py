@@ -12,7 +12,7 @@ from agent_core.codecs import codec_for
 from agent_core.codecs.base import Compat
 from agent_core.codecs.chat_words import decode_usage
 from agent_core.codecs.messages_usage import usage_of
-from agent_core.codecs.responses_items import decode_usage as decode_responses_usage
+from agent_core.codecs.responses_reading import decode_usage as decode_responses_usage
 from agent_core.events import ModelUsage, Usage
 from agent_core.items import JsonObject, JsonValue, WireName
 from agent_core.prompt import Prompt

@@ -14,18 +14,26 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal
 
 from .agent_approvals import Approvals, bounds_of
+from .agent_arguments import (
+    AgentInput,
+    as_items,
+    checked_limits,
+    checked_policy,
+    checked_session,
+    directory,
+    enclosing,
+)
 from .agent_models import AgentModels, Asked, ModelOptions, clients_of, passed_over_by
 from .approval_rules import MAX_RULES
 from .approvals import Decision
 from .compaction import CompactionMode, CompactionPolicy, WindowMemory, checked_compaction
 from .config import default_model
-from .errors import CallerError, ConfigError, LimitReached, ModelError, RunPaused
-from .items import ResponseItem, user_message
+from .errors import CallerError, LimitReached, ModelError, RunPaused
+from .items import ResponseItem
 from .limits import EnclosingRun, Limits, RunState, require_price
 from .paused import Answers, PendingCall, answers_to, pending_calls
 from .prices import ListedPrices, Prices
@@ -63,8 +71,6 @@ if TYPE_CHECKING:
     from .turn_parts import Model
 
 __all__ = ["Agent", "AgentInput", "Approvals", "ask"]
-
-AgentInput: TypeAlias = str | ResponseItem | list[ResponseItem] | tuple[ResponseItem, ...]
 
 _LIMITS = frozenset[StopReason](
     ("max_turns", "max_tool_calls", "max_tokens", "max_cost", "deadline", "repeated", "all_failed", "bad_calls")
@@ -145,17 +151,17 @@ class Agent:
         max_output_tokens: int | None = None,
         output_schema: OutputSchema | None = None,
     ) -> None:
-        self.session = _checked_session(session)
+        self.session = checked_session(session)
         self.model = model or (client.model if client is not None else default_model())
         self._bounds = bounds_of(approvals, ask, sandbox).in_session(self.session)
         entries = with_reader(entries_of(tools), self.session, output_budget)
         self._toolbox = Toolbox(entries, self._bounds.holding)
-        self.limits = _checked_limits(limits)
+        self.limits = checked_limits(limits)
         self.prices = prices if prices is not None or self.limits.max_cost is None else ListedPrices()
-        self.cwd = _directory(cwd)
+        self.cwd = directory(cwd)
         self.name = name
         self._telemetry = telemetry or Telemetry()
-        self._tool_policy = _checked_policy(tool_policy)
+        self._tool_policy = checked_policy(tool_policy)
         self._hooks = tuple(hooks)
         self._compaction = checked_compaction(compaction)
         self._window = WindowMemory()
@@ -210,11 +216,11 @@ class Agent:
         `within`, for a tool that runs another agent, is its own context: what this turn uses counts in the run around
         it too, whose limits on tokens and cost hold here (see SubAgent, which does so).
         """
-        return await self._unwatched(lambda: _Begin(_as_items(text, self.session)), within)
+        return await self._unwatched(lambda: _Begin(as_items(text, self.session)), within)
 
     def stream(self, text: AgentInput, *, within: ToolContext | None = None) -> Turn:
         """One turn, watched: `async with agent.stream("…") as turn: async for event in turn: …`. `within` as in run."""
-        return self._watched(lambda: _Begin(_as_items(text, self.session)), within)
+        return self._watched(lambda: _Begin(as_items(text, self.session)), within)
 
     @property
     def pending(self) -> tuple[PendingCall, ...]:
@@ -375,14 +381,14 @@ class Agent:
     async def _unwatched(self, begin: Callable[[], _Begin], within: ToolContext | None = None) -> TurnResult:
         from .steering import Steering
 
-        state = RunState(prices=self.prices, around=_enclosing(within))
+        state = RunState(prices=self.prices, around=enclosing(within))
         stop = await self._run_turn(begin, state, Steering(), emit=_drop, note=_ignore)
         return state.result(stop, self.session.transcript)
 
     def _watched(self, begin: Callable[[], _Begin], within: ToolContext | None = None) -> Turn:
         from .turn import Turn, TurnBody
 
-        state = RunState(prices=self.prices, around=_enclosing(within))
+        state = RunState(prices=self.prices, around=enclosing(within))
 
         async def run(turn: Turn) -> StopReason:
             return await self._run_turn(begin, state, turn.steering, emit=turn.emit, note=turn.note)
@@ -543,43 +549,12 @@ def ask(
     return blocking.run(agent.ask, text)
 
 
-def _enclosing(within: ToolContext | None) -> EnclosingRun | None:
-    """The run that a tool's context is of."""
-    if within is None:
-        return None
-    if isinstance(within.run, EnclosingRun):
-        return within.run
-    raise CallerError("within= is no context of a running tool", remedy="pass the ToolContext the tool was given")
-
-
 async def _drop(event: TurnEvent) -> None:
     """Nobody watches."""
 
 
 def _ignore(event: TurnEvent) -> None:
     """Nobody watches."""
-
-
-def _as_items(text: AgentInput, session: Session) -> tuple[ResponseItem, ...]:
-    """What the user says, as items. Raises CallerError for what is nothing to say, and for items no server takes:
-    here, before they are in the session."""
-    from .codecs.input_checks import check_items
-
-    if isinstance(text, str):
-        if not text.strip():
-            raise CallerError("the text is empty", remedy="say something; pass [] to go on with the session as it is")
-        return (user_message(text),)
-    items = tuple(text) if isinstance(text, list | tuple) else (text,)
-    for item in items:
-        if not isinstance(item, ResponseItem):
-            raise CallerError(
-                f"a turn begins with text or items, not with {type(item).__name__!r}",
-                remedy="pass a string or user_message(…); items.parse_item() makes an item of a dict",
-            )
-    if not items and not session.items:
-        raise CallerError("there is nothing to say, and the session is empty", remedy="pass a text")
-    check_items(items)
-    return items
 
 
 def _resumption(
@@ -589,39 +564,3 @@ def _resumption(
     if not session.open_calls():
         raise CallerError("the session is no paused run: every call has its output", remedy="use agent.run(…)")
     return _Begin((), answers)
-
-
-def _checked_session(session: Session | None) -> Session:
-    if session is not None and not isinstance(session, Session):
-        raise CallerError(
-            f"session must be a Session, got {session!r:.100}",
-            remedy="use Session.create(path), or Session.resume(path)",
-        )
-    return Session() if session is None else session
-
-
-def _checked_limits(limits: Limits | None) -> Limits:
-    if limits is not None and not isinstance(limits, Limits):
-        raise CallerError(f"limits must be Limits, got {limits!r:.100}", remedy="use Limits(max_turns=…)")
-    return Limits() if limits is None else limits
-
-
-def _directory(cwd: str | os.PathLike[str] | None) -> Path:
-    """Where tools work, absolute. Raises ConfigError for what is no directory, the current one too if it is gone."""
-    asked = os.curdir if cwd is None else os.fspath(cwd)
-    try:
-        path = Path(asked).resolve(strict=True)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConfigError(
-            f"cannot work in {asked!r}: {reason}", remedy="pass cwd= with a directory that exists"
-        ) from error
-    if not path.is_dir():
-        raise ConfigError(f"cannot work in {asked!r}: it is no directory", remedy="pass cwd= with a directory")
-    return path
-
-
-def _checked_policy(policy: ToolPolicy | None) -> ToolPolicy:
-    if policy is not None and not isinstance(policy, ToolPolicy):
-        raise CallerError(f"tool_policy must be a ToolPolicy, got {policy!r:.100}", remedy="ToolPolicy([ToolRule(…)])")
-    return ToolPolicy() if policy is None else policy

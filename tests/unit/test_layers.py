@@ -41,7 +41,17 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("turn_parts",),
     ("loop", "turn"),
     ("refused_images",),
-    ("config", "agent", "agent_approvals", "agent_models", "toolbox", "subagents", "testing", "probe"),
+    (
+        "config",
+        "agent",
+        "agent_approvals",
+        "agent_arguments",
+        "agent_models",
+        "toolbox",
+        "subagents",
+        "testing",
+        "probe",
+    ),
     ("cli", "gateway", "batch"),
 )
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
 import httpx2
 import pytest
 
-from agent_core import ModelClient, Prompt, RetryPolicy, assistant_message
+from agent_core import ModelClient, Prompt, RetryPolicy
 from agent_core.codecs import WIRES
 from agent_core.errors import ConfigError, ModelError, NotAdmitted, ServerError
 from agent_core.events import (
-    Completed,
-    Created,
-    OutputItemAdded,
-    OutputItemDone,
-    OutputTextDelta,
     ResponseEvent,
 )
 from agent_core.gateway import Gateway
 from agent_core.gateway.admission import Admission
-from agent_core.gateway.asking import Answer, Answerer, Ask, Caller, Place, Service
+from agent_core.gateway.asking import Answer, Ask, Caller
 from agent_core.items import JsonObject, WireName, user_message
 from agent_core.testing import RehearsalServer, Step
 
@@ -30,6 +25,7 @@ from ..loopback import STALL, chunk, exchange, serve, sse_head
 from ..virtual_time import anyio_backend as anyio_backend
 from .asgi import call
 from .running import running
+from .saying import Saying
 
 pytestmark = pytest.mark.anyio
 
@@ -174,36 +170,11 @@ def test_bounds_are_bounds(given: tuple[int, int, float]) -> None:
         Admission(given[0], max_waiting=given[1], max_wait_s=given[2])
 
 
-class Whole(Service):
-    """An answer of a few words, that notes when its events have run to their end."""
-
-    place = Place.CACHE
-
-    def __init__(self) -> None:
-        self.ended = 0
-
-    def around(self, inner: Answerer) -> Answerer:
-        return self
-
-    @asynccontextmanager
-    async def answer(self, ask: Ask) -> AsyncGenerator[Answer]:
-        async with aclosing(self._events()) as events:
-            yield Answer(events, "lab/m")
-
-    async def _events(self) -> AsyncGenerator[ResponseEvent]:
-        yield Created("r", "m")
-        yield OutputItemAdded(0, assistant_message(""))
-        yield OutputTextDelta(0, "hello")
-        yield OutputItemDone(0, assistant_message("hello"))
-        yield Completed("r", "m", "stop")
-        self.ended += 1
-
-
 @pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
 async def test_an_answer_is_over_when_its_last_byte_is_sent(wire: WireName, stream: bool) -> None:
     """X-S3-17: what is behind it has run to its end, and its place is free."""
-    admission, whole = Admission(1, max_waiting=0), Whole()
+    admission, whole = Admission(1, max_waiting=0), Saying("hello")
     client = ModelClient("lab/m", base_url="http://127.0.0.1:1")
     async with Gateway(default=client, services=[admission, whole]) as gateway:
         for n in range(1, 4):

@@ -3,52 +3,22 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncGenerator, Generator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import httpx2
 import pytest
 
-from agent_core import ModelClient, assistant_message
-from agent_core.events import (
-    Completed,
-    Created,
-    OutputItemAdded,
-    OutputItemDone,
-    OutputTextDelta,
-    ResponseEvent,
-)
+from agent_core import ModelClient
 from agent_core.gateway import Gateway
 from agent_core.gateway.admission import Admission
-from agent_core.gateway.asking import Answer, Answerer, Ask, Place, Service
 
 from .running import running
+from .saying import Saying
 
 PIECE = "x" * 1_000_000
 PIECES = 8
 """More than the buffers of two sockets hold."""
-
-
-class Long(Service):
-    """A long answer, at once."""
-
-    place = Place.CACHE
-
-    def around(self, inner: Answerer) -> Answerer:
-        return self
-
-    @asynccontextmanager
-    async def answer(self, ask: Ask) -> AsyncGenerator[Answer]:
-        async with aclosing(self._events()) as events:
-            yield Answer(events, "lab/m")
-
-    async def _events(self) -> AsyncGenerator[ResponseEvent]:
-        yield Created("r", "m")
-        yield OutputItemAdded(0, assistant_message(""))
-        for _ in range(PIECES):
-            yield OutputTextDelta(0, PIECE)
-        yield OutputItemDone(0, assistant_message(PIECE * PIECES))
-        yield Completed("r", "m", "stop")
 
 
 @contextmanager
@@ -147,7 +117,9 @@ def test_a_refused_body_may_end(hurried: str) -> None:
 def test_a_client_that_stops_reading_holds_nothing(stream: bool) -> None:
     """Its place is free again, and its backend's answer ends."""
     admission = Admission(1, max_wait_s=20)
-    gateway = Gateway(default=ModelClient("lab/m", base_url="http://127.0.0.1:1"), services=[admission, Long()])
+    gateway = Gateway(
+        default=ModelClient("lab/m", base_url="http://127.0.0.1:1"), services=[admission, Saying(PIECE, PIECES)]
+    )
     body = b'{"model":"m","stream":%s,"messages":[{"role":"user","content":"hi"}]}' % (b"true" if stream else b"false")
     with running(gateway, write_s=0.2) as url, connected(url, small=True) as raw:
         head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 
 import anyio
 import anyio.lowlevel
@@ -168,6 +168,14 @@ class TimersSet(asyncio.SelectorEventLoop):
         return self.timers[-1]
 
 
+def timers_set(work: Coroutine[object, object, None]) -> list[asyncio.TimerHandle]:
+    with asyncio.Runner(loop_factory=TimersSet) as runner:
+        runner.run(work)
+        loop = runner.get_loop()
+    assert isinstance(loop, TimersSet)
+    return loop.timers
+
+
 def test_a_timer_is_not_left_behind() -> None:
     """One is set for all steps, and none is there any more when it is closed."""
 
@@ -177,11 +185,7 @@ def test_a_timer_is_not_left_behind() -> None:
             await steps.bounded(asyncio.sleep(0), steps.now() + LATE + n)
         steps.close()
 
-    with asyncio.Runner(loop_factory=TimersSet) as runner:
-        runner.run(main())
-        loop = runner.get_loop()
-    assert isinstance(loop, TimersSet)
-    assert [timer.cancelled() for timer in loop.timers] == [True]
+    assert [timer.cancelled() for timer in timers_set(main())] == [True]
 
 
 def test_calls_in_a_row_share_a_timer() -> None:
@@ -195,11 +199,7 @@ def test_calls_in_a_row_share_a_timer() -> None:
             kept.give_back(steps)
         kept.close()
 
-    with asyncio.Runner(loop_factory=TimersSet) as runner:
-        runner.run(main())
-        loop = runner.get_loop()
-    assert isinstance(loop, TimersSet)
-    assert [timer.cancelled() for timer in loop.timers] == [True]
+    assert [timer.cancelled() for timer in timers_set(main())] == [True]
 
 
 def test_nobody_gets_what_is_in_use() -> None:

@@ -19,6 +19,10 @@ __all__ = ["FAULTS", "SAID", "TEXT", "fault_of", "serving", "without_limit"]
 
 TEXT, SAID = "Let me look at the weather.", "It is sunny in Paris."
 
+_SWITCH_S = 1.0
+"""A thread that waits for the interpreter asks for it so often. At the usual 5 ms a thousand of them, one for each
+connection, leave the kernel no time for anything else."""
+
 FAULTS = (
     Fault("eof", "before_headers"),
     Fault("reset", "before_event"),
@@ -68,6 +72,7 @@ def without_limit() -> None:
 
 def main() -> None:
     without_limit()
+    sys.setswitchinterval(_SWITCH_S)
     with FaultServer(script) as fine, FaultServer(script, fault_of) as faulty:
         print(fine.base_url, faulty.base_url, sep="\n", flush=True)
         sys.stdin.read()

@@ -95,7 +95,7 @@ async def soak_streams(count: int, url: str) -> dict[str, object]:
     await Streams(WARM_UP, url, idle_s=0.3).run()
     before, started = counted(), time.perf_counter()
     # One fault in ten is silence; the others are to have time, however slow the machine.
-    streams = Streams(count, url, idle_s=max(1.5, count / 25))
+    streams = Streams(count, url, idle_s=max(1.5, count / 50))
     await streams.run()
     seconds = time.perf_counter() - started
     ended, most_open = dict(streams.ended), streams.most_open

@@ -1,5 +1,5 @@
-"""Requests by aiohttp's parts, on asyncio: a quarter to a third less CPU than h11's, for a request and for a delta
-(docs/performance.md).
+"""Requests by aiohttp's parts, on asyncio: about a third less CPU than h11's for a request, a seventh to a fifth for a
+delta (docs/performance.md).
 
 What `h11_transport` does with h11: the same pool, errors, limits and manners. It is a module of its own
 because importing it imports aiohttp (extra `fast`), which takes 100 ms; `transport_choice` does so when the first

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Timer
 from typing import BinaryIO
@@ -116,10 +116,12 @@ def headless(profile: Path) -> Generator[Browser]:
             yield Browser(commands, answers)
     finally:
         too_long.cancel()
+        too_long.join()
         _kill(browser)
 
 
 def _kill(browser: subprocess.Popen[bytes]) -> None:
-    """With all its processes."""
-    os.killpg(browser.pid, 9)
+    """With all its processes; they may be gone already."""
+    with suppress(ProcessLookupError):
+        os.killpg(browser.pid, 9)
     browser.wait()
